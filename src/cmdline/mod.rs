@@ -2,7 +2,6 @@
 //! Knows nothing of files: no input is opened here, and whether `-lfoo` exists is somebody else's question.
 
 pub mod invocation;
-pub mod response;
 pub mod table;
 
 pub use invocation::{Input, InputName, Invocation, Item, LtoSetting, OutputKind, Position};

@@ -1,0 +1,3 @@
+//! thinlto-ld: distributed ThinLTO for any link that lld can make.
+
+pub mod cmdline;
