@@ -1,0 +1,98 @@
+//! The plain engine: one `clang -cc1` process a step, its stderr kept, its object checked.
+//! Knows nothing of flags, caches or scheduling; it is given argument vectors and a path that must become an object.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+
+use crate::children::Children;
+
+/// One backend: what to run, and what it must leave.
+#[derive(Clone, Debug)]
+pub struct Backend {
+    /// Argument vectors from `-cc1` on; one, or two where optimisation and code generation part.
+    pub steps: Vec<Vec<OsString>>,
+    /// The object the last step writes.
+    pub object: PathBuf,
+}
+
+/// How a backend failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// clang refused the module and said why.
+    #[error("clang reported errors")]
+    Diagnosed(String),
+    /// clang died, or ended in a way that is no verdict on the module.
+    #[error("clang {status} and said:\n{stderr}")]
+    Crashed {
+        /// `was killed by signal 11`, `exited with status 70`.
+        status: String,
+        /// What it printed.
+        stderr: String,
+    },
+    /// clang was content, but left no valid object: it does so when an import or an index cannot be read.
+    #[error("clang exited 0 but left {found}; it said:\n{stderr}")]
+    NoObject {
+        /// What was found instead.
+        found: &'static str,
+        /// What it printed.
+        stderr: String,
+    },
+    /// clang could not be run.
+    #[error("cannot run {0}: {1}")]
+    Spawn(PathBuf, std::io::Error),
+    /// A signal came first.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// Runs a backend to its end; its stderr if it left a valid object.
+///
+/// # Errors
+/// See [`Failure`].
+pub fn run(clang: &Path, backend: &Backend, children: &Children) -> Result<String, Failure> {
+    let mut said = String::new();
+    for step in &backend.steps {
+        let mut command = Command::new(clang);
+        command.args(step).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let output = children.spawn(&mut command).and_then(|running| running.output()).map_err(|error| {
+            match error.kind() {
+                std::io::ErrorKind::Interrupted => Failure::Interrupted,
+                _ => Failure::Spawn(clang.to_owned(), error),
+            }
+        })?;
+        said.push_str(&String::from_utf8_lossy(&output.stderr));
+        if !output.status.success() {
+            return Err(verdict(output.status, said, children));
+        }
+    }
+    match flaw(&backend.object) {
+        None => Ok(said),
+        Some(found) => Err(Failure::NoObject { found, stderr: said }),
+    }
+}
+
+fn verdict(status: ExitStatus, stderr: String, children: &Children) -> Failure {
+    if children.interrupted().is_some() {
+        return Failure::Interrupted;
+    }
+    match (status.code(), status.signal()) {
+        (Some(1), _) => Failure::Diagnosed(stderr),
+        (Some(code), _) => Failure::Crashed { status: format!("exited with status {code}"), stderr },
+        (None, signal) => {
+            Failure::Crashed { status: format!("was killed by signal {}", signal.unwrap_or_default()), stderr }
+        }
+    }
+}
+
+/// What is wrong with an object a backend left: none, empty, or no relocatable ELF file.
+pub fn flaw(object: &Path) -> Option<&'static str> {
+    let Ok(file) = fs::File::open(object) else { return Some("no object") };
+    let Ok(map) = crate::sys::map(&file) else { return Some("an empty object") };
+    match object::FileKind::parse(&*map) {
+        Ok(object::FileKind::Elf32 | object::FileKind::Elf64) => None,
+        _ => Some("a file that is no ELF object"),
+    }
+}

@@ -1,0 +1,139 @@
+//! The final link: the user's command line over native objects, run, and everything it says put into the user's names.
+//! Knows nothing of how the objects were made.
+
+mod extraction;
+mod replace;
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Output, Stdio};
+
+use crate::children::Children;
+use crate::cmdline::Invocation;
+use crate::inputs::Inputs;
+use crate::names::Names;
+use crate::response;
+use crate::settings::Order;
+use crate::staging::Staging;
+use crate::thin_link::Plan;
+use crate::toolchain::{GUARD, Linker};
+
+pub use replace::NativeObject;
+
+/// Why the final link did not come about.
+#[derive(Debug, thiserror::Error)]
+pub enum FinalLinkError {
+    /// A signal came first.
+    #[error("interrupted")]
+    Interrupted,
+    /// The link cannot be finished as in-process lld would; the reason's name.
+    #[error("{0}")]
+    Unfit(String),
+    /// A file could not be read or written, or the linker not be run.
+    #[error("{path}: {error}", path = .0.display(), error = .1)]
+    Io(PathBuf, io::Error),
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> FinalLinkError + '_ {
+    move |error| FinalLinkError::Io(path.to_owned(), error)
+}
+
+/// What a final link needs to know.
+#[derive(Debug)]
+pub struct FinalLink<'a> {
+    /// The linker to run: the real ld.lld, or the one the user named for native objects.
+    pub program: &'a Path,
+    /// The real ld.lld, which is asked what it would extract.
+    pub linker: &'a Linker,
+    /// The user's command line.
+    pub invocation: &'a Invocation,
+    /// Its inputs.
+    pub inputs: &'a Inputs,
+    /// What the thin link decided.
+    pub plan: &'a Plan,
+    /// The objects of the plan's modules, in its order.
+    pub objects: &'a [NativeObject],
+    /// Where they stand.
+    pub order: Order,
+    /// The link's staging folder.
+    pub staging: &'a Staging,
+    /// Our children.
+    pub children: &'a Children,
+}
+
+/// What the final linker said, and how it ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// Its exit status.
+    pub status: ExitStatus,
+    /// Its stderr, in the user's names.
+    pub stderr: String,
+}
+
+/// Makes the final link. Its stdout is passed on; files it wrote beside the output are put into the user's names.
+///
+/// # Errors
+/// See [`FinalLinkError`]; that the linker fails is not one.
+pub fn run(link: &FinalLink<'_>) -> Result<Finished, FinalLinkError> {
+    let mut names = Names::new(format!("{}/", link.staging.path(crate::staging::OBJECTS).display()));
+    for object in link.objects {
+        names.insert(object.number, &object.base, object.shown.clone());
+    }
+    let mut builder = replace::Builder::new(link, &mut names)?;
+    let words = builder.words(&[])?;
+    let words = match extraction::forgotten(link, builder.names(), &words)? {
+        forgotten if forgotten.is_empty() => words,
+        forgotten => builder.words(&forgotten)?,
+    };
+    let output = execute(link, link.program, words, &[])?;
+    pass_on(&names.translate_bytes(&output.stdout));
+    translate_side_files(link.invocation, &names)?;
+    Ok(Finished { status: output.status, stderr: names.translate(&String::from_utf8_lossy(&output.stderr)) })
+}
+
+/// Runs a linker over `words` with `more` behind them.
+fn execute(
+    link: &FinalLink<'_>,
+    program: &Path,
+    mut words: Vec<OsString>,
+    more: &[OsString],
+) -> Result<Output, FinalLinkError> {
+    words.extend_from_slice(more);
+    let file = link.staging.path("final-link.rsp");
+    let mut command = Command::new(program);
+    command
+        .args(response::shorten(words, &file).map_err(at(&file))?)
+        .env(GUARD, link.linker.guard_value())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    link.children.spawn(&mut command).and_then(|running| running.output()).map_err(|error| match error.kind() {
+        io::ErrorKind::Interrupted => FinalLinkError::Interrupted,
+        _ => FinalLinkError::Io(program.to_owned(), error),
+    })
+}
+
+/// A closed stdout is the reader's choice, as it is under lld.
+fn pass_on(bytes: &[u8]) {
+    let mut stdout = io::stdout().lock();
+    let _ = stdout.write_all(bytes).and_then(|()| stdout.flush());
+}
+
+/// Options that name a file in which inputs are listed.
+const SIDE_FILES: [&str; 5] = ["Map", "dependency-file", "why-extract", "print-archive-stats", "time-trace"];
+
+fn translate_side_files(invocation: &Invocation, names: &Names) -> Result<(), FinalLinkError> {
+    for path in SIDE_FILES.iter().filter_map(|option| invocation.last(option)).map(Path::new) {
+        // One that is not there was not written, and what is not a plain file (/dev/stdout) has been passed on already.
+        if !fs::metadata(path).is_ok_and(|meta| meta.is_file()) {
+            continue;
+        }
+        let bytes = fs::read(path).map_err(at(path))?;
+        let translated = names.translate_bytes(&bytes);
+        if *translated != *bytes {
+            fs::write(path, &translated).map_err(at(path))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,384 @@
+//! One link from its command line to its exit status: read, route, thin link, backends, final link.
+//! Knows nothing of how each is done; this is the order they are done in and what is said of it.
+
+use std::convert::Infallible;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::time::Instant;
+
+use crate::backend::{self, BackendError};
+use crate::cache::Cache;
+use crate::children::Children;
+use crate::cmdline::Invocation;
+use crate::final_link::{self, FinalLink, FinalLinkError};
+use crate::inputs::{self, Inputs};
+use crate::observe::stats::{LinkMode, Stats, ThinLink, milliseconds};
+use crate::settings::{Mode, Settings};
+use crate::staging::Staging;
+use crate::thin_link::{self, Plan, ThinLinkError};
+use crate::toolchain::{Clang, GUARD, Linker, VersionMemo};
+
+/// How a link ended, where we are still there to say so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// With this exit status.
+    Exit(i32),
+    /// A signal ended us, or the linker: it is to be raised again.
+    Signal(i32),
+}
+
+impl From<ExitStatus> for Ending {
+    fn from(status: ExitStatus) -> Ending {
+        match (status.code(), status.signal()) {
+            (Some(code), _) => Ending::Exit(code),
+            (None, Some(signal)) => Ending::Signal(signal),
+            (None, None) => Ending::Exit(1),
+        }
+    }
+}
+
+/// Why a link is not distributed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Route {
+    Passthrough(&'static str),
+    InProcess(String),
+}
+
+/// What came of trying to distribute a link.
+enum Attempt {
+    Ended(Ending),
+    /// It is left to lld after all; the words are what the thin link printed, where it was the linker that refused.
+    Left { reason: String, said: Option<(i32, String)> },
+}
+
+/// A link under way.
+struct Link {
+    arguments: Vec<OsString>,
+    invocation: Invocation,
+    settings: Settings,
+    linker: Linker,
+    stats: Stats,
+}
+
+/// Makes the link that `argv` asks for. Returns only where there was something left to do after the linker.
+///
+/// # Errors
+/// A text for people: the linker cannot be found or run, or a setting is wrong.
+pub fn run(argv: Vec<OsString>) -> Result<Ending, String> {
+    let began = Instant::now();
+    let mut argv = argv.into_iter();
+    let argv0 = argv.next().unwrap_or_else(|| "ld.lld".into());
+    let arguments: Vec<OsString> = argv.collect();
+    let read = Invocation::read(arguments.clone());
+    let own = read.as_ref().map(|invocation| invocation.own.as_slice()).unwrap_or_default();
+    let settings = Settings::read(|name| std::env::var_os(name), own).map_err(|error| error.to_string())?;
+    start_log(&settings.log);
+    let linker = Linker::find(&argv0, &settings).map_err(|error| error.to_string())?;
+    let stats = Stats::new(linker.path.display().to_string());
+    let invocation = match read {
+        Ok(invocation) => invocation,
+        Err(error) => {
+            tracing::debug!(%error, "command line left to the linker");
+            return exec(&linker, &arguments);
+        }
+    };
+    let mut link = Link { arguments, invocation, settings, linker, stats };
+    link.stats.output = link.invocation.output.display().to_string();
+    link.stats.inputs = link.invocation.inputs.len();
+    if let Some(route) = link.route_by_command_line() {
+        link.stats.ms.scan = milliseconds(began.elapsed());
+        return link.give_up(route);
+    }
+    link.distribute(began)
+}
+
+impl Link {
+    /// What can be told before any input is opened, and whether there is bitcode at all.
+    fn route_by_command_line(&self) -> Option<Route> {
+        let invocation = &self.invocation;
+        if invocation.foreign {
+            return Some(Route::Passthrough("another driver's command line"));
+        }
+        if invocation.informational {
+            return Some(Route::Passthrough("nothing to link"));
+        }
+        if inputs::quick_scan(invocation) == inputs::Scan::NoBitcode {
+            return Some(Route::Passthrough("no ThinLTO bitcode"));
+        }
+        if self.settings.mode == Mode::InProcess {
+            return Some(Route::InProcess("mode".into()));
+        }
+        if std::env::var_os("LLD_REPRODUCE").is_some() {
+            return Some(Route::InProcess("LLD_REPRODUCE".into()));
+        }
+        invocation.in_process.clone().map(Route::InProcess)
+    }
+
+    fn distribute(mut self, began: Instant) -> Result<Ending, String> {
+        let children = Children::watch().map_err(|error| format!("cannot watch for signals: {error}"))?;
+        match self.attempt(began, &children) {
+            Attempt::Ended(ending) => {
+                self.stats.mode = LinkMode::Distributed;
+                if let Ending::Exit(code) = ending {
+                    self.stats.exit = Some(code);
+                }
+                self.write_stats();
+                Ok(ending)
+            }
+            Attempt::Left { reason, said } if self.settings.mode == Mode::Distributed => {
+                if let Some((status, text)) = said {
+                    eprint!("{text}");
+                    self.stats.mode = LinkMode::Distributed;
+                    self.stats.exit = Some(status);
+                    self.write_stats();
+                    return Ok(Ending::Exit(status));
+                }
+                self.give_up(Route::InProcess(reason))
+            }
+            Attempt::Left { reason, .. } => self.give_up(Route::InProcess(reason)),
+        }
+    }
+
+    fn attempt(&mut self, began: Instant, children: &Children) -> Attempt {
+        match self.try_distributed(began, children) {
+            Ok(ending) => Attempt::Ended(ending),
+            Err(Stop::Left(reason)) => Attempt::Left { reason, said: None },
+            Err(Stop::Refused { status, stderr }) => {
+                Attempt::Left { reason: "the thin link failed".into(), said: Some((status, stderr)) }
+            }
+            Err(Stop::Failed(text)) => {
+                eprint!("{text}");
+                Attempt::Ended(Ending::Exit(1))
+            }
+            Err(Stop::Interrupted) => Attempt::Ended(Ending::Signal(children.interrupted().unwrap_or(15))),
+        }
+    }
+
+    /// The way of the data, in order.
+    fn try_distributed(&mut self, began: Instant, children: &Children) -> Result<Ending, Stop> {
+        let inputs = Inputs::open(&self.invocation).map_err(|error| Stop::Left(error.to_string()))?;
+        self.stats.inputs = inputs.entries.len();
+        if !inputs.has_thin_lto(&self.invocation) {
+            return Err(Stop::Left("no ThinLTO bitcode, only regular".into()));
+        }
+        let (cache, cache_off) = Cache::for_link(&self.settings, &self.invocation);
+        self.stats.cache_off = cache_off;
+        let memo = VersionMemo::new(crate::cache::home().map(|home| home.join("versions")));
+        let clang = Clang::find(&self.linker, &self.settings, &memo).map_err(|error| Stop::Left(error.0))?;
+        self.stats.clang = Some(clang.path.display().to_string());
+        self.stats.llvm = Some(clang.version.to_string());
+        let flags = backend::flags::for_link(&self.invocation, &clang).map_err(|error| Stop::Left(error.reason))?;
+        let staging = self.stage(cache.as_ref())?;
+        self.stats.ms.scan = milliseconds(began.elapsed());
+
+        let phase = Instant::now();
+        let plan = thin_link::run(&self.linker, &self.invocation, &inputs, &staging, children)?;
+        self.stats.thin_link = Some(ThinLink::Run);
+        self.stats.modules = plan.modules.len();
+        self.stats.ms.thin_link = milliseconds(phase.elapsed());
+
+        let phase = Instant::now();
+        let backends = backend::Backends {
+            clang: &clang,
+            flags: &flags,
+            invocation: &self.invocation,
+            plan: &plan,
+            inputs: &inputs,
+            staging: &staging,
+            cache: cache.as_ref(),
+            jobs: self.jobs(),
+            children,
+            linker_name: self.linker_name(),
+        };
+        let compiled = backends.run(&mut self.stats.backends);
+        self.stats.ms.backends = milliseconds(phase.elapsed());
+        let compiled = compiled?;
+        if let Some(name) = inputs.changed() {
+            return Err(Stop::Left(format!("{} changed while it was being linked", name.display())));
+        }
+        backend::keep_lto_objects(&self.invocation, &plan, &compiled.objects).map_err(|(path, error)| {
+            Stop::Failed(format!("{}: error: cannot write {}: {error}\n", self.linker_name(), path.display()))
+        })?;
+
+        let phase = Instant::now();
+        let finished = final_link::run(&FinalLink {
+            program: self.settings.final_linker.as_deref().unwrap_or(&self.linker.path),
+            linker: &self.linker,
+            invocation: &self.invocation,
+            inputs: &inputs,
+            plan: &plan,
+            objects: &compiled.objects,
+            order: self.settings.order,
+            staging: &staging,
+            children,
+        })?;
+        self.stats.ms.final_link = Some(milliseconds(phase.elapsed()));
+        say(&plan, &compiled.said, &finished.stderr);
+        if let Some(cache) = &cache {
+            cache.prune();
+        }
+        match children.interrupted() {
+            Some(signal) => Ok(Ending::Signal(signal)),
+            None => Ok(Ending::from(finished.status)),
+        }
+    }
+
+    /// Staging stands beside the cache, so that objects go from one to the other without being copied.
+    fn stage(&self, cache: Option<&Cache>) -> Result<Staging, Stop> {
+        let parent = cache.map_or_else(|| std::env::temp_dir().join(scratch_name()), |cache| cache.dir().join("staging"));
+        Staging::new(&parent)
+            .or_else(|_| Staging::new(&std::env::temp_dir().join(scratch_name())))
+            .map_err(|error| Stop::Left(format!("no staging folder in {}: {error}", parent.display())))
+    }
+
+    fn jobs(&self) -> Option<usize> {
+        let asked = self.invocation.lto.iter().rev().find(|s| s.name == "thinlto-jobs").and_then(|s| s.value.clone());
+        let thinlto_jobs = asked.and_then(|text| text.parse().ok()).filter(|n| *n > 0);
+        self.settings.jobs.or(thinlto_jobs).or_else(|| self.invocation.threads())
+    }
+
+    /// As lld begins its messages.
+    fn linker_name(&self) -> String {
+        self.linker.path.file_name().unwrap_or(OsStr::new("ld.lld")).to_string_lossy().into_owned()
+    }
+
+    /// Leaves the link to the real linker, the user's command line as it came.
+    fn give_up(mut self, route: Route) -> Result<Ending, String> {
+        let (mode, reason) = match route {
+            Route::Passthrough(reason) => (LinkMode::Passthrough, reason.to_owned()),
+            Route::InProcess(reason) => (LinkMode::InProcess, reason),
+        };
+        tracing::info!(?mode, reason, "left to the linker");
+        self.stats.mode = mode;
+        self.stats.reason = Some(reason.clone());
+        let refused = mode == LinkMode::InProcess && self.settings.mode == Mode::Distributed;
+        if refused {
+            self.stats.exit = Some(1);
+        }
+        self.write_stats();
+        if refused {
+            return Err(format!(
+                "this link would go in-process: {reason}\n>>> THINLTO_LD_MODE=distributed asks for an error instead; \
+                 unset it to let {} make the link",
+                self.linker_name()
+            ));
+        }
+        let words = match self.arguments.iter().any(|word| is_own(word)) || self.invocation.own.is_empty() {
+            true => self.arguments.iter().filter(|word| !is_own(word)).cloned().collect(),
+            false => self.invocation.words(),
+        };
+        exec(&self.linker, &words)
+    }
+
+    /// Stats are for whoever asked; that they cannot be written must not fail the link.
+    fn write_stats(&mut self) {
+        let Some(file) = self.settings.stats.clone() else { return };
+        if let Err(error) = self.stats.append(&file) {
+            tracing::warn!("cannot append to {}: {error}", file.display());
+        }
+    }
+}
+
+/// Why a distributed link stopped.
+enum Stop {
+    /// lld does it.
+    Left(String),
+    /// The linker refused the thin link.
+    Refused { status: i32, stderr: String },
+    /// The link failed, as it would under lld; what is to be said.
+    Failed(String),
+    /// A signal.
+    Interrupted,
+}
+
+impl From<ThinLinkError> for Stop {
+    fn from(error: ThinLinkError) -> Stop {
+        match error {
+            ThinLinkError::Refused { status, stderr } => Stop::Refused { status, stderr },
+            ThinLinkError::Interrupted => Stop::Interrupted,
+            other => Stop::Left(other.to_string()),
+        }
+    }
+}
+
+impl From<BackendError> for Stop {
+    fn from(error: BackendError) -> Stop {
+        match error {
+            BackendError::Rejected(text) => Stop::Failed(text),
+            BackendError::Interrupted => Stop::Interrupted,
+            BackendError::Unfit(reason) => {
+                tracing::warn!("{reason}; left to in-process LTO");
+                Stop::Left(reason)
+            }
+        }
+    }
+}
+
+impl From<FinalLinkError> for Stop {
+    fn from(error: FinalLinkError) -> Stop {
+        match error {
+            FinalLinkError::Interrupted => Stop::Interrupted,
+            other => Stop::Left(other.to_string()),
+        }
+    }
+}
+
+/// What the thin link said, then the backends, then what the final link said and the thin link had not.
+fn say(plan: &Plan, backends: &str, last: &str) {
+    eprint!("{}{backends}", plan.warnings);
+    let said = paragraphs(&plan.warnings);
+    for paragraph in paragraphs(last) {
+        if !said.contains(&paragraph) {
+            eprint!("{paragraph}");
+        }
+    }
+}
+
+/// A linker's messages: each begins at the start of a line with the linker's name, `>>>` lines belong to the one before.
+fn paragraphs(text: &str) -> Vec<String> {
+    let mut paragraphs: Vec<String> = Vec::new();
+    for line in text.split_inclusive('\n') {
+        let goes_on = line.starts_with(">>>") || line.starts_with([' ', '\t']) || line.trim().is_empty();
+        match paragraphs.last_mut() {
+            Some(last) if goes_on => last.push_str(line),
+            _ => paragraphs.push(line.to_owned()),
+        }
+    }
+    paragraphs
+}
+
+fn is_own(word: &OsStr) -> bool {
+    let text = word.to_string_lossy();
+    text.starts_with("--thinlto-ld-") || text.starts_with("-thinlto-ld-")
+}
+
+/// Of one user's making, since a folder in a shared temporary one can only be swept by who made it.
+fn scratch_name() -> PathBuf {
+    PathBuf::from(format!("thinlto-ld-{}", rustix::process::getuid().as_raw()))
+}
+
+fn start_log(filter: &str) {
+    let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|_| "warn".into());
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_target(false)
+        .without_time()
+        .try_init();
+}
+
+/// Becomes the linker.
+fn exec(linker: &Linker, arguments: &[OsString]) -> Result<Ending, String> {
+    let error = become_program(&linker.path, arguments, &linker.guard_value());
+    match error {
+        Err(error) => Err(format!("cannot run {}: {error}", linker.path.display())),
+        Ok(never) => match never {},
+    }
+}
+
+fn become_program(path: &Path, arguments: &[OsString], guard: &OsStr) -> io::Result<Infallible> {
+    Err(Command::new(path).args(arguments).env(GUARD, guard).exec())
+}

@@ -1,0 +1,4 @@
+//! What a link tells about itself when asked.
+//! Knows nothing of how links are made.
+
+pub mod stats;

@@ -1,0 +1,146 @@
+//! The stats line: one JSON object a link, appended to the file the user named.
+//! Knows nothing of how the figures came about.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+
+/// What became of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LinkMode {
+    /// Thin link, backends and final link were ours.
+    Distributed,
+    /// There was ThinLTO bitcode and it was left to lld; `reason` says why.
+    InProcess,
+    /// No ThinLTO bitcode, or no link at all.
+    Passthrough,
+}
+
+/// Whether a thin link ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ThinLink {
+    /// It ran.
+    Run,
+    /// Its result was taken from an earlier one.
+    Reused,
+}
+
+/// Backends by what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Backends {
+    /// Compiled now.
+    pub run: usize,
+    /// Taken from the cache.
+    pub cached: usize,
+    /// Modules that needed none.
+    pub skipped: usize,
+    /// Failed.
+    pub failed: usize,
+    /// Compiled remotely.
+    pub remote: usize,
+    /// Compiled, but not to be cached: which files their assembly reads cannot be decided.
+    pub uncacheable: usize,
+}
+
+/// Milliseconds by phase.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Phases {
+    /// Reading the command line, opening and classifying inputs.
+    pub scan: f64,
+    /// The thin link and reading its result.
+    pub thin_link: f64,
+    /// Backends.
+    pub backends: f64,
+    /// The final link; null where the process was given up to it.
+    pub final_link: Option<f64>,
+    /// All of it.
+    pub total: f64,
+}
+
+/// One link.
+#[derive(Clone, Debug, Serialize)]
+pub struct Stats {
+    /// Of this format.
+    pub version: u32,
+    /// The output file.
+    pub output: String,
+    /// What became of the link.
+    pub mode: LinkMode,
+    /// Why, where it was not distributed.
+    pub reason: Option<String>,
+    /// The real linker.
+    pub linker: String,
+    /// The backend compiler, where one was looked for and found.
+    pub clang: Option<String>,
+    /// The LLVM both are of.
+    pub llvm: Option<String>,
+    /// Input files, archives counted as one.
+    pub inputs: usize,
+    /// ThinLTO modules linked.
+    pub modules: usize,
+    /// Backends by what became of them.
+    pub backends: Backends,
+    /// Null where there was none.
+    pub thin_link: Option<ThinLink>,
+    /// Why nothing was cached, where the cache was wanted but is off.
+    pub cache_off: Option<String>,
+    /// Milliseconds by phase.
+    pub ms: Phases,
+    /// Exit status; null where the process was given up to the linker.
+    pub exit: Option<i32>,
+    /// Working folder.
+    pub cwd: String,
+    /// Process id.
+    pub pid: u32,
+    /// Seconds since 1970 at the start.
+    pub start: f64,
+    #[serde(skip)]
+    began: Instant,
+}
+
+impl Stats {
+    /// A line to be filled in.
+    pub fn new(linker: String) -> Stats {
+        Stats {
+            version: 1,
+            output: String::new(),
+            mode: LinkMode::Passthrough,
+            reason: None,
+            linker,
+            clang: None,
+            llvm: None,
+            inputs: 0,
+            modules: 0,
+            backends: Backends::default(),
+            thin_link: None,
+            cache_off: None,
+            ms: Phases::default(),
+            exit: None,
+            cwd: std::env::current_dir().map(|d| d.display().to_string()).unwrap_or_default(),
+            pid: std::process::id(),
+            start: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64()),
+            began: Instant::now(),
+        }
+    }
+
+    /// Appends the line in one write, so that links at the same time do not mix theirs.
+    ///
+    /// # Errors
+    /// As the file system says.
+    pub fn append(&mut self, file: &Path) -> io::Result<()> {
+        self.ms.total = milliseconds(self.began.elapsed());
+        let mut line = serde_json::to_vec(self)?;
+        line.push(b'\n');
+        OpenOptions::new().append(true).create(true).open(file)?.write_all(&line)
+    }
+}
+
+/// As the stats line gives times.
+pub fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}

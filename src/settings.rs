@@ -1,0 +1,211 @@
+//! What the user asked of thinlto-ld itself: one table of settings, read from `THINLTO_LD_*` and `--thinlto-ld-*=`.
+//! Knows nothing of what the settings are used for, and nothing of ld.lld's own options.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+/// One row of the table: the setting's name in lower case with hyphens, and its help.
+#[derive(Debug)]
+pub struct Setting {
+    /// `cache-dir`: `THINLTO_LD_CACHE_DIR` in the environment, `--thinlto-ld-cache-dir=` on the link line.
+    pub name: &'static str,
+    /// One line for people: values and default.
+    pub help: &'static str,
+}
+
+macro_rules! settings {
+    ($($name:literal: $help:literal,)*) => { &[$(Setting { name: $name, help: $help }),*] };
+}
+
+/// Every setting there is. The README's table and `thinlto settings` are made from it.
+pub const TABLE: &[Setting] = settings! {
+    "linker": "the real ld.lld; default: by our own name's suffix, then ld.lld on PATH, ourselves excluded",
+    "clang": "the backend compiler, of the linker's full LLVM version; default: beside the linker, then clang-N, then clang",
+    "mode": "auto, distributed (a ThinLTO link that would go in-process is an error) or in-process; default: auto",
+    "jobs": "most backends at once; default: make's jobserver, else every CPU",
+    "cache-dir": "where backends' objects are kept; default: --thinlto-cache-dir if given, else $XDG_CACHE_HOME/thinlto-ld",
+    "cache-policy": "lld's --thinlto-cache-policy grammar; default: that option if given, else a cap of 5 GB",
+    "cache": "on or off; default: on",
+    "order": "where backends' objects stand in the final link: command-line or in-process; default: command-line",
+    "final-linker": "another linker for the native objects (mold, wild); default: the real ld.lld",
+    "stats": "file to append one JSON line a link to; default: none",
+    "log": "tracing filter, to stderr; default: warn",
+};
+
+/// Which links may be distributed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Distribute where it can be done as well as in-process.
+    Auto,
+    /// A link with ThinLTO bitcode that would go in-process is an error.
+    Distributed,
+    /// Always exec the real linker.
+    InProcess,
+}
+
+/// Where the backends' objects stand in the final link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Where their bitcode stood.
+    CommandLine,
+    /// After all other inputs, as lld lays out its own.
+    InProcess,
+}
+
+/// The settings in force for one link.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `linker`
+    pub linker: Option<PathBuf>,
+    /// `clang`
+    pub clang: Option<PathBuf>,
+    /// `mode`
+    pub mode: Mode,
+    /// `jobs`
+    pub jobs: Option<usize>,
+    /// `cache-dir`
+    pub cache_dir: Option<PathBuf>,
+    /// `cache-policy`
+    pub cache_policy: Option<String>,
+    /// `cache`: false when `off`.
+    pub cache: bool,
+    /// `order`
+    pub order: Order,
+    /// `final-linker`
+    pub final_linker: Option<PathBuf>,
+    /// `stats`
+    pub stats: Option<PathBuf>,
+    /// `log`
+    pub log: String,
+}
+
+/// A setting that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingError {
+    /// No such setting on the link line.
+    #[error("unknown option --thinlto-ld-{0}; the settings are: {}", names())]
+    Unknown(String),
+    /// The value is not one the setting takes.
+    #[error("{origin}={value}: expected {expected}")]
+    Value {
+        /// Where it was set, as the user would write it.
+        origin: String,
+        /// What was found.
+        value: String,
+        /// What it takes.
+        expected: &'static str,
+    },
+}
+
+fn names() -> String {
+    let names: Vec<_> = TABLE.iter().map(|s| s.name).collect();
+    names.join(", ")
+}
+
+/// The environment variable of a setting: `cache-dir` → `THINLTO_LD_CACHE_DIR`.
+pub fn variable(name: &str) -> String {
+    format!("THINLTO_LD_{}", name.replace('-', "_").to_uppercase())
+}
+
+struct Values(BTreeMap<&'static str, (String, OsString)>);
+
+impl Values {
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        let (_, value) = self.0.get(name)?;
+        (!value.is_empty()).then(|| PathBuf::from(value))
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        self.0.get(name).map(|(_, v)| v.to_string_lossy().into_owned())
+    }
+
+    fn choose<T: Copy>(&self, name: &str, default: T, expected: &'static str, of: &[(&str, T)]) -> Result<T, SettingError> {
+        let Some((origin, value)) = self.0.get(name).filter(|(_, v)| !v.is_empty()) else { return Ok(default) };
+        of.iter().find(|(word, _)| OsStr::new(word) == value).map(|(_, t)| *t).ok_or_else(|| SettingError::Value {
+            origin: origin.clone(),
+            value: value.to_string_lossy().into_owned(),
+            expected,
+        })
+    }
+}
+
+impl Settings {
+    /// Settings from the environment, overridden by those of the link line (`own`, name and value, in order).
+    ///
+    /// # Errors
+    /// An unknown name on the link line, or a value the setting does not take.
+    pub fn read(env: impl Fn(&str) -> Option<OsString>, own: &[(String, OsString)]) -> Result<Settings, SettingError> {
+        let mut values = Values(BTreeMap::new());
+        for setting in TABLE {
+            let variable = variable(setting.name);
+            if let Some(value) = env(&variable) {
+                values.0.insert(setting.name, (variable, value));
+            }
+        }
+        for (name, value) in own {
+            let setting = TABLE.iter().find(|s| s.name == name).ok_or_else(|| SettingError::Unknown(name.clone()))?;
+            values.0.insert(setting.name, (format!("--thinlto-ld-{name}"), value.clone()));
+        }
+        let jobs = match values.text("jobs").filter(|t| !t.is_empty()) {
+            None => None,
+            Some(text) => Some(text.parse().ok().filter(|n| *n > 0).ok_or_else(|| SettingError::Value {
+                origin: values.0["jobs"].0.clone(),
+                value: text,
+                expected: "a number from 1",
+            })?),
+        };
+        Ok(Settings {
+            linker: values.path("linker"),
+            clang: values.path("clang"),
+            mode: values.choose(
+                "mode",
+                Mode::Auto,
+                "auto, distributed or in-process",
+                &[("auto", Mode::Auto), ("distributed", Mode::Distributed), ("in-process", Mode::InProcess)],
+            )?,
+            jobs,
+            cache_dir: values.path("cache-dir"),
+            cache_policy: values.text("cache-policy"),
+            cache: values.choose("cache", true, "on or off", &[("on", true), ("off", false)])?,
+            order: values.choose(
+                "order",
+                Order::CommandLine,
+                "command-line or in-process",
+                &[("command-line", Order::CommandLine), ("in-process", Order::InProcess)],
+            )?,
+            final_linker: values.path("final-linker"),
+            stats: values.path("stats"),
+            log: values.text("log").filter(|t| !t.is_empty()).unwrap_or_else(|| "warn".into()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(env: &[(&str, &str)], own: &[(&str, &str)]) -> Result<Settings, SettingError> {
+        let own: Vec<_> = own.iter().map(|(n, v)| ((*n).to_owned(), OsString::from(v))).collect();
+        Settings::read(|name| env.iter().find(|(n, _)| *n == name).map(|(_, v)| v.into()), &own)
+    }
+
+    #[test]
+    fn the_link_line_wins_over_the_environment() {
+        let settings = read(&[("THINLTO_LD_MODE", "in-process"), ("THINLTO_LD_JOBS", "3")], &[("mode", "distributed")]).unwrap();
+        assert_eq!((settings.mode, settings.jobs), (Mode::Distributed, Some(3)));
+    }
+
+    #[test]
+    fn a_wrong_value_names_where_it_came_from_and_what_is_taken() {
+        let error = read(&[("THINLTO_LD_MODE", "fast")], &[]).unwrap_err().to_string();
+        assert_eq!(error, "THINLTO_LD_MODE=fast: expected auto, distributed or in-process");
+        assert!(read(&[], &[("jobs", "0")]).unwrap_err().to_string().starts_with("--thinlto-ld-jobs=0"));
+    }
+
+    #[test]
+    fn an_unknown_setting_lists_the_known_ones() {
+        let error = read(&[], &[("cash", "off")]).unwrap_err().to_string();
+        assert!(error.contains("--thinlto-ld-cash") && error.contains("cache-dir"), "{error}");
+    }
+}

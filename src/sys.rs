@@ -1,0 +1,28 @@
+//! The few calls that Rust cannot check: every `unsafe` of the project, each with its reason.
+//! Knows nothing of what is mapped or of whom the tokens are asked for.
+
+use std::fs::File;
+use std::io;
+
+/// Maps a file read-only.
+///
+/// # Errors
+/// As `mmap` says.
+#[allow(unsafe_code)]
+pub fn map(file: &File) -> io::Result<memmap2::Mmap> {
+    // SAFETY: the bytes may change under us if somebody writes the file, as under lld itself. Every reader of a map in
+    // this crate checks bounds on each access and takes no reference to anything but bytes; that a module did not change
+    // between being read and being compiled is checked by its stamp.
+    unsafe { memmap2::Mmap::map(file) }
+}
+
+/// make's jobserver, if `MAKEFLAGS` names one that can be used.
+///
+/// # Errors
+/// Why it cannot: recipes without `+` get the numbers of closed descriptors from make 4.3, which may have been reused.
+#[allow(unsafe_code)]
+pub fn jobserver() -> Result<jobserver::Client, jobserver::FromEnvError> {
+    // SAFETY: called once, from `main`'s thread before anything else is opened, and the crate is told to check that the
+    // descriptors are pipes before it takes them.
+    unsafe { jobserver::Client::from_env_ext(true) }.client
+}

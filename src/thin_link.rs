@@ -1,0 +1,215 @@
+//! The thin link: the user's own link line, run with index-only output, and what it decided read back as a [`Plan`].
+//! Knows nothing of backends and of the final link.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rayon::prelude::*;
+
+use crate::bitcode::index::Index;
+use crate::children::Children;
+use crate::cmdline::{Invocation, Item, Role};
+use crate::inputs::{BitcodeSource, Inputs};
+use crate::response;
+use crate::staging::Staging;
+use crate::toolchain::{GUARD, Linker};
+
+/// One ThinLTO module that the link needs, in the order lld took them in: its backend is task number `position + partitions`.
+#[derive(Debug)]
+pub struct PlannedModule {
+    /// What in-process lld calls it: `a.o`, `libx.a(m.o at 1234)`. Messages about it use this name.
+    pub name: OsString,
+    /// Its place among all modules' names in order; backends import from modules in that order.
+    pub rank: usize,
+    /// Where its bitcode is.
+    pub source: BitcodeSource,
+    /// What the thin link says of it.
+    pub index: Index,
+}
+
+/// What the thin link decided.
+#[derive(Debug)]
+pub struct Plan {
+    /// The modules, in link order.
+    pub modules: Vec<PlannedModule>,
+    /// The native object of the regular-LTO partition, if it holds anything.
+    pub regular: Option<PathBuf>,
+    /// Every file that was loaded, as lld names them, in order (`--trace`).
+    pub loaded: Vec<String>,
+    /// What the thin link printed to stderr.
+    pub warnings: String,
+}
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum ThinLinkError {
+    /// The linker said no; what it said.
+    #[error("the thin link failed")]
+    Refused {
+        /// Its exit status.
+        status: i32,
+        /// Its stderr.
+        stderr: String,
+    },
+    /// A signal came first.
+    #[error("interrupted")]
+    Interrupted,
+    /// The link cannot be distributed after all; the reason's name.
+    #[error("{0}")]
+    Unfit(String),
+    /// A file could not be read or written.
+    #[error("{path}: {error}", path = .0.display(), error = .1)]
+    Io(PathBuf, io::Error),
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> ThinLinkError + '_ {
+    move |error| ThinLinkError::Io(path.to_owned(), error)
+}
+
+/// Where the thin link puts what it writes.
+struct Outputs {
+    /// Names of the native objects wanted, one a line, each the module's name behind `prefix`.
+    list: PathBuf,
+    /// What stands before a module's name in the list and in its index file's path; ends in a slash.
+    prefix: String,
+    /// The regular-LTO partition's object.
+    regular: PathBuf,
+}
+
+/// Runs the thin link.
+///
+/// # Errors
+/// See [`ThinLinkError`].
+pub fn run(
+    linker: &Linker,
+    invocation: &Invocation,
+    inputs: &Inputs,
+    staging: &Staging,
+    children: &Children,
+) -> Result<Plan, ThinLinkError> {
+    let sources = inputs.bitcode_by_name();
+    let outputs = Outputs {
+        list: staging.path("list"),
+        prefix: index_prefix(staging, sources.keys())?,
+        regular: staging.path("regular-lto.o"),
+    };
+    let words = words(invocation, &outputs);
+    let mut command = Command::new(&linker.path);
+    command
+        .args(response::shorten(words, &staging.path("thin-link.rsp")).map_err(at(&staging.path("thin-link.rsp")))?)
+        .env(GUARD, linker.guard_value())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let output = children.spawn(&mut command).and_then(|running| running.output()).map_err(|error| match error.kind() {
+        io::ErrorKind::Interrupted => ThinLinkError::Interrupted,
+        _ => ThinLinkError::Io(linker.path.clone(), error),
+    })?;
+    if children.interrupted().is_some() {
+        return Err(ThinLinkError::Interrupted);
+    }
+    let warnings = String::from_utf8_lossy(&output.stderr).into_owned();
+    if !output.status.success() {
+        return Err(ThinLinkError::Refused { status: output.status.code().unwrap_or(1), stderr: warnings });
+    }
+    let loaded = String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
+    let modules = read_modules(&outputs, &sources)?;
+    let regular = has_content(&outputs.regular).map_err(at(&outputs.regular))?.then_some(outputs.regular);
+    Ok(Plan { modules, regular, loaded, warnings })
+}
+
+/// The user's words without what only the final link should write, and with what makes it a thin link. Ours come last:
+/// of an option given twice lld takes the last.
+fn words(invocation: &Invocation, outputs: &Outputs) -> Vec<OsString> {
+    let mut words: Vec<OsString> = invocation
+        .items
+        .iter()
+        .filter(|item| !matches!(item, Item::Option { def, .. } if def.role == Role::Report))
+        .flat_map(Item::words)
+        .collect();
+    let mut ours = |option: &str, value: &Path| {
+        let mut word = OsString::from(option);
+        word.push(value);
+        words.push(word);
+    };
+    ours("--thinlto-index-only=", &outputs.list);
+    ours("--thinlto-prefix-replace=;", Path::new(&outputs.prefix));
+    ours("--lto-obj-path=", &outputs.regular);
+    words.push("--trace".into());
+    words
+}
+
+/// Index files stand under a folder of ours by their modules' own names. A name with `..` in it would climb out, so the
+/// folder is as deep as the names that climb highest need.
+fn index_prefix<'a>(
+    staging: &Staging,
+    names: impl Iterator<Item = &'a OsString>,
+) -> Result<String, ThinLinkError> {
+    let climbs = |name: &OsString| Path::new(name).components().filter(|c| c.as_os_str() == "..").count();
+    let depth = names.map(climbs).max().unwrap_or(0);
+    let mut dir = staging.path("x");
+    dir.extend(std::iter::repeat_n("d", depth));
+    fs::create_dir_all(&dir).map_err(at(&dir))?;
+    match dir.to_str() {
+        Some(text) if !text.contains(';') => Ok(format!("{text}/")),
+        _ => Err(ThinLinkError::Unfit(format!("staging folder {} has a name lld cannot be given", dir.display()))),
+    }
+}
+
+fn read_modules(
+    outputs: &Outputs,
+    sources: &HashMap<OsString, BitcodeSource>,
+) -> Result<Vec<PlannedModule>, ThinLinkError> {
+    let list = fs::read(&outputs.list).map_err(at(&outputs.list))?;
+    let names: Vec<OsString> = list
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| line.strip_prefix(outputs.prefix.as_bytes()))
+        .map(|name| OsString::from_vec(name.to_vec()))
+        .collect();
+    let mut order: Vec<usize> = (0..names.len()).collect();
+    order.sort_by(|a, b| names[*a].cmp(&names[*b]));
+    let mut ranks = vec![0; names.len()];
+    for (rank, module) in order.into_iter().enumerate() {
+        ranks[module] = rank;
+    }
+    names
+        .into_par_iter()
+        .zip(ranks)
+        .map(|(name, rank)| {
+            let shown = name.to_string_lossy();
+            let source = sources
+                .get(&name)
+                .cloned()
+                .ok_or_else(|| ThinLinkError::Unfit(format!("lld linked {shown}, which we did not find")))?;
+            let mut path = OsString::from(&outputs.prefix);
+            path.push(&name);
+            path.push(".thinlto.bc");
+            let bytes = fs::read(&path).map_err(at(Path::new(&path)))?;
+            let index = Index::parse(&bytes)
+                .map_err(|error| ThinLinkError::Unfit(format!("the index of {shown} cannot be read: {error}")))?;
+            if index.is_skipped() {
+                return Err(ThinLinkError::Unfit(format!("the index of {shown} was overwritten by an unused copy's")));
+            }
+            Ok(PlannedModule { name, rank, source, index })
+        })
+        .collect()
+}
+
+/// Whether the regular-LTO object holds anything: lld writes it even where there is nothing to put there.
+fn has_content(path: &Path) -> io::Result<bool> {
+    use object::{Object, ObjectSection, ObjectSymbol};
+    let bytes = match fs::read(path) {
+        Ok(bytes) if !bytes.is_empty() => bytes,
+        Ok(_) => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let file = object::File::parse(&*bytes).map_err(io::Error::other)?;
+    let allocated = file.sections().any(|s| s.size() > 0 && !matches!(s.kind(), object::SectionKind::Metadata | object::SectionKind::Other | object::SectionKind::OtherString));
+    Ok(allocated || file.symbols().any(|s| s.is_global()))
+}

@@ -1,0 +1,253 @@
+//! The real ld.lld and the clang that matches it: where they are, which LLVM they are, and that neither is ourselves.
+//! Knows nothing of the link; asks the programs themselves for their version and remembers the answer by their stamp.
+
+pub mod identity;
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::settings::Settings;
+
+/// Set for the programs we start, to the list of linkers we took for the real one: a wrapper script that leads back to
+/// us is then passed over instead of calling each other for ever.
+pub const GUARD: &str = "THINLTO_LD_GUARD";
+
+/// A full LLVM version: bitcode, indexes and codegen are only known to agree within one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LlvmVersion {
+    /// 22 of 22.1.8.
+    pub major: u32,
+    /// 1 of 22.1.8.
+    pub minor: u32,
+    /// 8 of 22.1.8.
+    pub patch: u32,
+}
+
+impl fmt::Display for LlvmVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
+    }
+}
+
+impl LlvmVersion {
+    /// The first `N.N.N` in a program's `--version` text that follows `marker` (`LLD `, `clang version `).
+    fn find(text: &str, marker: &str) -> Option<LlvmVersion> {
+        let after = &text[text.find(marker)? + marker.len()..];
+        let end = after.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(after.len());
+        let mut parts = after[..end].split('.').map(|p| p.parse().ok());
+        Some(LlvmVersion { major: parts.next()??, minor: parts.next()??, patch: parts.next()?? })
+    }
+}
+
+/// What went wrong in finding a tool.
+#[derive(Debug, thiserror::Error)]
+pub enum ToolchainError {
+    /// No linker to stand before.
+    #[error("cannot find the real {0}: put it on PATH or name it with THINLTO_LD_LINKER")]
+    NoLinker(String),
+    /// `THINLTO_LD_LINKER` names ourselves, or a script that leads back to us.
+    #[error("THINLTO_LD_LINKER={0} leads back to thinlto-ld: name the real ld.lld")]
+    Ourselves(PathBuf),
+}
+
+/// Why no backend compiler could be used; a reason for in-process LTO, shown in the stats.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoCompiler(pub String);
+
+/// The real linker.
+#[derive(Clone, Debug)]
+pub struct Linker {
+    /// Where it is, by the name it is to be called by.
+    pub path: PathBuf,
+    /// `-22` where we were called `thinlto-ld-22` or `ld.lld-22`.
+    pub suffix: String,
+}
+
+impl Linker {
+    /// The linker that `argv0` stands before.
+    ///
+    /// # Errors
+    /// There is none, or the one named is ourselves.
+    pub fn find(argv0: &OsStr, settings: &Settings) -> Result<Linker, ToolchainError> {
+        let name = Path::new(argv0).file_name().unwrap_or(argv0).to_string_lossy().into_owned();
+        let suffix = version_suffix(&name);
+        let passed = guard();
+        if let Some(path) = &settings.linker {
+            let path = which::which(path).map_err(|_| ToolchainError::NoLinker(path.display().to_string()))?;
+            if is_ourselves(&path) || passed.contains(&path) {
+                return Err(ToolchainError::Ourselves(path));
+            }
+            return Ok(Linker { path, suffix });
+        }
+        let wanted = format!("ld.lld{suffix}");
+        which::which_all(&wanted)
+            .into_iter()
+            .flatten()
+            .find(|path| !is_ourselves(path) && !passed.contains(path))
+            .map(|path| Linker { path, suffix })
+            .ok_or(ToolchainError::NoLinker(wanted))
+    }
+
+    /// What [`GUARD`] must say for the programs we start.
+    pub fn guard_value(&self) -> OsString {
+        let mut passed = guard();
+        if !passed.contains(&self.path) {
+            passed.push(self.path.clone());
+        }
+        std::env::join_paths(passed).unwrap_or_default()
+    }
+
+    /// The LLVM it is of, by its own word.
+    pub fn version(&self, memo: &VersionMemo) -> Option<LlvmVersion> {
+        memo.ask(&self.path, "LLD ", &self.guard_value())
+    }
+}
+
+fn guard() -> Vec<PathBuf> {
+    std::env::var_os(GUARD).map(|list| std::env::split_paths(&list).collect()).unwrap_or_default()
+}
+
+/// `-22` of `thinlto-ld-22` and `ld.lld-22`; nothing for other names.
+fn version_suffix(name: &str) -> String {
+    match name.rsplit_once('-') {
+        Some((_, digits)) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => format!("-{digits}"),
+        _ => String::new(),
+    }
+}
+
+fn is_ourselves(path: &Path) -> bool {
+    let same = |a: &Path, b: &Path| match (fs::metadata(a), fs::metadata(b)) {
+        (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
+        _ => false,
+    };
+    std::env::current_exe().is_ok_and(|own| same(&own, path))
+}
+
+/// The backend compiler.
+#[derive(Clone, Debug)]
+pub struct Clang {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its version, equal to the linker's.
+    pub version: LlvmVersion,
+}
+
+impl Clang {
+    /// The clang of the linker's full version.
+    ///
+    /// # Errors
+    /// There is none, or those there are of another version: the reason, for the stats.
+    pub fn find(linker: &Linker, settings: &Settings, memo: &VersionMemo) -> Result<Clang, NoCompiler> {
+        let wanted = linker
+            .version(memo)
+            .ok_or_else(|| NoCompiler(format!("{} does not tell its LLVM version", linker.path.display())))?;
+        let mut found = Vec::new();
+        for path in candidates(linker, settings, wanted) {
+            let Some(version) = memo.ask(&path, "clang version ", &linker.guard_value()) else { continue };
+            if version == wanted {
+                return Ok(Clang { path, version });
+            }
+            found.push(format!("{} is {version}", path.display()));
+        }
+        let found = if found.is_empty() { "none found".into() } else { found.join(", ") };
+        Err(NoCompiler(format!("no clang {wanted} to match the linker ({found})")))
+    }
+}
+
+fn candidates(linker: &Linker, settings: &Settings, wanted: LlvmVersion) -> Vec<PathBuf> {
+    if let Some(path) = &settings.clang {
+        return which::which(path).into_iter().collect();
+    }
+    let numbered = format!("clang-{}", wanted.major);
+    let mut paths = Vec::new();
+    let real = fs::canonicalize(&linker.path).ok();
+    for dir in [linker.path.parent(), real.as_deref().and_then(Path::parent)].into_iter().flatten() {
+        paths.extend([dir.join(format!("clang{}", linker.suffix)), dir.join(&numbered), dir.join("clang")]);
+    }
+    paths.extend([numbered.as_str(), "clang"].iter().filter_map(|name| which::which(name).ok()));
+    paths.retain(|path| path.is_file());
+    paths.dedup();
+    paths
+}
+
+/// Remembers what programs said of their version, by path and stamp: asking clang costs as much as a small backend.
+#[derive(Debug, Default)]
+pub struct VersionMemo {
+    dir: Option<PathBuf>,
+}
+
+impl VersionMemo {
+    /// A memo kept in `dir` (created on first use); none where there is no folder to keep it in.
+    pub fn new(dir: Option<PathBuf>) -> VersionMemo {
+        VersionMemo { dir }
+    }
+
+    fn ask(&self, program: &Path, marker: &str, guard: &OsStr) -> Option<LlvmVersion> {
+        let entry = self.dir.as_ref().zip(stamp(program)).map(|(dir, stamp)| dir.join(stamp));
+        if let Some(version) = entry.as_ref().and_then(|e| LlvmVersion::find(&fs::read_to_string(e).ok()?, "")) {
+            return Some(version);
+        }
+        let output = Command::new(program).arg("--version").env(GUARD, guard).output().ok()?;
+        let version = LlvmVersion::find(&String::from_utf8_lossy(&output.stdout), marker)?;
+        if let Some(entry) = entry {
+            self.remember(&entry, version);
+        }
+        Some(version)
+    }
+
+    /// A memo that cannot be kept only costs the question next time, so its errors are nobody's concern.
+    fn remember(&self, entry: &Path, version: LlvmVersion) {
+        let Some(dir) = &self.dir else { return };
+        let write = || -> std::io::Result<()> {
+            fs::create_dir_all(dir)?;
+            let file = tempfile::NamedTempFile::new_in(dir)?;
+            fs::write(file.path(), version.to_string())?;
+            file.persist(entry)?;
+            Ok(())
+        };
+        if let Err(error) = write() {
+            tracing::debug!(%error, "version memo not kept");
+        }
+    }
+}
+
+/// A name that changes whenever the program behind `path` does: its real path, inode, size and times.
+fn stamp(path: &Path) -> Option<String> {
+    let real = fs::canonicalize(path).ok()?;
+    let meta = fs::metadata(&real).ok()?;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(path.as_os_str().as_encoded_bytes()).update(b"\0").update(real.as_os_str().as_encoded_bytes());
+    for part in [meta.dev(), meta.ino(), meta.size()] {
+        hasher.update(&part.to_le_bytes());
+    }
+    for part in [meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()] {
+        hasher.update(&part.to_le_bytes());
+    }
+    Some(hasher.finalize().to_hex()[..32].to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_as_each_program_prints_them() {
+        let lld = LlvmVersion::find("Debian LLD 22.1.8 (compatible with GNU linkers)", "LLD ").unwrap();
+        let clang = LlvmVersion::find("Debian clang version 22.1.8 (1~deb12u1)\nTarget: x", "clang version ").unwrap();
+        assert_eq!(lld, clang);
+        assert_eq!(lld.to_string(), "22.1.8");
+        assert_eq!(LlvmVersion::find("GNU ld (GNU Binutils) 2.40", "LLD "), None);
+    }
+
+    #[test]
+    fn our_name_tells_the_version_wanted() {
+        assert_eq!(version_suffix("thinlto-ld-22"), "-22");
+        assert_eq!(version_suffix("ld.lld-19"), "-19");
+        assert_eq!(version_suffix("thinlto-ld"), "");
+        assert_eq!(version_suffix("ld.lld"), "");
+    }
+}
