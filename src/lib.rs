@@ -2,3 +2,5 @@
 
 pub mod backend;
 pub mod cmdline;
+pub mod inputs;
+mod sys;
