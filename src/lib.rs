@@ -1,6 +1,21 @@
 //! thinlto-ld: distributed ThinLTO for any link that lld can make.
+//!
+//! [`link::run`] is the way of the data, on one screen; each room below knows only those it is built on.
 
 pub mod backend;
+pub mod bitcode;
+pub mod cache;
+pub mod children;
 pub mod cmdline;
+pub mod final_link;
 pub mod inputs;
+pub mod link;
+pub mod names;
+pub mod observe;
+mod response;
+pub mod schedule;
+pub mod settings;
+pub mod staging;
 mod sys;
+pub mod thin_link;
+pub mod toolchain;

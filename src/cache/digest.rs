@@ -1,0 +1,393 @@
+//! Content digests of input files, remembered from link to link by what `stat` says of a file, so that an unchanged
+//! input is hashed once in its life. Knows nothing of keys or objects, and never trusts a file touched a moment ago.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The blake3 hash of some content.
+pub type Digest = [u8; 32];
+
+/// A file changed more recently than this could change again without `stat` showing it: the kernel's time stamps move in
+/// ticks of some milliseconds, and some file systems keep whole seconds (FAT two of them).
+const RACY: Duration = Duration::from_secs(2);
+
+/// One record of the memo: a stamp in seven words, the digest, and eight bytes that check the two.
+const STAMP_LEN: usize = 7 * 8;
+const BODY_LEN: usize = STAMP_LEN + 32;
+const RECORD_LEN: usize = BODY_LEN + 8;
+
+/// The memo is rewritten when more records than this are in it; the newest half stays.
+const MAX_RECORDS: usize = 200_000;
+
+/// Which file, in which state, as `stat` sees it. The change time is in it because it can't be set back: a file replaced
+/// by another of the same size and modification time (`cp -p`, `touch -r`) still has a new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Stamp {
+    dev: u64,
+    ino: u64,
+    size: u64,
+    mtime: (i64, i64),
+    ctime: (i64, i64),
+}
+
+impl Stamp {
+    /// The stamp of the file at `path`, symbolic links followed.
+    pub fn of(path: &Path) -> io::Result<Stamp> {
+        Ok(Stamp::from_metadata(&std::fs::metadata(path)?))
+    }
+
+    /// The stamp in metadata at hand.
+    #[must_use]
+    pub fn from_metadata(m: &std::fs::Metadata) -> Stamp {
+        Stamp {
+            dev: m.dev(),
+            ino: m.ino(),
+            size: m.size(),
+            mtime: (m.mtime(), m.mtime_nsec()),
+            ctime: (m.ctime(), m.ctime_nsec()),
+        }
+    }
+
+    /// Whether the file could still change without its stamp changing, at time `now`. A time stamp in the future
+    /// (another machine's clock) proves nothing, so it counts as recent.
+    #[must_use]
+    pub fn is_racy(&self, now: SystemTime) -> bool {
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        [self.mtime, self.ctime].iter().any(|&(seconds, nanos)| {
+            match (u64::try_from(seconds), u32::try_from(nanos)) {
+                (Ok(s), Ok(n)) => now
+                    .checked_sub(Duration::new(s, n))
+                    .is_none_or(|age| age < RACY),
+                // Before 1970: old whatever its nanoseconds.
+                _ => false,
+            }
+        })
+    }
+
+    fn words(&self) -> [u64; 7] {
+        [
+            self.dev,
+            self.ino,
+            self.size,
+            self.mtime.0.cast_unsigned(),
+            self.mtime.1.cast_unsigned(),
+            self.ctime.0.cast_unsigned(),
+            self.ctime.1.cast_unsigned(),
+        ]
+    }
+
+    fn from_words(w: [u64; 7]) -> Stamp {
+        let [dev, ino, size, ms, mn, cs, cn] = w;
+        Stamp {
+            dev,
+            ino,
+            size,
+            mtime: (ms.cast_signed(), mn.cast_signed()),
+            ctime: (cs.cast_signed(), cn.cast_signed()),
+        }
+    }
+}
+
+/// Hashes an open file from where it stands to its end; returns its length too. Plain reads, so that a file cut short
+/// meanwhile is an odd digest and not a SIGBUS.
+pub fn of_file(file: &File) -> io::Result<(Digest, u64)> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(file)?;
+    Ok((*hasher.finalize().as_bytes(), hasher.count()))
+}
+
+/// Digests of files, from the memo where it has them. Shared freely among threads.
+///
+/// The memo is one file of checked records, read whole at [`Digests::open`] and appended to once by [`Digests::save`] with a
+/// single `O_APPEND` write, so that links at the same time need no lock. A record whose check fails is ignored; a memo with
+/// such records, or too long, is written anew and renamed into place. What a link next to us appends meanwhile is then lost,
+/// which costs it one more hashing.
+#[derive(Debug)]
+pub struct Digests {
+    memo: Option<PathBuf>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    known: HashMap<Stamp, Digest>,
+    /// In the order of the file, oldest first; what a rewrite keeps.
+    order: Vec<Stamp>,
+    /// Learnt by this process and safe to remember.
+    fresh: Vec<Stamp>,
+    /// Records in the file that are damaged or said twice.
+    waste: usize,
+}
+
+impl Digests {
+    /// Digests that are remembered in no file.
+    #[must_use]
+    pub fn in_memory() -> Digests {
+        Digests {
+            memo: None,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Digests remembered in `memo`. A memo that can't be read is an empty one.
+    #[must_use]
+    pub fn open(memo: &Path) -> Digests {
+        let mut state = State::default();
+        if let Ok(bytes) = std::fs::read(memo) {
+            let (records, rest) = bytes.as_chunks::<RECORD_LEN>();
+            state.waste += usize::from(!rest.is_empty());
+            for record in records {
+                match decode(record) {
+                    Some((stamp, digest)) if state.known.insert(stamp, digest).is_none() => {
+                        state.order.push(stamp)
+                    }
+                    _ => state.waste += 1,
+                }
+            }
+        }
+        Digests {
+            memo: Some(memo.to_owned()),
+            state: Mutex::new(state),
+        }
+    }
+
+    /// The digest of the content of `path`.
+    ///
+    /// # Errors
+    /// Whatever opening or reading the file gives; a directory is an error.
+    pub fn of(&self, path: &Path) -> io::Result<Digest> {
+        Ok(self.with_stamp(path)?.0)
+    }
+
+    /// The digest of `path` and the stamp it was read under. A caller that compiles the file later compares the stamp with
+    /// [`Stamp::of`] afterwards, lest it file the result under a content that was not the one compiled.
+    ///
+    /// # Errors
+    /// As [`Digests::of`].
+    pub fn with_stamp(&self, path: &Path) -> io::Result<(Digest, Stamp)> {
+        // The time before the stamp, and the stamp before the content: whatever changes from here on shows.
+        let now = SystemTime::now();
+        let stamp = Stamp::of(path)?;
+        if let Some(digest) = self.state().known.get(&stamp) {
+            return Ok((*digest, stamp));
+        }
+        let file = File::open(path)?;
+        let stamp = Stamp::from_metadata(&file.metadata()?);
+        let (digest, _) = of_file(&file)?;
+        if Stamp::from_metadata(&file.metadata()?) == stamp && !stamp.is_racy(now) {
+            let mut state = self.state();
+            if state.known.insert(stamp, digest).is_none() {
+                state.fresh.push(stamp);
+            }
+        }
+        Ok((digest, stamp))
+    }
+
+    /// Appends what was learnt to the memo; nothing to do where nothing was.
+    ///
+    /// # Errors
+    /// Of the file system. The digests stay usable, so callers may ignore them.
+    pub fn save(&self) -> io::Result<()> {
+        let Some(memo) = &self.memo else {
+            return Ok(());
+        };
+        let mut state = self.state();
+        let fresh = std::mem::take(&mut state.fresh);
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        state.order.extend_from_slice(&fresh);
+        let total = state.order.len().saturating_add(state.waste);
+        if state.waste > 0 || total > MAX_RECORDS {
+            if total > MAX_RECORDS {
+                let surplus = state.order.len().saturating_sub(MAX_RECORDS / 2);
+                state.order.drain(..surplus);
+            }
+            state.waste = 0;
+            return rewrite(memo, &encode_all(&state.known, &state.order));
+        }
+        let bytes = encode_all(&state.known, &fresh);
+        drop(state);
+        let mut file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o644)
+            .open(memo)?;
+        file.write_all(&bytes)
+    }
+
+    /// A panic in another thread can't leave the map half-changed in a way that matters: each insert stands alone.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn rewrite(memo: &Path, bytes: &[u8]) -> io::Result<()> {
+    let dir = memo.parent().unwrap_or(Path::new("."));
+    let mut temp = tempfile::Builder::new()
+        .prefix(super::store::TEMP_PREFIX)
+        .tempfile_in(dir)?;
+    temp.write_all(bytes)?;
+    temp.persist(memo)?;
+    Ok(())
+}
+
+fn encode_all(known: &HashMap<Stamp, Digest>, stamps: &[Stamp]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(stamps.len().saturating_mul(RECORD_LEN));
+    for stamp in stamps {
+        let Some(digest) = known.get(stamp) else {
+            continue;
+        };
+        let start = bytes.len();
+        for word in stamp.words() {
+            bytes.extend_from_slice(&word.to_le_bytes());
+        }
+        bytes.extend_from_slice(digest);
+        let check = check(bytes.get(start..).unwrap_or_default());
+        bytes.extend_from_slice(&check);
+    }
+    bytes
+}
+
+fn decode(record: &[u8; RECORD_LEN]) -> Option<(Stamp, Digest)> {
+    let (body, stored) = record.split_first_chunk::<BODY_LEN>()?;
+    if check(body) != stored {
+        return None;
+    }
+    let (stamp, digest) = body.split_first_chunk::<STAMP_LEN>()?;
+    let mut words = [0; 7];
+    for (word, bytes) in words.iter_mut().zip(stamp.as_chunks::<8>().0) {
+        *word = u64::from_le_bytes(*bytes);
+    }
+    Some((Stamp::from_words(words), digest.try_into().ok()?))
+}
+
+fn check(body: &[u8]) -> [u8; 8] {
+    let mut out = [0; 8];
+    blake3::Hasher::new()
+        .update(body)
+        .finalize_xof()
+        .fill(&mut out);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn age(path: &Path, seconds: u64) {
+        let then = SystemTime::now() - Duration::from_secs(seconds);
+        File::options()
+            .write(true)
+            .open(path)
+            .unwrap()
+            .set_modified(then)
+            .unwrap();
+    }
+
+    fn records(memo: &Path) -> usize {
+        std::fs::read(memo).map_or(0, |b| b.len() / RECORD_LEN)
+    }
+
+    #[test]
+    fn a_fresh_file_is_not_remembered() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, memo) = (dir.path().join("f"), dir.path().join("memo"));
+        std::fs::write(&file, "one").unwrap();
+        // An old modification time does not help: the change time is what counts.
+        age(&file, 3600);
+        let digests = Digests::open(&memo);
+        assert_eq!(digests.of(&file).unwrap(), *blake3::hash(b"one").as_bytes());
+        std::fs::write(&file, "two").unwrap();
+        age(&file, 3600);
+        assert_eq!(digests.of(&file).unwrap(), *blake3::hash(b"two").as_bytes());
+        digests.save().unwrap();
+        assert_eq!(records(&memo), 0);
+    }
+
+    #[test]
+    fn a_settled_file_is_remembered_and_a_change_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, memo) = (dir.path().join("f"), dir.path().join("memo"));
+        std::fs::write(&file, "one").unwrap();
+        std::thread::sleep(RACY + Duration::from_millis(100));
+        let digests = Digests::open(&memo);
+        let one = digests.of(&file).unwrap();
+        digests.save().unwrap();
+        assert_eq!(records(&memo), 1);
+        // Proof that the memo is what answers: a record with another digest under the file's stamp is believed.
+        let stamp = Stamp::of(&file).unwrap();
+        std::fs::write(
+            &memo,
+            encode_all(&HashMap::from([(stamp, [7; 32])]), &[stamp]),
+        )
+        .unwrap();
+        assert_eq!(Digests::open(&memo).of(&file).unwrap(), [7; 32]);
+        // Same size, same modification time: the change time tells.
+        let modified = std::fs::metadata(&file).unwrap().modified().unwrap();
+        std::fs::write(&file, "two").unwrap();
+        File::options()
+            .write(true)
+            .open(&file)
+            .unwrap()
+            .set_modified(modified)
+            .unwrap();
+        assert_eq!(
+            Digests::open(&memo).of(&file).unwrap(),
+            *blake3::hash(b"two").as_bytes()
+        );
+        assert_ne!(one, *blake3::hash(b"two").as_bytes());
+    }
+
+    #[test]
+    fn a_damaged_record_is_forgotten_and_the_memo_healed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, memo) = (dir.path().join("f"), dir.path().join("memo"));
+        std::fs::write(&file, "one").unwrap();
+        std::thread::sleep(RACY + Duration::from_millis(100));
+        let stamp = Stamp::of(&file).unwrap();
+        let mut bytes = encode_all(&HashMap::from([(stamp, [7; 32])]), &[stamp]);
+        bytes[STAMP_LEN] ^= 1;
+        bytes.extend_from_slice(b"torn");
+        std::fs::write(&memo, bytes).unwrap();
+        let digests = Digests::open(&memo);
+        assert_eq!(digests.of(&file).unwrap(), *blake3::hash(b"one").as_bytes());
+        digests.save().unwrap();
+        assert_eq!(std::fs::metadata(&memo).unwrap().len(), RECORD_LEN as u64);
+        assert_eq!(Digests::open(&memo).state().waste, 0);
+    }
+
+    #[test]
+    fn many_links_append_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let memo = dir.path().join("memo");
+        let files: Vec<_> = (0..64).map(|i| dir.path().join(format!("f{i}"))).collect();
+        for (i, file) in files.iter().enumerate() {
+            std::fs::write(file, i.to_string()).unwrap();
+        }
+        std::thread::sleep(RACY + Duration::from_millis(100));
+        std::thread::scope(|s| {
+            for file in &files {
+                s.spawn(|| {
+                    let digests = Digests::open(&memo);
+                    digests.of(file).unwrap();
+                    digests.save().unwrap();
+                });
+            }
+        });
+        let digests = Digests::open(&memo);
+        let state = digests.state();
+        assert_eq!((state.order.len(), state.waste), (64, 0));
+        for (i, file) in files.iter().enumerate() {
+            assert_eq!(
+                state.known[&Stamp::of(file).unwrap()],
+                *blake3::hash(i.to_string().as_bytes()).as_bytes()
+            );
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The cache of backend objects: what an object is named by ([`key`]), how inputs are told apart by content ([`digest`]),
+//! where objects live ([`store`]) and when they go ([`policy`]). Knows nothing of clang or of links: callers hand in bytes.
+
+pub mod digest;
+pub mod key;
+pub mod policy;
+pub mod store;
+
+pub use digest::{Digest, Digests, Stamp};
+pub use key::{AsmInput, ExtraInput, Key, KeyParts, Recipe};
+pub use policy::{Plan, Policy, PolicyError, Pruned, Usage};
+pub use store::{CacheOff, Destination, Hit, Miss, Outputs, PutError, Store};
