@@ -9,13 +9,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Instant;
 
+use crate::backend::flags::{Flags, Trace};
 use crate::backend::{self, BackendError};
+use crate::bitcode::facts::LtoMode;
 use crate::cache::Cache;
 use crate::children::Children;
 use crate::cmdline::Invocation;
 use crate::final_link::{self, FinalLink, FinalLinkError};
-use crate::inputs::{self, Inputs};
+use crate::inputs::{self, Inputs, Problem};
 use crate::observe::stats::{LinkMode, Stats, ThinLink, milliseconds};
+use crate::schedule::Slots;
 use crate::settings::{Mode, Settings};
 use crate::staging::Staging;
 use crate::thin_link::{self, Plan, ThinLinkError};
@@ -43,15 +46,21 @@ impl From<ExitStatus> for Ending {
 /// Why a link is not distributed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Route {
+    /// No ThinLTO bitcode, or no link at all.
     Passthrough(&'static str),
+    /// There is, and lld does it; refused where the user insists on distribution.
     InProcess(String),
+    /// The linker will refuse the link, and says why best.
+    Doomed(String),
 }
 
 /// What came of trying to distribute a link.
 enum Attempt {
     Ended(Ending),
-    /// It is left to lld after all; the words are what the thin link printed, where it was the linker that refused.
-    Left { reason: String, said: Option<(i32, String)> },
+    /// The linker has refused the thin link: its exit status and its words.
+    Refused(i32, String),
+    /// It is left to lld after all.
+    Left(Route),
 }
 
 /// A link under way.
@@ -105,7 +114,7 @@ impl Link {
         if invocation.informational {
             return Some(Route::Passthrough("nothing to link"));
         }
-        if inputs::quick_scan(invocation) == inputs::Scan::NoBitcode {
+        if inputs::quick_scan(invocation) == inputs::Scan::None {
             return Some(Route::Passthrough("no ThinLTO bitcode"));
         }
         if self.settings.mode == Mode::InProcess {
@@ -128,27 +137,25 @@ impl Link {
                 self.write_stats();
                 Ok(ending)
             }
-            Attempt::Left { reason, said } if self.settings.mode == Mode::Distributed => {
-                if let Some((status, text)) = said {
-                    eprint!("{text}");
-                    self.stats.mode = LinkMode::Distributed;
-                    self.stats.exit = Some(status);
-                    self.write_stats();
-                    return Ok(Ending::Exit(status));
-                }
-                self.give_up(Route::InProcess(reason))
+            Attempt::Refused(status, words) if self.settings.mode == Mode::Distributed => {
+                eprint!("{words}");
+                self.stats.mode = LinkMode::Distributed;
+                self.stats.exit = Some(status);
+                self.write_stats();
+                Ok(Ending::Exit(status))
             }
-            Attempt::Left { reason, .. } => self.give_up(Route::InProcess(reason)),
+            Attempt::Refused(..) => self.give_up(Route::InProcess("the thin link failed".into())),
+            Attempt::Left(route) => self.give_up(route),
         }
     }
 
     fn attempt(&mut self, began: Instant, children: &Children) -> Attempt {
         match self.try_distributed(began, children) {
             Ok(ending) => Attempt::Ended(ending),
-            Err(Stop::Left(reason)) => Attempt::Left { reason, said: None },
-            Err(Stop::Refused { status, stderr }) => {
-                Attempt::Left { reason: "the thin link failed".into(), said: Some((status, stderr)) }
-            }
+            Err(Stop::Left(reason)) => Attempt::Left(Route::InProcess(reason)),
+            Err(Stop::Doomed(reason)) => Attempt::Left(Route::Doomed(reason)),
+            Err(Stop::Regular) => Attempt::Left(Route::Passthrough("no ThinLTO bitcode, only regular")),
+            Err(Stop::Refused { status, stderr }) => Attempt::Refused(status, stderr),
             Err(Stop::Failed(text)) => {
                 eprint!("{text}");
                 Attempt::Ended(Ending::Exit(1))
@@ -159,10 +166,16 @@ impl Link {
 
     /// The way of the data, in order.
     fn try_distributed(&mut self, began: Instant, children: &Children) -> Result<Ending, Stop> {
-        let inputs = Inputs::open(&self.invocation).map_err(|error| Stop::Left(error.to_string()))?;
+        let inputs = Inputs::open(&self.invocation).map_err(|error| Stop::Doomed(error.to_string()))?;
         self.stats.inputs = inputs.entries.len();
-        if !inputs.has_thin_lto(&self.invocation) {
-            return Err(Stop::Left("no ThinLTO bitcode, only regular".into()));
+        if let Some(missing) = inputs.missing.first() {
+            return Err(match missing.problem {
+                Problem::Stream => Stop::Left(format!("{} can only be read once", missing.name.display())),
+                _ => Stop::Doomed(format!("{} {}", missing.name.display(), missing.problem)),
+            });
+        }
+        if !inputs.has_thin_lto(lto_mode(&self.invocation)) {
+            return Err(Stop::Regular);
         }
         let (cache, cache_off) = Cache::for_link(&self.settings, &self.invocation);
         self.stats.cache_off = cache_off;
@@ -170,7 +183,8 @@ impl Link {
         let clang = Clang::find(&self.linker, &self.settings, &memo).map_err(|error| Stop::Left(error.0))?;
         self.stats.clang = Some(clang.path.display().to_string());
         self.stats.llvm = Some(clang.version.to_string());
-        let flags = backend::flags::for_link(&self.invocation, &clang).map_err(|error| Stop::Left(error.reason))?;
+        let flags = Flags::derive(&self.invocation.lto, self.invocation.kind, clang.version, Trace::AsLinked)
+            .map_err(|error| Stop::Left(error.reason))?;
         let staging = self.stage(cache.as_ref())?;
         self.stats.ms.scan = milliseconds(began.elapsed());
 
@@ -189,7 +203,7 @@ impl Link {
             inputs: &inputs,
             staging: &staging,
             cache: cache.as_ref(),
-            jobs: self.jobs(),
+            slots: Slots::from_environment(self.jobs()),
             children,
             linker_name: self.linker_name(),
         };
@@ -199,7 +213,7 @@ impl Link {
         if let Some(name) = inputs.changed() {
             return Err(Stop::Left(format!("{} changed while it was being linked", name.display())));
         }
-        backend::keep_lto_objects(&self.invocation, &plan, &compiled.objects).map_err(|(path, error)| {
+        backend::keep_lto_objects(&self.invocation, &plan, &flags, &compiled.objects).map_err(|(path, error)| {
             Stop::Failed(format!("{}: error: cannot write {}: {error}\n", self.linker_name(), path.display()))
         })?;
 
@@ -218,7 +232,7 @@ impl Link {
         self.stats.ms.final_link = Some(milliseconds(phase.elapsed()));
         say(&plan, &compiled.said, &finished.stderr);
         if let Some(cache) = &cache {
-            cache.prune();
+            cache.tidy();
         }
         match children.interrupted() {
             Some(signal) => Ok(Ending::Signal(signal)),
@@ -247,14 +261,15 @@ impl Link {
 
     /// Leaves the link to the real linker, the user's command line as it came.
     fn give_up(mut self, route: Route) -> Result<Ending, String> {
-        let (mode, reason) = match route {
-            Route::Passthrough(reason) => (LinkMode::Passthrough, reason.to_owned()),
-            Route::InProcess(reason) => (LinkMode::InProcess, reason),
+        let distribution_wanted = self.settings.mode == Mode::Distributed;
+        let (mode, reason, refused) = match route {
+            Route::Passthrough(reason) => (LinkMode::Passthrough, reason.to_owned(), false),
+            Route::InProcess(reason) => (LinkMode::InProcess, reason, distribution_wanted),
+            Route::Doomed(reason) => (LinkMode::InProcess, reason, false),
         };
         tracing::info!(?mode, reason, "left to the linker");
         self.stats.mode = mode;
         self.stats.reason = Some(reason.clone());
-        let refused = mode == LinkMode::InProcess && self.settings.mode == Mode::Distributed;
         if refused {
             self.stats.exit = Some(1);
         }
@@ -286,6 +301,10 @@ impl Link {
 enum Stop {
     /// lld does it.
     Left(String),
+    /// The linker is going to refuse the link.
+    Doomed(String),
+    /// There is no ThinLTO bitcode, only regular.
+    Regular,
     /// The linker refused the thin link.
     Refused { status: i32, stderr: String },
     /// The link failed, as it would under lld; what is to be said.
@@ -348,6 +367,15 @@ fn paragraphs(text: &str) -> Vec<String> {
         }
     }
     paragraphs
+}
+
+/// What `--lto=` asks of unified modules.
+fn lto_mode(invocation: &Invocation) -> LtoMode {
+    match invocation.lto_value("lto") {
+        Some("full") => LtoMode::Full,
+        Some("thin") => LtoMode::Thin,
+        _ => LtoMode::Default,
+    }
 }
 
 fn is_own(word: &OsStr) -> bool {

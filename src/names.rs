@@ -1,6 +1,7 @@
 //! Translates staged names back into the user's own, in everything a person reads: diagnostics, map files, traces.
 //! Knows nothing of links; it is given a table of (staged path, user's name) and a text.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// The table: what stands in the staging folder, and what the user calls it.
@@ -51,6 +52,15 @@ impl Names {
         }
         out.push_str(rest);
         out
+    }
+
+    /// As [`Names::translate`], of bytes: those without a staged name in them come back as they are, text or not.
+    pub fn translate_bytes<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+        let prefix = self.prefix.as_bytes();
+        if prefix.is_empty() || !bytes.windows(prefix.len()).any(|window| window == prefix) {
+            return Cow::Borrowed(bytes);
+        }
+        Cow::Owned(self.translate(&String::from_utf8_lossy(bytes)).into_bytes())
     }
 
     /// The user's name for the staged path that `text` begins with (prefix taken off), and that path's length.

@@ -84,8 +84,11 @@ pub struct Settings {
 #[derive(Debug, thiserror::Error)]
 pub enum SettingError {
     /// No such setting on the link line.
-    #[error("unknown option --thinlto-ld-{0}; the settings are: {}", names())]
-    Unknown(String),
+    #[error("unknown option --thinlto-ld-{name}; the settings are: {}", names())]
+    Unknown {
+        /// As given.
+        name: String,
+    },
     /// The value is not one the setting takes.
     #[error("{origin}={value}: expected {expected}")]
     Value {
@@ -144,7 +147,7 @@ impl Settings {
             }
         }
         for (name, value) in own {
-            let setting = TABLE.iter().find(|s| s.name == name).ok_or_else(|| SettingError::Unknown(name.clone()))?;
+            let setting = TABLE.iter().find(|s| s.name == name).ok_or_else(|| SettingError::Unknown { name: name.clone() })?;
             values.0.insert(setting.name, (format!("--thinlto-ld-{name}"), value.clone()));
         }
         let jobs = match values.text("jobs").filter(|t| !t.is_empty()) {

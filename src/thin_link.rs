@@ -32,6 +32,13 @@ pub struct PlannedModule {
     pub index: Index,
 }
 
+impl PlannedModule {
+    /// The name for people: lld's own.
+    pub fn shown(&self) -> String {
+        self.name.to_string_lossy().into_owned()
+    }
+}
+
 /// What the thin link decided.
 #[derive(Debug)]
 pub struct Plan {
@@ -39,6 +46,8 @@ pub struct Plan {
     pub modules: Vec<PlannedModule>,
     /// The native object of the regular-LTO partition, if it holds anything.
     pub regular: Option<PathBuf>,
+    /// The regular-LTO partition's object as lld wrote it, be it empty.
+    pub regular_written: PathBuf,
     /// Every file that was loaded, as lld names them, in order (`--trace`).
     pub loaded: Vec<String>,
     /// What the thin link printed to stderr.
@@ -119,8 +128,9 @@ pub fn run(
     }
     let loaded = String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
     let modules = read_modules(&outputs, &sources)?;
-    let regular = has_content(&outputs.regular).map_err(at(&outputs.regular))?.then_some(outputs.regular);
-    Ok(Plan { modules, regular, loaded, warnings })
+    let regular_written = outputs.regular;
+    let regular = has_content(&regular_written).map_err(at(&regular_written))?.then(|| regular_written.clone());
+    Ok(Plan { modules, regular, regular_written, loaded, warnings })
 }
 
 /// The user's words without what only the final link should write, and with what makes it a thin link. Ours come last:
@@ -130,7 +140,7 @@ fn words(invocation: &Invocation, outputs: &Outputs) -> Vec<OsString> {
         .items
         .iter()
         .filter(|item| !matches!(item, Item::Option { def, .. } if def.role == Role::Report))
-        .flat_map(Item::words)
+        .flat_map(|item| item.words().iter().cloned())
         .collect();
     let mut ours = |option: &str, value: &Path| {
         let mut word = OsString::from(option);
@@ -184,7 +194,7 @@ fn read_modules(
             let shown = name.to_string_lossy();
             let source = sources
                 .get(&name)
-                .cloned()
+                .copied()
                 .ok_or_else(|| ThinLinkError::Unfit(format!("lld linked {shown}, which we did not find")))?;
             let mut path = OsString::from(&outputs.prefix);
             path.push(&name);

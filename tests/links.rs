@@ -195,11 +195,10 @@ fn wrap_and_defsym() {
         .compile("main.c", "int printf(const char *, ...); int f(int); int twin(int);\n\
                             int main(int c, char **v) { printf(\"%d %d\\n\", f(c), twin(c)); return 0; }\n", THIN)
         .compile("f.c", "int f(int x) { return x + 1; }\n", THIN)
-        .compile("w.c", "int __real_f(int); int __wrap_f(int x) { return __real_f(x) * 10; }\n", THIN);
-    bench.both("clang", &["main.o", "f.o", "w.o", "-Wl,--wrap=f", "-Wl,--defsym=twin=__real_f", "-Wl,--defsym=__real_f=f"]);
-    let expected = bench.output_of("in.out");
-    assert!(expected.starts_with("20 "), "{expected}");
-    bench.both_print(&expected);
+        .compile("w.c", "int __real_f(int); int __wrap_f(int x) { return __real_f(x) * 10; }\n\
+                         int other(int x) { return x + 6; }\n", THIN);
+    bench.both("clang", &["main.o", "f.o", "w.o", "-Wl,--wrap=f", "-Wl,--defsym=twin=other"]);
+    bench.both_print("20 7\n");
 }
 
 #[test]

@@ -1,4 +1,218 @@
-//! Making native objects out of bitcode modules and their index files.
-//! Knows nothing of command lines or linking: it is handed settings and a plan.
+//! Making native objects out of the modules of a plan: prepared, looked up in the cache, compiled in parallel, checked.
+//! Knows nothing of the command lines of either link.
 
+pub mod asm_files;
+pub mod diagnostics;
 pub mod flags;
+mod prepare;
+pub mod process;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::cache::Cache;
+use crate::children::Children;
+use crate::cmdline::Invocation;
+use crate::final_link::NativeObject;
+use crate::inputs::Inputs;
+use crate::observe::stats;
+use crate::schedule::{self, Next, Slots};
+use crate::staging::Staging;
+use crate::thin_link::Plan;
+use crate::toolchain::Clang;
+use diagnostics::{Message, Severity, Warnings};
+use flags::Flags;
+use prepare::Prepared;
+use process::Failure;
+
+/// The backends of one link.
+#[derive(Debug)]
+pub struct Backends<'a> {
+    /// The compiler.
+    pub clang: &'a Clang,
+    /// What every backend has in common.
+    pub flags: &'a Flags,
+    /// The user's command line, for what it says of warnings.
+    pub invocation: &'a Invocation,
+    /// The modules.
+    pub plan: &'a Plan,
+    /// Where their bytes are.
+    pub inputs: &'a Inputs,
+    /// Where everything is put.
+    pub staging: &'a Staging,
+    /// Where objects are kept, if they are.
+    pub cache: Option<&'a Cache>,
+    /// How many at once.
+    pub slots: Slots,
+    /// Our children.
+    pub children: &'a Children,
+    /// How lld begins its messages.
+    pub linker_name: String,
+}
+
+/// What backends made.
+#[derive(Debug, Default)]
+pub struct Compiled {
+    /// The objects, in the plan's order.
+    pub objects: Vec<NativeObject>,
+    /// What they said, in the plan's order, as lld would have said it.
+    pub said: String,
+}
+
+/// Why there are no objects.
+#[derive(Debug, thiserror::Error)]
+pub enum BackendError {
+    /// The code is at fault: what to say, as lld would; the link has failed.
+    #[error("{0}")]
+    Rejected(String),
+    /// clang is at fault, or the machine; in-process LTO may do better.
+    #[error("{0}")]
+    Unfit(String),
+    /// A signal came first.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// One module's result.
+struct Done {
+    stderr: String,
+    made: Made,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Made {
+    Compiled,
+    Cached,
+}
+
+impl Backends<'_> {
+    /// Makes every object.
+    ///
+    /// # Errors
+    /// See [`BackendError`]; nothing runs any more when it is returned.
+    pub fn run(self, counts: &mut stats::Backends) -> Result<Compiled, BackendError> {
+        let prepared = prepare::all(&self)?;
+        let weights: Vec<u64> = prepared.iter().map(|module| module.weight).collect();
+        let mut results: Vec<Option<Done>> = prepared.iter().map(|_| None).collect();
+        let mut failure: Option<(usize, Failure)> = None;
+        counts.uncacheable = prepared.iter().filter(|module| self.cache.is_some() && module.key.is_none()).count();
+        let waiting = self.from_cache(&prepared, &mut results);
+        counts.cached = prepared.len() - waiting.len();
+        let waiting_weights: Vec<u64> = waiting.iter().map(|module| weights[*module]).collect();
+        let (clang, children, cache) = (self.clang, self.children, self.cache);
+        schedule::run(
+            &waiting_weights,
+            self.slots,
+            |job| compile(clang, children, cache, &prepared[waiting[job]]),
+            |job, result| match result {
+                Ok(stderr) => {
+                    counts.run += 1;
+                    results[waiting[job]] = Some(Done { stderr, made: Made::Compiled });
+                    Next::Continue
+                }
+                Err(error) => {
+                    counts.failed += 1;
+                    failure.get_or_insert((waiting[job], error));
+                    Next::Stop
+                }
+            },
+        );
+        if let Some((module, failure)) = failure {
+            return Err(explain(failure, &self.plan.modules[module].shown(), &self.linker_name));
+        }
+        let warnings = warnings_of(self.invocation);
+        let mut compiled = Compiled::default();
+        let mut fatal = false;
+        for ((module, prepared), result) in self.plan.modules.iter().zip(prepared).zip(results) {
+            // No failure and no result: a signal stopped the schedule.
+            let Some(done) = result else { return Err(BackendError::Interrupted) };
+            let shown = module.shown();
+            tracing::debug!(module = shown, cached = done.made == Made::Cached, "backend");
+            let mut messages = diagnostics::messages(&done.stderr, &shown);
+            diagnostics::weigh(&mut messages, warnings);
+            fatal |= messages.iter().any(|message| message.severity == Severity::Error);
+            compiled.said.extend(messages.iter().map(|message| message.render(&self.linker_name)));
+            compiled.objects.push(prepared.object);
+        }
+        if fatal {
+            return Err(BackendError::Rejected(compiled.said));
+        }
+        Ok(compiled)
+    }
+
+    /// Takes what the cache has; the modules it does not have.
+    fn from_cache(&self, prepared: &[Prepared], results: &mut [Option<Done>]) -> Vec<usize> {
+        use rayon::prelude::*;
+        let Some(cache) = self.cache else { return (0..prepared.len()).collect() };
+        results.par_iter_mut().zip(prepared).for_each(|(result, module)| {
+            let Some(key) = &module.key else { return };
+            *result = cache
+                .get(key, &module.object.path, &module.sides)
+                .map(|stderr| Done { stderr, made: Made::Cached });
+        });
+        (0..prepared.len()).filter(|module| results[*module].is_none()).collect()
+    }
+}
+
+fn compile(
+    clang: &Clang,
+    children: &Children,
+    cache: Option<&Cache>,
+    module: &Prepared,
+) -> Result<String, Failure> {
+    let stderr = process::run(&clang.path, &module.backend, children)?;
+    if let (Some(cache), Some(key)) = (cache, &module.key) {
+        cache.put(key, &module.object.path, &module.sides, &stderr);
+    }
+    Ok(stderr)
+}
+
+/// Says a failure as lld would, or says that it is none of the code's.
+fn explain(failure: Failure, module: &str, linker: &str) -> BackendError {
+    match failure {
+        Failure::Interrupted => BackendError::Interrupted,
+        Failure::Diagnosed(stderr) => {
+            let messages = diagnostics::messages(&stderr, module);
+            let text: String = messages.iter().map(|message: &Message| message.render(linker)).collect();
+            if messages.iter().any(|message| message.severity == Severity::Error) {
+                BackendError::Rejected(format!("{text}{linker}: error: backend compilation of {module} failed\n"))
+            } else {
+                BackendError::Unfit(format!("the backend of {module} failed without a word: {stderr}"))
+            }
+        }
+        other => BackendError::Unfit(format!("the backend of {module}: {other}")),
+    }
+}
+
+/// lld/ELF/Driver.cpp: `--fatal-warnings`, `-w`; the last of each pair counts.
+fn warnings_of(invocation: &Invocation) -> Warnings {
+    if invocation.flag("no-warnings", "warnings").unwrap_or(false) || invocation.has("w") {
+        Warnings::Suppressed
+    } else if invocation.flag("fatal-warnings", "no-fatal-warnings").unwrap_or(false) {
+        Warnings::Fatal
+    } else {
+        Warnings::Shown
+    }
+}
+
+/// Writes the files `--lto-obj-path=P` asks for: the regular partition to P, backends' objects to P1, P2 … by task
+/// (lld/ELF/LTO.cpp `BitcodeCompiler::compile`).
+///
+/// # Errors
+/// The file that cannot be written.
+pub fn keep_lto_objects(
+    invocation: &Invocation,
+    plan: &Plan,
+    flags: &Flags,
+    objects: &[NativeObject],
+) -> Result<(), (PathBuf, io::Error)> {
+    let Some(prefix) = invocation.lto_value("lto-obj-path").filter(|prefix| !prefix.is_empty()) else { return Ok(()) };
+    let copy = |from: &Path, to: String| fs::copy(from, &to).map(drop).map_err(|error| (PathBuf::from(to), error));
+    copy(&plan.regular_written, prefix.to_owned())?;
+    for (number, object) in objects.iter().enumerate() {
+        copy(&object.path, format!("{prefix}{}", flags.first_task() + number))?;
+    }
+    Ok(())
+}
+

@@ -3,10 +3,12 @@
 
 pub mod digest;
 pub mod key;
+pub mod link;
 pub mod policy;
 pub mod store;
 
 pub use digest::{Digest, Digests, Stamp};
+pub use link::{Cache, ModuleParts, home};
 pub use key::{AsmInput, ExtraInput, Key, KeyParts, Recipe};
 pub use policy::{Plan, Policy, PolicyError, Pruned, Usage};
 pub use store::{CacheOff, Destination, Hit, Miss, Outputs, PutError, Store};

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
 
 use super::replace::Forgotten;
 use super::{FinalLink, FinalLinkError, execute};
@@ -55,18 +54,18 @@ fn lazily_loaded(link: &FinalLink<'_>) -> Vec<Lazy> {
     let modules: HashMap<_, _> = link.plan.modules.iter().enumerate().map(|(at, m)| (m.name.as_os_str(), at)).collect();
     let mut lazy = Vec::new();
     for (number, entry) in link.inputs.entries.iter().enumerate() {
-        if entry.is_archive() && !entry.position.whole_archive {
+        if entry.kind.is_archive() && !entry.position.whole_archive {
             for (position, member) in entry.members.iter().enumerate() {
-                let shown = entry.member_shown(member);
-                let file = match entry.member_bitcode_name(member) {
+                let shown = entry.shown(Some(position));
+                let file = match member.kind.is_bitcode() {
                     // In the order of in-process lld all backends' objects are inputs of their own already.
-                    Some(_) if link.order == Order::InProcess => None,
-                    Some(name) => modules.get(name.as_os_str()).map(|at| Forgotten::Module(*at)),
-                    None => loaded.contains_key(shown.as_str()).then_some(Forgotten::Native(number, Some(position))),
+                    true if link.order == Order::InProcess => None,
+                    true => modules.get(member.module_name(&entry.path).as_os_str()).map(|at| Forgotten::Module(*at)),
+                    false => loaded.contains_key(shown.as_str()).then_some(Forgotten::Native(number, Some(position))),
                 };
                 lazy.extend(file.map(|file| Lazy { shown, file }));
             }
-        } else if entry.position.in_lib && !entry.is_archive() {
+        } else if entry.position.in_lib && !entry.kind.is_archive() {
             let file = match modules.get(entry.path.as_os_str()) {
                 Some(_) if link.order == Order::InProcess => None,
                 Some(at) => Some(Forgotten::Module(*at)),
@@ -89,8 +88,7 @@ fn loaded_again(
     words: &[OsString],
 ) -> Result<Option<HashMap<String, usize>>, FinalLinkError> {
     let quiet = ["--thinlto-index-only=/dev/null", "--trace", "-w"].map(OsString::from);
-    let kept = words.iter().filter(|word| !word.as_bytes().is_empty()).cloned().collect();
-    let output = execute(link, &link.linker.path, kept, &quiet)?;
+    let output = execute(link, &link.linker.path, words.to_vec(), &quiet)?;
     if !output.status.success() {
         return Ok(None);
     }

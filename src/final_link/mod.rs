@@ -12,7 +12,7 @@ use std::process::{Command, ExitStatus, Output, Stdio};
 
 use crate::children::Children;
 use crate::cmdline::Invocation;
-use crate::inputs::Inputs;
+use crate::inputs::{BitcodeSource, Inputs};
 use crate::names::Names;
 use crate::response;
 use crate::settings::Order;
@@ -78,10 +78,10 @@ pub struct Finished {
 /// See [`FinalLinkError`]; that the linker fails is not one.
 pub fn run(link: &FinalLink<'_>) -> Result<Finished, FinalLinkError> {
     let mut names = Names::new(format!("{}/", link.staging.path(crate::staging::OBJECTS).display()));
-    for object in link.objects {
-        names.insert(object.number, &object.base, object.shown.clone());
+    for (object, module) in link.objects.iter().zip(&link.plan.modules) {
+        names.insert(object.number, &object.base, shown(link, module.source));
     }
-    let mut builder = replace::Builder::new(link, &mut names)?;
+    let mut builder = replace::Builder::new(link, &mut names);
     let words = builder.words(&[])?;
     let words = match extraction::forgotten(link, builder.names(), &words)? {
         forgotten if forgotten.is_empty() => words,
@@ -91,6 +91,15 @@ pub fn run(link: &FinalLink<'_>) -> Result<Finished, FinalLinkError> {
     pass_on(&names.translate_bytes(&output.stdout));
     translate_side_files(link.invocation, &names)?;
     Ok(Finished { status: output.status, stderr: names.translate(&String::from_utf8_lossy(&output.stderr)) })
+}
+
+/// How an object is called where it stands: in an archive, which is named before it, as that calls it.
+fn shown(link: &FinalLink<'_>, source: BitcodeSource) -> String {
+    let entry = &link.inputs.entries[source.entry];
+    match (link.order, source.member.and_then(|position| entry.members.get(position))) {
+        (Order::CommandLine, Some(member)) => member.name.to_string_lossy().into_owned(),
+        _ => entry.shown(source.member),
+    }
 }
 
 /// Runs a linker over `words` with `more` behind them.

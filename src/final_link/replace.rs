@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use super::{FinalLink, FinalLinkError, at};
 use crate::cmdline::{Item, Role};
-use crate::inputs::rebuild::{self, NewMember};
-use crate::inputs::{ArchiveMember, Entry, FileKind, Origin};
+use crate::inputs::rebuild::{self, Contents, NewMember};
+use crate::inputs::{ArchiveMember, BitcodeSource, Entry, FileKind, MemberData, Origin, ScriptContent};
 use crate::names::Names;
 use crate::settings::Order;
 
@@ -22,8 +22,6 @@ pub struct NativeObject {
     pub number: usize,
     /// Its file name: the bitcode's own.
     pub base: String,
-    /// What a person is to read instead of its path: the input's name; inside an archive, the member's.
-    pub shown: String,
 }
 
 /// A file that lld loaded in the thin link and would not load by itself in the final one.
@@ -45,10 +43,10 @@ pub(super) struct Builder<'a, 'n> {
 }
 
 impl<'a, 'n> Builder<'a, 'n> {
-    pub(super) fn new(link: &'a FinalLink<'a>, names: &'n mut Names) -> Result<Self, FinalLinkError> {
+    pub(super) fn new(link: &'a FinalLink<'a>, names: &'n mut Names) -> Self {
         let module_of = link.plan.modules.iter().enumerate().map(|(at, m)| (m.name.as_os_str(), at)).collect();
         let next_number = link.objects.iter().map(|object| object.number + 1).max().unwrap_or(0);
-        Ok(Builder { link, names, module_of, next_number, staged: HashMap::new() })
+        Builder { link, names, module_of, next_number, staged: HashMap::new() }
     }
 
     pub(super) fn names(&self) -> &Names {
@@ -68,7 +66,7 @@ impl<'a, 'n> Builder<'a, 'n> {
             match self.replacement(index, &away)? {
                 Some(replaced) => words.extend(replaced),
                 None if is_lto(item) => {}
-                None => words.extend(item.words()),
+                None => words.extend_from_slice(item.words()),
             }
         }
         words.extend(self.closing_words());
@@ -114,13 +112,13 @@ impl<'a, 'n> Builder<'a, 'n> {
         let mut words = Vec::new();
         for entry in entries {
             let found = &inputs.entries[entry];
-            if let Origin::Script { path, only_inputs } = &found.origin {
-                if !only_inputs {
-                    return Err(FinalLinkError::Unfit(format!("linker script {} names bitcode", path.display())));
-                }
+            // The script itself: its inputs are named in its place.
+            if found.kind == FileKind::Text {
+                self.replaceable(&found.path)?;
+                continue;
             }
             let replaced = self.entry(entry, found, away)?;
-            let scoped = matches!(found.origin, Origin::Script { .. }) && found.position.as_needed;
+            let scoped = matches!(found.origin, Origin::Script(_)) && found.position.as_needed;
             match replaced {
                 Some(path) if scoped => {
                     words.extend(["--push-state".into(), "--as-needed".into(), path, "--pop-state".into()]);
@@ -130,6 +128,15 @@ impl<'a, 'n> Builder<'a, 'n> {
             }
         }
         Ok(Some(words))
+    }
+
+    /// A script can only be replaced by its inputs if it says nothing else.
+    fn replaceable(&self, script: &Path) -> Result<(), FinalLinkError> {
+        let says_more = |known: &&crate::inputs::Script| known.path == script && known.content == ScriptContent::More;
+        match self.link.inputs.scripts.iter().find(says_more) {
+            Some(_) => Err(FinalLinkError::Unfit(format!("linker script {} names bitcode and more", script.display()))),
+            None => Ok(()),
+        }
     }
 
     fn entry(
@@ -175,16 +182,16 @@ impl<'a, 'n> Builder<'a, 'n> {
             if away.contains(&Forgotten::Native(number, Some(position))) {
                 continue;
             }
-            let path = match entry.member_bitcode_name(member) {
-                Some(name) => self.object_of(&name, away),
-                None => Some(self.native_member(number, position, entry, member)?),
-            };
-            members.extend(path.map(|path| NewMember { path }));
+            members.extend(match member.kind.is_bitcode() {
+                true => self.object_of(&member.module_name(&entry.path), away),
+                false => Some(self.native_member(number, position, entry, member)?),
+            });
         }
-        let base = file_name(&entry.path);
-        let (path, staged) = self.number(&base, entry.path.display().to_string())?;
-        rebuild::write_thin(&path, &members).map_err(|error| FinalLinkError::Io(entry.path.clone(), error))?;
-        tracing::debug!(archive = %entry.path.display(), staged, members = members.len(), "archive rebuilt");
+        let members: Vec<NewMember<'_>> =
+            members.iter().map(|path| NewMember { name: path.as_os_str(), contents: Contents::File(path) }).collect();
+        let path = self.number(&entry.base(None), entry.shown(None))?;
+        rebuild::write(&path, &members).map_err(|error| FinalLinkError::Unfit(error.to_string()))?;
+        tracing::debug!(archive = %entry.path.display(), members = members.len(), "archive rebuilt");
         Ok(path)
     }
 
@@ -196,53 +203,49 @@ impl<'a, 'n> Builder<'a, 'n> {
         entry: &Entry,
         member: &ArchiveMember,
     ) -> Result<PathBuf, FinalLinkError> {
+        if let MemberData::File { path, .. } = &member.data {
+            return std::path::absolute(path).map_err(at(path));
+        }
         if let Some(path) = self.staged.get(&(number, position)) {
             return Ok(path.clone());
         }
-        let base = file_name(Path::new(&member.name));
-        let (path, _) = self.number(&base, member.name.to_string_lossy().into_owned())?;
-        let bytes = entry.member_bytes(member).map_err(|error| FinalLinkError::Io(entry.path.clone(), error))?;
-        fs::write(&path, bytes).map_err(at(&path))?;
+        let path = self.number(&entry.base(Some(position)), member.name.to_string_lossy().into_owned())?;
+        write_member(entry, member, &path)?;
         self.staged.insert((number, position), path.clone());
         Ok(path)
     }
 
     /// A forgotten file as an input of its own, called as lld calls it in its archive.
     fn standalone(&mut self, file: &Forgotten) -> Result<PathBuf, FinalLinkError> {
-        match file {
+        let (number, position) = match file {
             Forgotten::Module(module) => {
                 let object = &self.link.objects[*module];
-                let shown = self.link.plan.modules[*module].shown();
-                let (path, _) = self.number(&object.base, shown)?;
+                let BitcodeSource { entry, member } = self.link.plan.modules[*module].source;
+                let path = self.number(&object.base, self.link.inputs.entries[entry].shown(member))?;
                 fs::hard_link(&object.path, &path).map_err(at(&path))?;
-                Ok(path)
+                return Ok(path);
             }
-            Forgotten::Native(number, None) => Ok(self.link.inputs.entries[*number].path.clone()),
-            Forgotten::Native(number, Some(position)) => {
-                let entry = &self.link.inputs.entries[*number];
-                let Some(member) = entry.members.get(*position) else {
-                    return Err(FinalLinkError::Unfit(format!("{} lost a member", entry.path.display())));
-                };
-                let base = file_name(Path::new(&member.name));
-                let (path, _) = self.number(&base, entry.member_shown(member))?;
-                let bytes = entry.member_bytes(member).map_err(|error| FinalLinkError::Io(entry.path.clone(), error))?;
-                fs::write(&path, bytes).map_err(at(&path))?;
-                Ok(path)
-            }
-        }
+            Forgotten::Native(number, None) => return Ok(self.link.inputs.entries[*number].path.clone()),
+            Forgotten::Native(number, Some(position)) => (*number, *position),
+        };
+        let entry = &self.link.inputs.entries[number];
+        let path = self.number(&entry.base(Some(position)), entry.shown(Some(position)))?;
+        write_member(entry, &entry.members[position], &path)?;
+        Ok(path)
     }
 
-    fn number(&mut self, base: &str, shown: String) -> Result<(PathBuf, usize), FinalLinkError> {
+    /// A numbered place for a file that a person reads as `shown`.
+    fn number(&mut self, base: &str, shown: String) -> Result<PathBuf, FinalLinkError> {
         let number = self.next_number;
         self.next_number += 1;
         let path = self.link.staging.named(number, base).map_err(at(self.link.staging.dir()))?;
         self.names.insert(number, base, shown);
-        Ok((path, number))
+        Ok(path)
     }
 
     /// What ends a positional state that would change how a file behind all others is read.
     fn closing_words(&self) -> Vec<OsString> {
-        let count = |name: &str| self.link.invocation.count(name);
+        let count = |name: &str| self.link.invocation.options(name).count();
         let mut words = Vec::new();
         if count("start-lib") > count("end-lib") {
             words.push("--end-lib".into());
@@ -258,6 +261,15 @@ fn is_lto(item: &Item) -> bool {
     matches!(item, Item::Option { def, .. } if def.role == Role::Lto)
 }
 
-fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+fn write_member(entry: &Entry, member: &ArchiveMember, path: &Path) -> Result<(), FinalLinkError> {
+    match (entry.member_bytes(member), &member.data) {
+        (Some(bytes), _) => fs::write(path, bytes).map_err(at(path)),
+        (None, MemberData::File { path: file, .. }) => {
+            let file = std::path::absolute(file).map_err(at(file))?;
+            std::os::unix::fs::symlink(file, path).map_err(at(path))
+        }
+        (None, MemberData::Inside(_)) => {
+            Err(FinalLinkError::Unfit(format!("{} lost a member", entry.path.display())))
+        }
+    }
 }

@@ -2,6 +2,7 @@
 //! Knows nothing of what bitcode says, nor of what is done about it.
 
 pub mod archive;
+pub mod bitcode;
 pub mod classify;
 pub mod file;
 pub mod lexer;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use memmap2::Mmap;
 use thiserror::Error;
 
+pub use bitcode::BitcodeSource;
 pub use archive::{ArchiveError, ArchiveMember, MemberData};
 pub use classify::FileKind;
 pub use file::Stamp;
@@ -83,6 +85,17 @@ pub struct Script {
     pub path: PathBuf,
     /// To notice that it changed.
     pub stamp: Stamp,
+    /// What it says.
+    pub content: ScriptContent,
+}
+
+/// What a linker script says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScriptContent {
+    /// Which files to link, and nothing else: naming those files in its place is the same.
+    InputsOnly,
+    /// More: sections, symbols, an entry.
+    More,
 }
 
 /// Something the link names that is not there, or cannot be looked at. A link that misses anything is the real linker's:

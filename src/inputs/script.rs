@@ -26,6 +26,8 @@ pub trait Actions {
     fn search_dir(&mut self, directory: &OsStr);
     /// `INCLUDE` named a script: find and read it. An error ends the script.
     fn include(&mut self, name: &OsStr) -> Result<Source, String>;
+    /// The script says something else, which naming its inputs in its place would lose.
+    fn other(&mut self, script: &Source);
 }
 
 /// What follows a command's name.
@@ -68,6 +70,9 @@ const COMMANDS: &[(&[u8], Shape)] = &[
     (b"VERSION", Shape::Braces),
 ];
 
+/// Commands that name inputs, or only say which format those have.
+const NAMING: &[&[u8]] = &[b"INPUT", b"GROUP", b"SEARCH_DIR", b"OUTPUT_FORMAT", b"OUTPUT_ARCH", b"TARGET"];
+
 /// Reads a script from top to end, or to its first error.
 pub fn run(source: Source, actions: &mut dyn Actions) -> Result<(), ScriptError> {
     let mut parser = Parser {
@@ -92,6 +97,10 @@ impl Parser<'_> {
         }
         if token == b"INCLUDE" {
             return self.include();
+        }
+        if !NAMING.contains(&token) {
+            let source = self.lexer.source();
+            self.actions.other(&source);
         }
         match COMMANDS.iter().find(|(name, _)| *name == token) {
             Some((_, Shape::Files)) => self.files(),

@@ -15,7 +15,7 @@ use super::file::{Stamp, peek};
 use super::lexer::Source;
 use super::script::{self, Actions, Need, Resolved};
 use super::search::{Search, concat};
-use super::{Entry, InputError, Inputs, Missing, Origin, Problem, Script, state};
+use super::{Entry, InputError, Inputs, Missing, Origin, Problem, Script, ScriptContent, state};
 use crate::cmdline::{Input, InputName, Invocation, Item, Position};
 
 /// lld recurses until its stack ends; no honest script nests this deep.
@@ -332,6 +332,7 @@ impl<'a> Walker<'a> {
         self.inputs.scripts.push(Script {
             path: path.into(),
             stamp,
+            content: ScriptContent::InputsOnly,
         });
         Ok(Source {
             path: path.into(),
@@ -379,6 +380,12 @@ impl Actions for Reading<'_, '_> {
 
     fn search_dir(&mut self, directory: &OsStr) {
         self.walker.search.add_directory(directory);
+    }
+
+    fn other(&mut self, script: &Source) {
+        for known in self.walker.inputs.scripts.iter_mut().filter(|known| known.path == script.path) {
+            known.content = ScriptContent::More;
+        }
     }
 
     fn include(&mut self, name: &OsStr) -> Result<Source, String> {

@@ -84,12 +84,11 @@ impl Linker {
             return Ok(Linker { path, suffix });
         }
         let wanted = format!("ld.lld{suffix}");
-        which::which_all(&wanted)
+        let found = which::which_all(&wanted)
             .into_iter()
             .flatten()
-            .find(|path| !is_ourselves(path) && !passed.contains(path))
-            .map(|path| Linker { path, suffix })
-            .ok_or(ToolchainError::NoLinker(wanted))
+            .find(|path| !is_ourselves(path) && !passed.contains(path));
+        found.map(|path| Linker { path, suffix }).ok_or(ToolchainError::NoLinker(wanted))
     }
 
     /// What [`GUARD`] must say for the programs we start.

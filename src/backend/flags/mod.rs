@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use thiserror::Error;
 
 use crate::cmdline::{LtoSetting, OutputKind};
+pub use crate::toolchain::LlvmVersion;
 
 mod draft;
 mod mllvm;
@@ -15,17 +16,6 @@ mod settings;
 
 use draft::{Draft, Remarks};
 use settings::{Effect, Several};
-
-/// The version of the linker and of the clang that goes with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LlvmVersion {
-    /// 22 of 22.1.8.
-    pub major: u32,
-    /// 1 of 22.1.8.
-    pub minor: u32,
-    /// 8 of 22.1.8.
-    pub patch: u32,
-}
 
 /// The facts of one module that its backend's command depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,286 @@
+//! Everything a backend needs before it can run: its module and index under staged names, its command, its cache key.
+//! Knows nothing of running anything.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use super::asm_files::{self, AsmFiles};
+use super::flags::{JobFiles, ModuleTarget};
+use super::process::Backend;
+use super::{BackendError, Backends};
+use crate::bitcode::facts::{Facts, ModuleFacts};
+use crate::bitcode::index::{Index, SummaryOf};
+use crate::bitcode::resolve::Declaration;
+use crate::bitcode::symbols::{self, Presence, SymbolKind};
+use crate::bitcode::{assembly, facts};
+use crate::cache::{Key, ModuleParts};
+use crate::cmdline::OutputKind;
+use crate::final_link::NativeObject;
+use crate::thin_link::PlannedModule;
+
+/// A backend that can run.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) backend: Backend,
+    pub(super) object: NativeObject,
+    /// Files it writes beside its object.
+    pub(super) sides: Vec<PathBuf>,
+    /// None where its object is not to be kept.
+    pub(super) key: Option<Key>,
+    /// How long it will take, by the bytes it reads.
+    pub(super) weight: u64,
+}
+
+/// What was read of a module.
+struct Read {
+    target: ModuleTarget,
+    facts: ModuleFacts,
+    digest: [u8; 32],
+    size: u64,
+}
+
+fn unfit(module: &PlannedModule, what: &str, error: impl std::fmt::Display) -> BackendError {
+    BackendError::Unfit(format!("{}: {what}: {error}", module.shown()))
+}
+
+/// Prepares every module of the plan.
+///
+/// # Errors
+/// `Unfit` where a module or an index cannot be read or staged, or clang would not take the options.
+pub(super) fn all(link: &Backends<'_>) -> Result<Vec<Prepared>, BackendError> {
+    let modules = &link.plan.modules;
+    link.staging
+        .make_module_folders()
+        .map_err(|error| BackendError::Unfit(format!("{}: {error}", link.staging.dir().display())))?;
+    let read: Vec<Read> = modules.par_iter().map(|module| read(module, link)).collect::<Result<_, _>>()?;
+    let by_name: HashMap<&[u8], usize> =
+        modules.iter().enumerate().map(|(at, module)| (module.name.as_bytes(), at)).collect();
+    probe(link, &read)?;
+    let declarations = missing_declarations(link, &read, &by_name)?;
+    modules
+        .par_iter()
+        .enumerate()
+        .zip(declarations)
+        .map(|((at, module), declarations)| {
+            let index = enriched(module, &declarations)?;
+            stage(module, link).map_err(|error| unfit(module, "cannot be staged", error))?;
+            write_index(module, index.clone(), link, &by_name)?;
+            prepare(at, &index, link, &read, &by_name)
+        })
+        .collect()
+}
+
+fn read(module: &PlannedModule, link: &Backends<'_>) -> Result<Read, BackendError> {
+    let bytes = link.inputs.bitcode(module.source).map_err(|error| unfit(module, "cannot be read", error))?;
+    let facts = Facts::read(bytes).map_err(|error| unfit(module, "is no bitcode we can read", error))?;
+    let own = facts.modules.into_iter().find(|own| own.summary == facts::SummaryKind::Thin).unwrap_or_default();
+    let target = ModuleTarget { triple: own.triple.clone(), pic_level: own.pic_level };
+    link.flags.accepts(&target).map_err(|error| BackendError::Unfit(error.to_string()))?;
+    Ok(Read { target, facts: own, digest: *blake3::hash(bytes).as_bytes(), size: bytes.len() as u64 })
+}
+
+/// Asks clang once for every target of the link whether it takes the options.
+fn probe(link: &Backends<'_>, read: &[Read]) -> Result<(), BackendError> {
+    let mut asked: Vec<&ModuleTarget> = Vec::new();
+    for module in read {
+        if asked.iter().any(|target| **target == module.target) {
+            continue;
+        }
+        asked.push(&module.target);
+        link.flags
+            .probe(&link.clang.path, &module.target)
+            .map_err(|error| BackendError::Unfit(error.to_string()))?;
+    }
+    Ok(())
+}
+
+/// For each module, the names it (or a module it imports from) declares and the link defines for good: in-process LTO
+/// knows them from the combined index and addresses them directly, a backend must be told.
+fn missing_declarations(
+    link: &Backends<'_>,
+    read: &[Read],
+    by_name: &HashMap<&[u8], usize>,
+) -> Result<Vec<Vec<Declaration>>, BackendError> {
+    let modules = &link.plan.modules;
+    let wanting: Vec<bool> = read.iter().map(|module| reads_dso_local(&module.facts, link.invocation.kind)).collect();
+    if !wanting.contains(&true) {
+        return Ok(modules.iter().map(|_| Vec::new()).collect());
+    }
+    let mut local: HashMap<u64, SummaryOf> = HashMap::new();
+    for module in modules {
+        for summary in module.index.definitions_of(module.name.as_bytes()) {
+            if summary.flags.is_dso_local() {
+                local.insert(summary.guid, summary.of);
+            }
+        }
+    }
+    let declared: Vec<Vec<Declaration>> = modules
+        .par_iter()
+        .map(|module| {
+            let bytes = link.inputs.bitcode(module.source).map_err(|error| unfit(module, "cannot be read", error))?;
+            let symbols = symbols::symbols(bytes).map_err(|error| unfit(module, "its symbols cannot be read", error))?;
+            let named = symbols.into_iter().filter(|symbol| !symbol.linkage.is_local()).filter_map(|symbol| {
+                let guid = symbols::guid(&symbol.name);
+                let defined_as = *local.get(&guid)?;
+                let of = match (defined_as, symbol.kind) {
+                    (SummaryOf::Alias, SymbolKind::Variable) => SummaryOf::Variable,
+                    (SummaryOf::Alias, _) => SummaryOf::Function,
+                    (other, _) => other,
+                };
+                let linkage = match symbol.presence {
+                    Presence::Declaration => symbol.linkage,
+                    Presence::Definition => symbols::Linkage::External,
+                };
+                Some(Declaration { guid, of, linkage })
+            });
+            Ok(named.collect())
+        })
+        .collect::<Result<_, BackendError>>()?;
+    Ok(modules
+        .iter()
+        .enumerate()
+        .map(|(at, module)| {
+            if !wanting[at] {
+                return Vec::new();
+            }
+            let imported = module.index.modules().into_iter().filter_map(|m| by_name.get(m.path.as_slice()).copied());
+            let others = imported.filter(|other| *other != at);
+            std::iter::once(at).chain(others).flat_map(|source| declared[source].iter().copied()).collect()
+        })
+        .collect())
+}
+
+/// Whether `dso_local` on a declaration can change a module's code: not where the front end set it on everything
+/// (position-dependent code, but for targets that reach even that through a table), nor where LLVM clears it again
+/// (`-fPIC` into position-independent output: `ClearDSOLocalOnDeclarations` in llvm/lib/LTO/LTOBackend.cpp).
+fn reads_dso_local(module: &ModuleFacts, kind: OutputKind) -> bool {
+    let position_independent = match kind {
+        OutputKind::Pie | OutputKind::Shared => true,
+        OutputKind::Executable => false,
+        OutputKind::Relocatable => module.pic_level > 0,
+    };
+    let cleared = position_independent && module.pie_level == 0;
+    let always_table = ["loongarch", "powerpc64"].iter().any(|arch| module.triple.starts_with(arch));
+    !cleared && (module.pic_level > 0 || always_table)
+}
+
+fn enriched(module: &PlannedModule, declarations: &[Declaration]) -> Result<Index, BackendError> {
+    let mut index = module.index.clone();
+    if !declarations.is_empty() {
+        index
+            .add_dso_local(module.name.as_bytes(), declarations)
+            .map_err(|error| unfit(module, "its index cannot be completed", error))?;
+    }
+    Ok(index)
+}
+
+/// The module under its staged name: a link to its file, or the bytes taken out of what holds them.
+fn stage(module: &PlannedModule, link: &Backends<'_>) -> io::Result<()> {
+    let staged = link.staging.module(module.rank);
+    match link.inputs.bitcode_file(module.source) {
+        Some(path) => symlink(std::path::absolute(path)?, staged),
+        None => fs::write(staged, link.inputs.bitcode(module.source)?),
+    }
+}
+
+fn write_index(
+    module: &PlannedModule,
+    mut index: Index,
+    link: &Backends<'_>,
+    by_name: &HashMap<&[u8], usize>,
+) -> Result<(), BackendError> {
+    let mut unknown = None;
+    index.rename_modules(|name| match by_name.get(name) {
+        Some(at) => link.staging.module(link.plan.modules[*at].rank).into_os_string().into_encoded_bytes(),
+        None => {
+            unknown = Some(String::from_utf8_lossy(name).into_owned());
+            name.to_vec()
+        }
+    });
+    if let Some(name) = unknown {
+        return Err(unfit(module, "imports from a module that is not in the link", name));
+    }
+    let path = link.staging.index(module.rank);
+    fs::write(&path, index.write()).map_err(|error| unfit(module, "its index cannot be written", error))
+}
+
+fn prepare(
+    at: usize,
+    index: &Index,
+    link: &Backends<'_>,
+    read: &[Read],
+    by_name: &HashMap<&[u8], usize>,
+) -> Result<Prepared, BackendError> {
+    let module = &link.plan.modules[at];
+    let imports: Vec<usize> = index.modules().iter().filter_map(|m| by_name.get(m.path.as_slice()).copied()).collect();
+    let base = link.inputs.entries[module.source.entry].base(module.source.member);
+    let path = link.staging.named(at, &base).map_err(|error| unfit(module, "no place for its object", error))?;
+    let task = link.flags.first_task() + at;
+    let (staged, index_file) = (link.staging.module(module.rank), link.staging.index(module.rank));
+    let files = JobFiles {
+        module: &staged,
+        index: &index_file,
+        object: &path,
+        intermediate: &index_file.with_extension("optimised.bc"),
+        task,
+    };
+    let target = &read[at].target;
+    let size = |module: usize| read[module].size;
+    let imported: u64 = imports.iter().filter(|other| **other != at).map(|other| size(*other)).sum();
+    let sides = link.flags.side_outputs(task);
+    for dir in sides.iter().filter_map(|side| side.parent()).filter(|dir| !dir.as_os_str().is_empty()) {
+        fs::create_dir_all(dir).map_err(|error| unfit(module, "no folder for what it writes", error))?;
+    }
+    Ok(Prepared {
+        backend: Backend { steps: link.flags.steps(target, &files), object: path.clone() },
+        object: NativeObject { path, number: at, base },
+        sides,
+        key: key(at, index, &imports, task, link, read, by_name)?,
+        // What is imported is read and its functions may be inlined; most of it is not.
+        weight: size(at) + imported / 8,
+    })
+}
+
+/// The key of a module's object; none where it must not be kept.
+fn key(
+    at: usize,
+    index: &Index,
+    imports: &[usize],
+    task: usize,
+    link: &Backends<'_>,
+    read: &[Read],
+    by_name: &HashMap<&[u8], usize>,
+) -> Result<Option<Key>, BackendError> {
+    let Some(cache) = link.cache else { return Ok(None) };
+    let module = &link.plan.modules[at];
+    let mut texts = Vec::new();
+    for source in std::iter::once(&at).chain(imports.iter().filter(|other| **other != at)) {
+        let source = &link.plan.modules[*source];
+        let bytes = link.inputs.bitcode(source.source).map_err(|error| unfit(source, "cannot be read", error))?;
+        texts.extend(assembly::assembly(bytes).map_err(|error| unfit(source, "its assembly cannot be read", error))?);
+    }
+    let files = match asm_files::find(&texts, Path::new(".")) {
+        AsmFiles::None => Vec::new(),
+        AsmFiles::Files(files) => files,
+        AsmFiles::Undecidable(why) => {
+            tracing::debug!(module = module.shown(), %why, "not cached");
+            return Ok(None);
+        }
+    };
+    let parts = ModuleParts {
+        clang: link.clang,
+        flags: link.flags,
+        target: &read[at].target,
+        task,
+        module: read[at].digest,
+        asm_files: &files,
+    };
+    let identity = |name: &[u8]| by_name.get(name).map_or_else(|| name.to_vec(), |other| read[*other].digest.to_vec());
+    Ok(cache.key(&parts, &mut |sink| index.canonical(identity, &mut |bytes| sink(bytes))))
+}

@@ -1,0 +1,166 @@
+//! The cache as one link uses it: which folder, which policy, which key an object has, and nothing said when it fails.
+//! Knows nothing of how entries are stored; a cache that fails only costs time.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use super::digest::{Digest, Digests};
+use super::key::{AsmInput, ExtraInput, FeedIndex, Key, KeyParts, Recipe};
+use super::policy::{self, Policy};
+use super::store::{self, Destination, Outputs, Store};
+use crate::backend::flags::{Flags, ModuleTarget};
+use crate::cmdline::Invocation;
+use crate::settings::Settings;
+use crate::toolchain::{Clang, identity};
+
+/// The cache of one link.
+#[derive(Debug)]
+pub struct Cache {
+    store: Store,
+    digests: Digests,
+    policy: Policy,
+    clang: OnceLock<Option<Vec<u8>>>,
+}
+
+/// Our folder among the user's caches.
+pub fn home() -> Option<PathBuf> {
+    let variable = |name| std::env::var_os(name);
+    store::default_dir(variable("XDG_CACHE_HOME").as_deref(), variable("HOME").as_deref()).ok()
+}
+
+impl Cache {
+    /// The cache a link asks for: the settings' folder, else `--thinlto-cache-dir`, else [`home`]. With it, or without:
+    /// why there is none, where one was wanted.
+    pub fn for_link(settings: &Settings, invocation: &Invocation) -> (Option<Cache>, Option<String>) {
+        if !settings.cache {
+            return (None, None);
+        }
+        let named = invocation.lto_value("thinlto-cache-dir").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+        let Some(dir) = settings.cache_dir.clone().or(named).or_else(home) else {
+            return (None, Some(store::CacheOff::NoHome.name().into()));
+        };
+        let text = settings.cache_policy.as_deref().or_else(|| invocation.lto_value("thinlto-cache-policy"));
+        let policy = match text.map_or_else(|| Ok(Policy::default()), Policy::parse) {
+            Ok(policy) => policy,
+            // lld refuses a policy of its own option; of our setting, a person is told.
+            Err(error) => {
+                tracing::warn!("cache policy: {error}; the default is used");
+                Policy::default()
+            }
+        };
+        match Store::open(&dir) {
+            Ok(store) => {
+                let digests = Digests::open(&store.digest_memo());
+                (Some(Cache { store, digests, policy, clang: OnceLock::new() }), None)
+            }
+            Err(off) => {
+                tracing::debug!("{off}");
+                (None, Some(off.name().into()))
+            }
+        }
+    }
+
+    /// Its folder.
+    pub fn dir(&self) -> &Path {
+        self.store.dir()
+    }
+
+    /// The key of a module's object; none where a part of it cannot be told.
+    pub fn key(&self, parts: &ModuleParts<'_>, index: &mut FeedIndex<'_>) -> Option<Key> {
+        let clang = self.clang.get_or_init(|| self.identity(parts.clang)).as_ref()?;
+        let fingerprint = parts.flags.fingerprint(parts.target, parts.task);
+        let asm: Vec<(PathBuf, Option<Digest>)> =
+            parts.asm_files.iter().map(|path| (path.clone(), self.digests.of(path).ok())).collect();
+        let asm: Vec<AsmInput<'_>> =
+            asm.iter().map(|(spelled, content)| AsmInput { spelled, content: *content }).collect();
+        let extra: Vec<(String, Digest)> = parts
+            .flags
+            .input_files()
+            .iter()
+            .map(|path| (path.display().to_string(), self.digests.of(path).unwrap_or_default()))
+            .collect();
+        let extra: Vec<ExtraInput<'_>> =
+            extra.iter().map(|(option, content)| ExtraInput { option, content: *content }).collect();
+        Some(
+            KeyParts {
+                clang,
+                options: &[OsStr::from_bytes(&fingerprint)],
+                triple: &parts.target.triple,
+                relocation_model: "",
+                module: parts.module,
+                index,
+                asm_files: &asm,
+                extra: &extra,
+                recipe: Recipe::OneStep,
+            }
+            .key(),
+        )
+    }
+
+    /// The content of every file the compiler is made of.
+    fn identity(&self, clang: &Clang) -> Option<Vec<u8>> {
+        let files = identity::files(&clang.path).ok()?;
+        let mut bytes = clang.version.to_string().into_bytes();
+        for file in files {
+            bytes.extend(self.digests.of(&file).ok()?);
+        }
+        Some(bytes)
+    }
+
+    /// Puts a kept object and what else its backend wrote in place; what the backend said.
+    pub fn get(&self, key: &Key, object: &Path, sides: &[PathBuf]) -> Option<String> {
+        let names = names(sides);
+        let sides = places(&names, sides);
+        let outputs = Outputs { object: Destination::Staging(object), sides: &sides };
+        let hit = self.store.get(key, &outputs).ok()?;
+        Some(String::from_utf8_lossy(&hit.warnings).into_owned())
+    }
+
+    /// Keeps an object, what else its backend wrote, and what it said.
+    pub fn put(&self, key: &Key, object: &Path, sides: &[PathBuf], said: &str) {
+        let names = names(sides);
+        let sides = places(&names, sides);
+        let outputs = Outputs { object: Destination::Staging(object), sides: &sides };
+        if let Err(error) = self.store.put(key, &outputs, said.as_bytes()) {
+            tracing::debug!("{error}");
+        }
+    }
+
+    /// Prunes if it is time to, and keeps what was learned of files' contents.
+    pub fn tidy(&self) {
+        if let Err(error) = self.digests.save() {
+            tracing::debug!("digests not kept: {error}");
+        }
+        if let Err(error) = policy::prune(&self.store, &self.policy) {
+            tracing::debug!("not pruned: {error}");
+        }
+    }
+}
+
+/// What a module's key is made of, besides its index.
+#[derive(Clone, Copy, Debug)]
+pub struct ModuleParts<'a> {
+    /// The compiler.
+    pub clang: &'a Clang,
+    /// The link's options.
+    pub flags: &'a Flags,
+    /// The module's target.
+    pub target: &'a ModuleTarget,
+    /// Its task number.
+    pub task: usize,
+    /// Its bytes.
+    pub module: Digest,
+    /// The files its assembly names.
+    pub asm_files: &'a [PathBuf],
+}
+
+fn names(sides: &[PathBuf]) -> Vec<String> {
+    sides.iter().map(|side| side.display().to_string()).collect()
+}
+
+/// What a backend writes beside its object is the user's to see and to change: never the cache's own file.
+fn places<'a>(names: &'a [String], sides: &'a [PathBuf]) -> Vec<(&'a str, Destination<'a>)> {
+    names.iter().map(String::as_str).zip(sides.iter().map(|side| Destination::Public(side))).collect()
+}

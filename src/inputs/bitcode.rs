@@ -1,0 +1,122 @@
+//! The bitcode among a link's inputs, by the names lld gives it, and where each module's bytes are.
+//! Knows nothing of what bitcode says beyond which kind of LTO it is for.
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::classify::{FileKind, fat_bitcode};
+use super::{Entry, Inputs, MemberData, Stamp};
+use crate::bitcode::facts::{Facts, LtoKind, LtoMode};
+
+/// Where a module's bitcode is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BitcodeSource {
+    /// Its entry among the inputs.
+    pub entry: usize,
+    /// Its member, where the entry is an archive.
+    pub member: Option<usize>,
+}
+
+fn damaged() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "its bitcode is gone")
+}
+
+impl Inputs {
+    /// Every piece of bitcode by the name lld gives it. Of several with one name the first is meant: lld loads no other.
+    pub fn bitcode_by_name(&self) -> HashMap<OsString, BitcodeSource> {
+        let mut sources = HashMap::new();
+        for (number, entry) in self.entries.iter().enumerate() {
+            if entry.kind.is_bitcode() {
+                let source = BitcodeSource { entry: number, member: None };
+                sources.entry(entry.path.clone().into_os_string()).or_insert(source);
+            }
+            for (position, member) in entry.members.iter().enumerate() {
+                if member.kind.is_bitcode() {
+                    let source = BitcodeSource { entry: number, member: Some(position) };
+                    sources.entry(member.module_name(&entry.path)).or_insert(source);
+                }
+            }
+        }
+        sources
+    }
+
+    /// A module's bytes.
+    ///
+    /// # Errors
+    /// The source is none of these inputs'.
+    pub fn bitcode(&self, source: BitcodeSource) -> io::Result<&[u8]> {
+        let entry = self.entries.get(source.entry).ok_or_else(damaged)?;
+        let (kind, bytes) = match source.member {
+            None => (entry.kind, entry.map.as_deref().map(|map| &**map)),
+            Some(position) => {
+                let member = entry.members.get(position).ok_or_else(damaged)?;
+                (member.kind, entry.member_bytes(member))
+            }
+        };
+        let bytes = bytes.ok_or_else(damaged)?;
+        match kind {
+            FileKind::FatObject => fat_bitcode(bytes).ok_or_else(damaged),
+            _ => Ok(bytes),
+        }
+    }
+
+    /// The file that is a module and nothing else, where there is one.
+    pub fn bitcode_file(&self, source: BitcodeSource) -> Option<&Path> {
+        let entry = self.entries.get(source.entry)?;
+        match source.member {
+            None => (entry.kind == FileKind::Bitcode).then_some(entry.path.as_path()),
+            Some(position) => match entry.members.get(position)? {
+                member if member.kind != FileKind::Bitcode => None,
+                member => match &member.data {
+                    MemberData::File { path, .. } => Some(path),
+                    MemberData::Inside(_) => None,
+                },
+            },
+        }
+    }
+
+    /// Whether any bitcode takes part in ThinLTO. What cannot be read does not: the real linker will say what is wrong.
+    pub fn has_thin_lto(&self, mode: LtoMode) -> bool {
+        self.bitcode_by_name().into_values().any(|source| {
+            let facts = self.bitcode(source).ok().and_then(|bytes| Facts::read(bytes).ok());
+            facts.is_some_and(|facts| matches!(facts.kind(mode), LtoKind::Thin | LtoKind::Split))
+        })
+    }
+
+    /// A file with bitcode that is not what it was when it was opened.
+    pub fn changed(&self) -> Option<PathBuf> {
+        let differs = |path: &Path, stamp: &Stamp| Stamp::of(path).map_or(true, |now| now != *stamp);
+        self.entries.iter().filter(|entry| entry.has_bitcode()).find_map(|entry| {
+            let members = entry.members.iter().filter(|member| member.kind.is_bitcode());
+            let member = members.filter_map(|member| match &member.data {
+                MemberData::File { path, stamp, .. } => Some((path, stamp)),
+                MemberData::Inside(_) => None,
+            });
+            std::iter::once((&entry.path, &entry.stamp))
+                .chain(member)
+                .find(|(path, stamp)| differs(path, stamp))
+                .map(|(path, _)| path.clone())
+        })
+    }
+}
+
+impl Entry {
+    /// What lld calls the entry (or one of its members) in `--trace`.
+    pub fn shown(&self, member: Option<usize>) -> String {
+        match member.and_then(|position| self.members.get(position)) {
+            Some(member) => member.display_name(&self.path).to_string_lossy().into_owned(),
+            None => self.path.to_string_lossy().into_owned(),
+        }
+    }
+
+    /// The file name of the entry, or of one of its members.
+    pub fn base(&self, member: Option<usize>) -> String {
+        let path = match member.and_then(|position| self.members.get(position)) {
+            Some(member) => Path::new(&member.name),
+            None => &self.path,
+        };
+        path.file_name().unwrap_or(OsStr::new("module.o")).to_string_lossy().into_owned()
+    }
+}
