@@ -150,3 +150,6 @@ impl Inputs {
         self.entries.iter().any(Entry::has_bitcode)
     }
 }
+
+#[cfg(test)]
+mod tests;
