@@ -3,52 +3,6 @@
 use super::*;
 use crate::inputs::{FileKind, Origin, Problem, Scan, Stamp, quick_scan};
 
-/// A tree with two library directories and scripts of every sort.
-fn tree() -> Folder {
-    let folder = Folder::new();
-    folder.native("main.o", "_start");
-    folder.native("one.o", "one");
-    folder.native("two.o", "two");
-    folder.native("sub/beside.o", "beside");
-    for library in [
-        "l1/libstatic.a",
-        "l1/libboth.a",
-        "l2/libboth.a",
-        "l2/libsecond.a",
-        "root/lib/libr.a",
-    ] {
-        folder.at(library);
-        folder.ar("rc", library, &["one.o"]);
-    }
-    for library in ["l1/libboth.so", "l2/libstatic.so", "l2/odd.name"] {
-        let library = folder.at(library);
-        run(Command::new("ld.lld-22").args(["-shared", &folder.at("two.o"), "-o", &library]));
-    }
-    std::fs::copy(folder.at("one.o"), folder.at("root/abs.o")).unwrap();
-    folder
-}
-
-fn agree(folder: &Folder, words: &[String]) {
-    let inputs = Inputs::open(&link(words)).unwrap();
-    let only_scripts: Vec<_> = inputs
-        .scripts
-        .iter()
-        .map(|script| script.path.clone())
-        .collect();
-    let ours = we_open(&inputs);
-    for linker in LINKERS {
-        let theirs: Vec<_> = lld_opens(linker, words, &folder.path().join("out"))
-            .into_iter()
-            .filter(|path| ours.contains(path) || !only_scripts.contains(path))
-            .collect();
-        assert_eq!(
-            ours, theirs,
-            "{linker} {words:?} (missing: {:?})",
-            inputs.missing
-        );
-    }
-}
-
 #[test]
 fn libraries_are_found_where_lld_finds_them() {
     let folder = tree();
@@ -127,132 +81,6 @@ fn sysroot_variable_means_nothing_to_lld() {
 }
 
 #[test]
-fn scripts_bring_in_what_lld_reads() {
-    let folder = tree();
-    let at = |name: &str| folder.at(name);
-    let one = at("one.o");
-    let scripts: &[&str] = &[
-        &format!("INPUT({one})"),
-        &format!("/* c */ # line\nGROUP ( \"{one}\" AS_NEEDED ( -lboth ) two.o );"),
-        "INPUT(sub/beside.o l2/odd.name)",
-        "INPUT(libsecond.a)",
-        &format!(
-            "SEARCH_DIR({0}/root/lib) INPUT(-lr) SEARCH_DIR(\"{0}\")",
-            folder.path().display()
-        ),
-        "OUTPUT_FORMAT(elf64-x86-64) TARGET(elf64-x86-64) OUTPUT_ARCH(i386:x86-64) ENTRY(_start) GROUP(one.o)",
-        "x = 1 + (2 * 3); y += x; PROVIDE(z = .); ASSERT(1 /* ) */, \"no\") INPUT(one.o)",
-        "SECTIONS { .text : { *(.text INPUT) *lib/*.o(.text) } /DISCARD/ : { *(.x) } } INPUT(one.o)",
-        "INCLUDE included.ld INPUT(two.o)",
-        "INPUT(inner.ld) INPUT(-lr)",
-        "EXTERN(one) VERSION { { global: *; }; } INPUT(one.o)",
-        "INPUT(one.o",
-        "INPUT one.o",
-        "INPUT(nothing.o one.o)",
-        "INPUT(one.o, two.o)",
-        "nonsense INPUT(one.o)",
-        "",
-    ];
-    folder.write("included.ld", "INPUT(one.o)");
-    folder.write(
-        "inner.ld",
-        format!("SEARCH_DIR({}) INPUT(one.o)", at("root/lib")),
-    );
-    for script in scripts {
-        let script = folder.write("script.ld", script);
-        let paths = [
-            format!("-L{}", at("l1")),
-            format!("-L{}", at("l2")),
-            format!("-L{}", folder.path().display()),
-        ];
-        for middle in [vec![script.clone()], vec!["-T".into(), script.clone()]] {
-            let words: Vec<String> = [at("main.o")]
-                .into_iter()
-                .chain(paths.clone())
-                .chain(middle)
-                .collect();
-            agree(&folder, &words);
-        }
-    }
-}
-
-#[test]
-fn scripts_below_the_sysroot_stay_below_it() {
-    let folder = tree();
-    let sysroot = format!("--sysroot={}", folder.at("root"));
-    let below = folder.write("root/lib/below.ld", "INPUT(/abs.o =abs.o =/abs.o)");
-    let outside = folder.write(
-        "outside.ld",
-        format!("INPUT({} =abs.o)", folder.at("one.o")),
-    );
-    let broken = folder.write("root/broken.ld", "INPUT(/nothing.o)");
-    for script in [&below, &outside, &broken] {
-        agree(
-            &folder,
-            &[sysroot.clone(), folder.at("main.o"), script.clone()],
-        );
-    }
-    agree(&folder, &[folder.at("main.o"), below]);
-}
-
-#[test]
-fn relative_names_are_tried_from_here_too() {
-    let folder = tree();
-    let up = "../".repeat(std::env::current_dir().unwrap().components().count() - 1);
-    let here = format!("{up}{}", folder.path().strip_prefix("/").unwrap().display());
-    let script = folder.write(
-        "far/script.ld",
-        format!("INPUT({here}/one.o) INPUT(beside.o)"),
-    );
-    agree(
-        &folder,
-        &[format!("{here}/main.o"), format!("-L{here}/sub"), script],
-    );
-    folder.write("near.ld", "INPUT(one.o)");
-    agree(
-        &folder,
-        &[
-            format!("{here}/main.o"),
-            format!("-L{here}/l1"),
-            format!("{here}/near.ld"),
-            "-lboth".into(),
-        ],
-    );
-    agree(
-        &folder,
-        &[
-            format!("-L{here}"),
-            format!("{here}/main.o"),
-            "-T".into(),
-            "near.ld".into(),
-        ],
-    );
-}
-
-#[test]
-fn default_scripts_come_last_and_give_way() {
-    let folder = tree();
-    let default = folder.write("default.ld", "INPUT(one.o)");
-    let given = folder.write("given.ld", "INPUT(two.o)");
-    let words = |middle: &[&str]| {
-        [&["-dT", &default], middle, &[&folder.at("main.o")]]
-            .concat()
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-    };
-    for middle in [&[][..], &["-T", &given][..]] {
-        let ours = we_open(&Inputs::open(&link(&words(middle))).unwrap());
-        let theirs = lld_opens("ld.lld-22", &words(middle), &folder.path().join("out"));
-        let theirs: Vec<_> = theirs
-            .into_iter()
-            .filter(|path| path.extension().unwrap() != "ld")
-            .collect();
-        assert_eq!(ours, theirs);
-    }
-}
-
-#[test]
 fn entries_tell_where_they_come_from() {
     let folder = tree();
     let one = folder.at("one.o");
@@ -313,31 +141,6 @@ fn entries_tell_where_they_come_from() {
         (4, Some("gone.o"))
     );
     assert!(matches!(inputs.missing[0].problem, Problem::Open(_)));
-}
-
-#[test]
-fn script_options_take_the_state_where_they_stand() {
-    let folder = tree();
-    let script = folder.write("script.ld", "INPUT(-lboth)");
-    let l1 = format!("-L{}", folder.at("l1"));
-    for (middle, static_too) in [
-        (&["-Bstatic"][..], true),
-        (&["--push-state", "-Bstatic", "--pop-state"], false),
-    ] {
-        let words: Vec<String> = [l1.as_str(), "-shared"]
-            .iter()
-            .chain(middle)
-            .chain(&["-T", &script])
-            .map(ToString::to_string)
-            .collect();
-        agree(&folder, &words);
-        assert_eq!(
-            Inputs::open(&link(&words)).unwrap().entries[0]
-                .position
-                .prefer_static,
-            static_too
-        );
-    }
 }
 
 #[test]
@@ -431,31 +234,6 @@ fn every_kind() {
 }
 
 #[test]
-fn quick_scan_looks_behind_scripts() {
-    let folder = tree();
-    folder.bitcode("bit.o", "bit");
-    folder.ar("rc", "hidden/libbit.a", &["one.o", "bit.o"]);
-    let library = folder.write("bit.ld", "INPUT(bit.o)");
-    let searched = folder.write("search.ld", format!("SEARCH_DIR({})", folder.at("hidden")));
-    for words in [
-        vec![library.as_str()],
-        vec!["-T", &library],
-        vec![&searched, "-lbit"],
-    ] {
-        let inv = link(&words);
-        assert_eq!(quick_scan(&inv), Scan::HasBitcode, "{words:?}");
-        assert!(Inputs::open(&inv).unwrap().has_bitcode(), "{words:?}");
-    }
-    for words in [
-        vec!["-lbit"],
-        vec!["-nostdlib", &searched, "-lbit"],
-        vec![&searched],
-    ] {
-        assert_eq!(quick_scan(&link(&words)), Scan::None, "{words:?}");
-    }
-}
-
-#[test]
 fn pipes_are_left_for_the_linker() {
     let folder = Folder::new();
     let pipe = folder.at("pipe");
@@ -485,4 +263,14 @@ fn stamps_notice_a_change() {
         Stamp::of(Path::new(&path)).unwrap(),
         "same bytes in another file"
     );
+}
+
+#[test]
+fn many_inputs_are_scanned_by_many_threads() {
+    let folder = tree();
+    let native = folder.at("one.o");
+    let mut words = vec![native; 1500];
+    assert_eq!(quick_scan(&link(&words)), Scan::None);
+    words.push(folder.bitcode("bit.o", "bit"));
+    assert_eq!(quick_scan(&link(&words)), Scan::HasBitcode);
 }

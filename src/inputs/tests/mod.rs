@@ -3,6 +3,7 @@
 mod archives;
 mod hostile;
 mod links;
+mod scripts;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -221,4 +222,50 @@ fn text(bytes: &[u8]) -> String {
 fn name(inputs: &Inputs, entry: usize, member: usize) -> String {
     let entry = &inputs.entries[entry];
     text(entry.members[member].module_name(&entry.path).as_bytes())
+}
+
+/// A tree with two library directories and scripts of every sort.
+fn tree() -> Folder {
+    let folder = Folder::new();
+    folder.native("main.o", "_start");
+    folder.native("one.o", "one");
+    folder.native("two.o", "two");
+    folder.native("sub/beside.o", "beside");
+    for library in [
+        "l1/libstatic.a",
+        "l1/libboth.a",
+        "l2/libboth.a",
+        "l2/libsecond.a",
+        "root/lib/libr.a",
+    ] {
+        folder.at(library);
+        folder.ar("rc", library, &["one.o"]);
+    }
+    for library in ["l1/libboth.so", "l2/libstatic.so", "l2/odd.name"] {
+        let library = folder.at(library);
+        run(Command::new("ld.lld-22").args(["-shared", &folder.at("two.o"), "-o", &library]));
+    }
+    std::fs::copy(folder.at("one.o"), folder.at("root/abs.o")).unwrap();
+    folder
+}
+
+fn agree(folder: &Folder, words: &[String]) {
+    let inputs = Inputs::open(&link(words)).unwrap();
+    let only_scripts: Vec<_> = inputs
+        .scripts
+        .iter()
+        .map(|script| script.path.clone())
+        .collect();
+    let ours = we_open(&inputs);
+    for linker in LINKERS {
+        let theirs: Vec<_> = lld_opens(linker, words, &folder.path().join("out"))
+            .into_iter()
+            .filter(|path| ours.contains(path) || !only_scripts.contains(path))
+            .collect();
+        assert_eq!(
+            ours, theirs,
+            "{linker} {words:?} (missing: {:?})",
+            inputs.missing
+        );
+    }
 }
