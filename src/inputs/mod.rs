@@ -163,3 +163,6 @@ impl Inputs {
         self.entries.iter().any(Entry::has_bitcode)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,8 +32,8 @@ enum Glance {
     Later,
 }
 
-/// Below this many inputs other threads cost more to wake than they save.
-const WORTH_THREADS: usize = 256;
+/// A glance takes a microsecond or two: below this many inputs, starting the other threads costs more than they save.
+const WORTH_THREADS: usize = 1024;
 
 /// Whether any input of the link is bitcode. Reads a few bytes of each file; stops at the first bitcode found.
 /// What cannot be opened or is damaged holds none: the real linker will say so.
@@ -56,7 +56,7 @@ pub fn quick_scan(inv: &Invocation) -> Scan {
     } else {
         inv.inputs
             .par_iter()
-            .with_min_len(WORTH_THREADS / 4)
+            .with_min_len(WORTH_THREADS / 8)
             .map(look)
             .collect()
     };

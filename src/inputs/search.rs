@@ -114,16 +114,6 @@ pub(super) fn exists(path: &Path) -> bool {
     access(path, Access::EXISTS).is_ok()
 }
 
-/// `-lNAME` by the command line's search path alone; see [`Search::library`].
-pub fn find_library(inv: &Invocation, name: &OsStr, position: Position) -> Option<PathBuf> {
-    Search::new(inv).library(name, position)
-}
-
-/// A linker script by the command line's search path alone; see [`Search::script`].
-pub fn search_script(inv: &Invocation, name: &OsStr) -> Option<PathBuf> {
-    Search::new(inv).script(name)
-}
-
 /// `prefix` and `rest` as one name.
 pub(super) fn concat(prefix: &OsStr, rest: &[u8]) -> OsString {
     let mut name = prefix.to_os_string();

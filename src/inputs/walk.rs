@@ -76,7 +76,7 @@ pub(super) fn script_steps(inv: &Invocation) -> Vec<Step<'_>> {
     };
     let scripts: Vec<_> = named("script").collect();
     if scripts.is_empty() {
-        named("default-script").last().into_iter().collect()
+        named("default-script").next_back().into_iter().collect()
     } else {
         scripts
     }
