@@ -21,6 +21,9 @@ const VALUE: &str = "zqx";
 /// lld stops at its twentieth error, so this many probes (two unknown words each at most) go into one run.
 const PROBES_PER_RUN: usize = 8;
 
+/// What `--color-diagnostics` puts around the word "error".
+const COLORS: &[&str] = &["\x1b[0;31m", "\x1b[0m"];
+
 /// Values for options whose value lld, and we, look at while reading.
 const VALUES: &[(&str, &str)] = &[
     ("color-diagnostics", "auto"),
@@ -77,6 +80,7 @@ impl Linker {
     /// Its complaints, for words without quotes in them.
     fn complaints(&self, words: &[String]) -> Complaints {
         let (_, stderr) = self.output(words);
+        let stderr = COLORS.iter().fold(stderr, |text, color| text.replace(color, ""));
         let mut found = Complaints {
             unknown: Vec::new(),
             missing: None,
@@ -132,7 +136,9 @@ fn probes(row: &OptionDef, dashes: usize) -> Vec<Vec<String>> {
         let (before, after) = balance.map_or((&[][..], &[][..]), |(_, before, after)| (before, after));
         alone = strings(before).into_iter().chain(alone).chain(strings(after)).collect();
     }
-    // Once followed by its value or none, and once with a value glued on: each shows where the option ends.
+    // Once followed by its value or none, and once with a value glued on: each shows where the option ends. What this
+    // cannot tell is `--omagic`, which takes two dashes, from one that takes either: `-omagic` is `-o magic` then, and
+    // nobody complains.
     [alone, vec![joined]]
         .into_iter()
         .map(|words| words.into_iter().chain([PROBE.to_owned()]).collect())
@@ -230,10 +236,49 @@ fn help_is_known(linker: &Linker) {
     }
 }
 
+/// Whatever else in lld's own program file looks like an option: its option table, hidden rows and those of its other
+/// drivers, has stood there with dashes since LLVM 17.
+fn nothing_in_the_program_is_missed(linker: &Linker) {
+    let program = fs::read(fs::canonicalize(&linker.program).unwrap()).unwrap();
+    let rows: HashSet<_> = table::rows().flat_map(|row| [word(row, 1), word(row, 2)]).collect();
+    let is_option = |text: &&str| {
+        text.len() > 1
+            && text.starts_with('-')
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_=()".contains(c))
+    };
+    let texts = program
+        .split(|&byte| byte == 0)
+        .filter_map(|text| str::from_utf8(text).ok())
+        .filter(is_option);
+    let (known, unseen): (HashSet<_>, HashSet<_>) = texts.partition(|text| rows.contains(*text));
+    let count = table::rows().filter(|row| row.versions.has(linker.major)).count();
+    assert!(
+        known.len() >= count,
+        "{} of {count} rows are in the program",
+        known.len()
+    );
+    for texts in unseen.into_iter().collect::<Vec<_>>().chunks(PROBES_PER_RUN) {
+        let words: Vec<_> = texts.iter().flat_map(|text| strings(&[text, PROBE])).collect();
+        let expected = Complaints {
+            unknown: unknown(&words).unwrap(),
+            missing: None,
+        };
+        assert_eq!(
+            linker.complaints(&words),
+            expected,
+            "{} {words:?}",
+            linker.program.display()
+        );
+    }
+}
+
 fn agrees(linker: &Linker) {
     help_is_known(linker);
     rows_agree(linker);
     other_rows_are_unknown(linker);
+    if linker.major >= 17 {
+        nothing_in_the_program_is_missed(linker);
+    }
 }
 
 fn agrees_if_installed(major: u32) {
