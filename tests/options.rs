@@ -1,6 +1,8 @@
 //! The option table and the parser held against the real ld.lld of each LLVM installed: what one calls an unknown
 //! argument or a missing value, the other must. Knows nothing of what options mean.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -194,7 +196,7 @@ fn other_rows_are_unknown(linker: &Linker) {
     for row in table::rows().filter(|row| !row.versions.has(linker.major)) {
         let spelling =
             word(row, if row.takes(2) { 2 } else { 1 }) + if row.arity == Arity::Joined { VALUE } else { "" };
-        let (_, stderr) = linker.output(&[spelling.clone()]);
+        let (_, stderr) = linker.output(std::slice::from_ref(&spelling));
         let rejected = stderr.contains("unknown argument '") || stderr.contains("unknown plugin option '");
         assert!(rejected, "{} knows {spelling}", linker.program.display());
     }
