@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -252,7 +252,7 @@ fn nothing_in_the_program_is_missed(linker: &Linker) {
         .split(|&byte| byte == 0)
         .filter_map(|text| str::from_utf8(text).ok())
         .filter(is_option);
-    let (known, unseen): (HashSet<_>, HashSet<_>) = texts.partition(|text| rows.contains(*text));
+    let (known, unseen): (BTreeSet<_>, BTreeSet<_>) = texts.partition(|text| rows.contains(*text));
     let count = table::rows().filter(|row| row.versions.has(linker.major)).count();
     assert!(
         known.len() >= count,
@@ -260,7 +260,9 @@ fn nothing_in_the_program_is_missed(linker: &Linker) {
         known.len()
     );
     for texts in unseen.into_iter().collect::<Vec<_>>().chunks(PROBES_PER_RUN) {
-        let words: Vec<_> = texts.iter().flat_map(|text| strings(&[text, PROBE])).collect();
+        // The option comes after its probe, for `-flavor` is special as the first word.
+        let probes = texts.iter().flat_map(|text| [PROBE, *text]).chain([PROBE]);
+        let words: Vec<_> = probes.map(str::to_owned).collect();
         let expected = Complaints {
             unknown: unknown(&words).unwrap(),
             missing: None,
