@@ -51,7 +51,7 @@ pub fn of(args: Vec<OsString>) -> Result<Driver, CommandLineError> {
     let pe = match first_m_is_pe(&args) {
         Some(pe) => pe,
         // At this point lld does not look for `--rsp-quoting` yet.
-        None => first_m_is_pe(&response::expand(&args, Quoting::Posix)?).unwrap_or(false),
+        None => first_m_is_pe(&response::expand(args.clone(), Quoting::Posix)?).unwrap_or(false),
     };
     Ok(if pe { Driver::Foreign } else { Driver::Elf(args) })
 }

@@ -11,6 +11,8 @@ mod position;
 mod read;
 pub mod response;
 pub mod table;
+#[cfg(test)]
+mod tests;
 pub mod tokenize;
 pub mod write;
 

@@ -40,14 +40,14 @@ impl Invocation {
         // lld looks for `--rsp-quoting` on the command line before response files are expanded, not inside them.
         let unexpanded = Self::of_items(parse::parse(parse::glue(args.clone())));
         let quoting = value_of(&unexpanded, "rsp-quoting", QUOTINGS)?;
-        let mut parsed = parse::parse(parse::glue(response::expand(&args, quoting)?));
+        let mut parsed = parse::parse(parse::glue(response::expand(args, quoting)?));
         if let Some(option) = parsed.missing.take() {
             return Err(CommandLineError::MissingArgument(option));
         }
         let mut invocation = Self::of_items(parsed);
         value_of(&invocation, "color-diagnostics", ColorDiagnostics::VALUES)?;
         invocation.inputs = inputs(&invocation)?;
-        invocation.search_paths = invocation.all("library-path").map(PathBuf::from).collect();
+        invocation.search_paths = invocation.all("L").map(PathBuf::from).collect();
         invocation.sysroot = invocation.last("sysroot").map(PathBuf::from);
         invocation.kind = kind(&invocation);
         if let Some(output) = invocation.last("o").filter(|output| !output.is_empty()) {
@@ -111,7 +111,7 @@ fn inputs(invocation: &Invocation) -> Result<Vec<Input>, CommandLineError> {
             Item::Option { def, value, .. } => {
                 let value = value.as_deref();
                 match def.canonical {
-                    "library" => {
+                    "l" => {
                         let name = InputName::Library(value.unwrap_or_default().to_owned());
                         inputs.push(Input {
                             name,

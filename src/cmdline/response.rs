@@ -25,11 +25,11 @@ struct Source {
 ///
 /// Names are relative to the current directory wherever they stand, and `@file` stays as it is where there is no such
 /// file. Everything but "no such file" is an error, as is a file inside itself.
-pub fn expand(args: &[OsString], quoting: Quoting) -> Result<Vec<OsString>, CommandLineError> {
+pub fn expand(args: Vec<OsString>, quoting: Quoting) -> Result<Vec<OsString>, CommandLineError> {
     let mut expanded = Vec::with_capacity(args.len());
     let mut sources = vec![Source {
         file: None,
-        words: args.to_vec().into_iter(),
+        words: args.into_iter(),
     }];
     while let Some(source) = sources.last_mut() {
         let Some(word) = source.words.next() else {
@@ -112,24 +112,24 @@ mod tests {
     #[test]
     fn nested_in_order() {
         let (_folder, words) = files(&[("a", b"1 @/b 4"), ("b", b"2\n3")]);
-        let args = ["0".into(), words[0].clone(), words[1].clone(), "5".into()];
+        let args = vec!["0".into(), words[0].clone(), words[1].clone(), "5".into()];
         assert_eq!(
-            expand(&args, Quoting::Posix).unwrap(),
+            expand(args.clone(), Quoting::Posix).unwrap(),
             ["0", "1", "2", "3", "4", "2", "3", "5"]
         );
     }
 
     #[test]
     fn no_such_file_stays() {
-        let args = [OsString::from("@no such file"), "x@y".into()];
-        assert_eq!(expand(&args, Quoting::Posix).unwrap(), args);
+        let args = vec![OsString::from("@no such file"), "x@y".into()];
+        assert_eq!(expand(args.clone(), Quoting::Posix).unwrap(), args);
     }
 
     #[test]
     fn a_file_inside_itself_is_an_error() {
         let (_folder, words) = files(&[("a", b"@/b"), ("b", b"x @/a")]);
         assert!(matches!(
-            expand(&words, Quoting::Posix),
+            expand(words, Quoting::Posix),
             Err(CommandLineError::RecursiveResponseFile(_))
         ));
     }
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn a_folder_is_an_error() {
         for word in ["@/", "@"] {
-            let error = expand(&[word.into()], Quoting::Posix);
+            let error = expand(vec![word.into()], Quoting::Posix);
             assert!(matches!(error, Err(CommandLineError::ResponseFile { .. })), "{word}");
         }
     }
@@ -146,17 +146,17 @@ mod tests {
     fn byte_order_marks() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rsp");
-        let args = [OsString::from(format!("@{}", path.display()))];
+        let args = vec![OsString::from(format!("@{}", path.display()))];
         let le: Vec<u8> = "\u{feff}-o ä😀".encode_utf16().flat_map(u16::to_le_bytes).collect();
         let be: Vec<u8> = "\u{feff}-o ä😀".encode_utf16().flat_map(u16::to_be_bytes).collect();
         for bytes in [le.as_slice(), &be, "\u{feff}-o ä😀".as_bytes(), "-o ä😀".as_bytes()] {
             fs::write(&path, bytes).unwrap();
-            assert_eq!(expand(&args, Quoting::Posix).unwrap(), ["-o", "ä😀"]);
+            assert_eq!(expand(args.clone(), Quoting::Posix).unwrap(), ["-o", "ä😀"]);
         }
         for bytes in [b"\xff\xfea".as_slice(), b"\xff\xfe\x00\xd8"] {
             fs::write(&path, bytes).unwrap();
             assert!(matches!(
-                expand(&args, Quoting::Posix),
+                expand(args.clone(), Quoting::Posix),
                 Err(CommandLineError::ResponseFileEncoding(_))
             ));
         }

@@ -143,7 +143,6 @@ mod tests {
             .collect()
     }
 
-    // The cases of LLVM's own unit tests, llvm/unittests/Support/CommandLineTest.cpp, in words of our own.
     #[test]
     fn posix_quotes_and_escapes() {
         assert_eq!(
