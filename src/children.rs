@@ -68,7 +68,11 @@ impl Children {
         let child = command.spawn()?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         state.running.extend(pid);
-        Ok(Running { child, pid, children: self.clone() })
+        Ok(Running {
+            child,
+            pid,
+            children: self.clone(),
+        })
     }
 }
 

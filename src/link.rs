@@ -3,10 +3,10 @@
 
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::io::{self, IsTerminal};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::time::Instant;
 
 use crate::backend::flags::{Flags, Trace};
@@ -22,7 +22,7 @@ use crate::schedule::Slots;
 use crate::settings::{Mode, Settings};
 use crate::staging::Staging;
 use crate::thin_link::{self, Plan, ThinLinkError};
-use crate::toolchain::{Clang, GUARD, Linker, VersionMemo};
+use crate::toolchain::{Clang, Linker, VersionMemo};
 
 /// How a link ended, where we are still there to say so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +82,10 @@ pub fn run(argv: Vec<OsString>) -> Result<Ending, String> {
     let argv0 = argv.next().unwrap_or_else(|| "ld.lld".into());
     let arguments: Vec<OsString> = argv.collect();
     let read = Invocation::read(arguments.clone());
-    let own = read.as_ref().map(|invocation| invocation.own.as_slice()).unwrap_or_default();
+    let own = read
+        .as_ref()
+        .map(|invocation| invocation.own.as_slice())
+        .unwrap_or_default();
     let settings = Settings::read(|name| std::env::var_os(name), own).map_err(|error| error.to_string())?;
     start_log(&settings.log);
     let linker = Linker::find(&argv0, &settings).map_err(|error| error.to_string())?;
@@ -94,7 +97,13 @@ pub fn run(argv: Vec<OsString>) -> Result<Ending, String> {
             return exec(&linker, &arguments);
         }
     };
-    let mut link = Link { arguments, invocation, settings, linker, stats };
+    let mut link = Link {
+        arguments,
+        invocation,
+        settings,
+        linker,
+        stats,
+    };
     link.stats.output = link.invocation.output.display().to_string();
     link.stats.inputs = link.invocation.inputs.len();
     if let Some(route) = link.route_by_command_line() {
@@ -183,8 +192,13 @@ impl Link {
         let clang = Clang::find(&self.linker, &self.settings, &memo).map_err(|error| Stop::Left(error.0))?;
         self.stats.clang = Some(clang.path.display().to_string());
         self.stats.llvm = Some(clang.version.to_string());
-        let flags = Flags::derive(&self.invocation.lto, self.invocation.kind, clang.version, Trace::AsLinked)
-            .map_err(|error| Stop::Left(error.reason))?;
+        let flags = Flags::derive(
+            &self.invocation.lto,
+            self.invocation.kind,
+            clang.version,
+            Trace::AsLinked,
+        )
+        .map_err(|error| Stop::Left(error.reason))?;
         let staging = self.stage(cache.as_ref())?;
         self.stats.ms.scan = milliseconds(began.elapsed());
 
@@ -211,15 +225,22 @@ impl Link {
         self.stats.ms.backends = milliseconds(phase.elapsed());
         let compiled = compiled?;
         if let Some(name) = inputs.changed() {
-            return Err(Stop::Left(format!("{} changed while it was being linked", name.display())));
+            return Err(Stop::Left(format!(
+                "{} changed while it was being linked",
+                name.display()
+            )));
         }
         backend::keep_lto_objects(&self.invocation, &plan, &flags, &compiled.objects).map_err(|(path, error)| {
-            Stop::Failed(format!("{}: error: cannot write {}: {error}\n", self.linker_name(), path.display()))
+            Stop::Failed(format!(
+                "{}: error: cannot write {}: {error}\n",
+                self.linker_name(),
+                path.display()
+            ))
         })?;
 
         let phase = Instant::now();
         let finished = final_link::run(&FinalLink {
-            program: self.settings.final_linker.as_deref().unwrap_or(&self.linker.path),
+            other: self.settings.final_linker.as_deref(),
             linker: &self.linker,
             invocation: &self.invocation,
             inputs: &inputs,
@@ -242,21 +263,38 @@ impl Link {
 
     /// Staging stands beside the cache, so that objects go from one to the other without being copied.
     fn stage(&self, cache: Option<&Cache>) -> Result<Staging, Stop> {
-        let parent = cache.map_or_else(|| std::env::temp_dir().join(scratch_name()), |cache| cache.dir().join("staging"));
+        let parent = cache.map_or_else(
+            || std::env::temp_dir().join(scratch_name()),
+            |cache| cache.dir().join("staging"),
+        );
         Staging::new(&parent)
             .or_else(|_| Staging::new(&std::env::temp_dir().join(scratch_name())))
             .map_err(|error| Stop::Left(format!("no staging folder in {}: {error}", parent.display())))
     }
 
     fn jobs(&self) -> Option<usize> {
-        let asked = self.invocation.lto.iter().rev().find(|s| s.name == "thinlto-jobs").and_then(|s| s.value.clone());
+        let asked = self
+            .invocation
+            .lto
+            .iter()
+            .rev()
+            .find(|s| s.name == "thinlto-jobs")
+            .and_then(|s| s.value.clone());
         let thinlto_jobs = asked.and_then(|text| text.parse().ok()).filter(|n| *n > 0);
-        self.settings.jobs.or(thinlto_jobs).or_else(|| self.invocation.threads())
+        self.settings
+            .jobs
+            .or(thinlto_jobs)
+            .or_else(|| self.invocation.threads())
     }
 
     /// As lld begins its messages.
     fn linker_name(&self) -> String {
-        self.linker.path.file_name().unwrap_or(OsStr::new("ld.lld")).to_string_lossy().into_owned()
+        self.linker
+            .path
+            .file_name()
+            .unwrap_or(OsStr::new("ld.lld"))
+            .to_string_lossy()
+            .into_owned()
     }
 
     /// Leaves the link to the real linker, the user's command line as it came.
@@ -290,7 +328,9 @@ impl Link {
 
     /// Stats are for whoever asked; that they cannot be written must not fail the link.
     fn write_stats(&mut self) {
-        let Some(file) = self.settings.stats.clone() else { return };
+        let Some(file) = self.settings.stats.clone() else {
+            return;
+        };
         if let Err(error) = self.stats.append(&file) {
             tracing::warn!("cannot append to {}: {error}", file.display());
         }
@@ -393,6 +433,7 @@ fn start_log(filter: &str) {
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
         .with_target(false)
         .without_time()
         .try_init();
@@ -400,13 +441,13 @@ fn start_log(filter: &str) {
 
 /// Becomes the linker.
 fn exec(linker: &Linker, arguments: &[OsString]) -> Result<Ending, String> {
-    let error = become_program(&linker.path, arguments, &linker.guard_value());
+    let error = become_program(linker, arguments);
     match error {
         Err(error) => Err(format!("cannot run {}: {error}", linker.path.display())),
         Ok(never) => match never {},
     }
 }
 
-fn become_program(path: &Path, arguments: &[OsString], guard: &OsStr) -> io::Result<Infallible> {
-    Err(Command::new(path).args(arguments).env(GUARD, guard).exec())
+fn become_program(linker: &Linker, arguments: &[OsString]) -> io::Result<Infallible> {
+    Err(linker.command().args(arguments).exec())
 }

@@ -21,12 +21,21 @@ struct Named {
 impl Names {
     /// A table for names that begin with `prefix` (with its last slash).
     pub fn new(prefix: String) -> Names {
-        Names { prefix, by_number: HashMap::new() }
+        Names {
+            prefix,
+            by_number: HashMap::new(),
+        }
     }
 
     /// `PREFIX number/base` is to be read as `user`.
     pub fn insert(&mut self, number: usize, base: &str, user: String) {
-        self.by_number.insert(number, Named { base: base.to_owned(), user });
+        self.by_number.insert(
+            number,
+            Named {
+                base: base.to_owned(),
+                user,
+            },
+        );
     }
 
     /// The text with every staged name replaced. Borrowed where there is none.
@@ -68,7 +77,8 @@ impl Names {
         let digits = text.find(|c: char| !c.is_ascii_digit())?;
         let named = self.by_number.get(&text[..digits].parse().ok()?)?;
         let tail = text[digits..].strip_prefix('/')?;
-        tail.starts_with(&named.base).then(|| (named.user.as_str(), digits + 1 + named.base.len()))
+        tail.starts_with(&named.base)
+            .then(|| (named.user.as_str(), digits + 1 + named.base.len()))
     }
 }
 

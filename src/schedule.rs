@@ -24,7 +24,10 @@ impl Slots {
     pub fn from_environment(limit: Option<usize>) -> Slots {
         let cpus = thread::available_parallelism().map_or(1, usize::from);
         match crate::sys::jobserver() {
-            Ok(client) => Slots::Jobserver { client, limit: limit.unwrap_or(cpus) },
+            Ok(client) => Slots::Jobserver {
+                client,
+                limit: limit.unwrap_or(cpus),
+            },
             Err(_) => {
                 let make = std::env::var("MAKEFLAGS").ok().and_then(|flags| make_jobs(&flags));
                 let most = make.map_or(cpus, |n| n.min(cpus));
@@ -42,7 +45,10 @@ impl Slots {
 
 /// `-jN` of a `MAKEFLAGS` whose jobserver cannot be used.
 fn make_jobs(flags: &str) -> Option<usize> {
-    flags.split_whitespace().rev().find_map(|word| word.strip_prefix("-j")?.parse().ok())
+    flags
+        .split_whitespace()
+        .rev()
+        .find_map(|word| word.strip_prefix("-j")?.parse().ok())
 }
 
 enum Event<R> {
@@ -119,7 +125,9 @@ fn token_helper<R: Send + 'static>(
     jobs: usize,
     events: &Sender<Event<R>>,
 ) -> Option<jobserver::HelperThread> {
-    let Slots::Jobserver { client, .. } = slots else { return None };
+    let Slots::Jobserver { client, .. } = slots else {
+        return None;
+    };
     let events = events.clone();
     let forward = move |token| {
         // Nobody listens any more once the last job is done; the token is given back as it is dropped here.
@@ -142,10 +150,15 @@ mod tests {
     fn heaviest_first_and_all_of_them() {
         let order = Mutex::new(Vec::new());
         let mut results = Vec::new();
-        run(&[1, 9, 5], Slots::Fixed(1), |job| order.lock().unwrap().push(job), |job, ()| {
-            results.push(job);
-            Next::Continue
-        });
+        run(
+            &[1, 9, 5],
+            Slots::Fixed(1),
+            |job| order.lock().unwrap().push(job),
+            |job, ()| {
+                results.push(job);
+                Next::Continue
+            },
+        );
         assert_eq!(*order.lock().unwrap(), [1, 2, 0]);
         assert_eq!(results, [1, 2, 0]);
     }
@@ -153,7 +166,12 @@ mod tests {
     #[test]
     fn nothing_starts_after_a_failure() {
         let started = AtomicUsize::new(0);
-        run(&[1; 50], Slots::Fixed(1), |_| started.fetch_add(1, Ordering::SeqCst), |_, _| Next::Stop);
+        run(
+            &[1; 50],
+            Slots::Fixed(1),
+            |_| started.fetch_add(1, Ordering::SeqCst),
+            |_, _| Next::Stop,
+        );
         assert_eq!(started.load(Ordering::SeqCst), 1);
     }
 
@@ -166,9 +184,24 @@ mod tests {
             thread::sleep(std::time::Duration::from_millis(5));
             now.fetch_sub(1, Ordering::SeqCst);
         };
-        run(&[1; 40], Slots::Jobserver { client: client.clone(), limit: 8 }, job, |_, ()| Next::Continue);
-        assert!((2..=3).contains(&peak.load(Ordering::SeqCst)), "one of our own and make's two: {peak:?}");
-        let back = (client.try_acquire().unwrap(), client.try_acquire().unwrap(), client.try_acquire().unwrap());
+        run(
+            &[1; 40],
+            Slots::Jobserver {
+                client: client.clone(),
+                limit: 8,
+            },
+            job,
+            |_, ()| Next::Continue,
+        );
+        assert!(
+            (2..=3).contains(&peak.load(Ordering::SeqCst)),
+            "one of our own and make's two: {peak:?}"
+        );
+        let back = (
+            client.try_acquire().unwrap(),
+            client.try_acquire().unwrap(),
+            client.try_acquire().unwrap(),
+        );
         assert!(matches!(back, (Some(_), Some(_), None)));
     }
 

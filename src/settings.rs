@@ -123,13 +123,24 @@ impl Values {
         self.0.get(name).map(|(_, v)| v.to_string_lossy().into_owned())
     }
 
-    fn choose<T: Copy>(&self, name: &str, default: T, expected: &'static str, of: &[(&str, T)]) -> Result<T, SettingError> {
-        let Some((origin, value)) = self.0.get(name).filter(|(_, v)| !v.is_empty()) else { return Ok(default) };
-        of.iter().find(|(word, _)| OsStr::new(word) == value).map(|(_, t)| *t).ok_or_else(|| SettingError::Value {
-            origin: origin.clone(),
-            value: value.to_string_lossy().into_owned(),
-            expected,
-        })
+    fn choose<T: Copy>(
+        &self,
+        name: &str,
+        default: T,
+        expected: &'static str,
+        of: &[(&str, T)],
+    ) -> Result<T, SettingError> {
+        let Some((origin, value)) = self.0.get(name).filter(|(_, v)| !v.is_empty()) else {
+            return Ok(default);
+        };
+        of.iter()
+            .find(|(word, _)| OsStr::new(word) == value)
+            .map(|(_, t)| *t)
+            .ok_or_else(|| SettingError::Value {
+                origin: origin.clone(),
+                value: value.to_string_lossy().into_owned(),
+                expected,
+            })
     }
 }
 
@@ -147,16 +158,26 @@ impl Settings {
             }
         }
         for (name, value) in own {
-            let setting = TABLE.iter().find(|s| s.name == name).ok_or_else(|| SettingError::Unknown { name: name.clone() })?;
-            values.0.insert(setting.name, (format!("--thinlto-ld-{name}"), value.clone()));
+            let setting = TABLE
+                .iter()
+                .find(|s| s.name == name)
+                .ok_or_else(|| SettingError::Unknown { name: name.clone() })?;
+            values
+                .0
+                .insert(setting.name, (format!("--thinlto-ld-{name}"), value.clone()));
         }
         let jobs = match values.text("jobs").filter(|t| !t.is_empty()) {
             None => None,
-            Some(text) => Some(text.parse().ok().filter(|n| *n > 0).ok_or_else(|| SettingError::Value {
-                origin: values.0["jobs"].0.clone(),
-                value: text,
-                expected: "a number from 1",
-            })?),
+            Some(text) => Some(
+                text.parse()
+                    .ok()
+                    .filter(|n| *n > 0)
+                    .ok_or_else(|| SettingError::Value {
+                        origin: values.0["jobs"].0.clone(),
+                        value: text,
+                        expected: "a number from 1",
+                    })?,
+            ),
         };
         Ok(Settings {
             linker: values.path("linker"),
@@ -165,7 +186,11 @@ impl Settings {
                 "mode",
                 Mode::Auto,
                 "auto, distributed or in-process",
-                &[("auto", Mode::Auto), ("distributed", Mode::Distributed), ("in-process", Mode::InProcess)],
+                &[
+                    ("auto", Mode::Auto),
+                    ("distributed", Mode::Distributed),
+                    ("in-process", Mode::InProcess),
+                ],
             )?,
             jobs,
             cache_dir: values.path("cache-dir"),
@@ -179,7 +204,10 @@ impl Settings {
             )?,
             final_linker: values.path("final-linker"),
             stats: values.path("stats"),
-            log: values.text("log").filter(|t| !t.is_empty()).unwrap_or_else(|| "warn".into()),
+            log: values
+                .text("log")
+                .filter(|t| !t.is_empty())
+                .unwrap_or_else(|| "warn".into()),
         })
     }
 }
@@ -195,7 +223,11 @@ mod tests {
 
     #[test]
     fn the_link_line_wins_over_the_environment() {
-        let settings = read(&[("THINLTO_LD_MODE", "in-process"), ("THINLTO_LD_JOBS", "3")], &[("mode", "distributed")]).unwrap();
+        let settings = read(
+            &[("THINLTO_LD_MODE", "in-process"), ("THINLTO_LD_JOBS", "3")],
+            &[("mode", "distributed")],
+        )
+        .unwrap();
         assert_eq!((settings.mode, settings.jobs), (Mode::Distributed, Some(3)));
     }
 
@@ -203,12 +235,20 @@ mod tests {
     fn a_wrong_value_names_where_it_came_from_and_what_is_taken() {
         let error = read(&[("THINLTO_LD_MODE", "fast")], &[]).unwrap_err().to_string();
         assert_eq!(error, "THINLTO_LD_MODE=fast: expected auto, distributed or in-process");
-        assert!(read(&[], &[("jobs", "0")]).unwrap_err().to_string().starts_with("--thinlto-ld-jobs=0"));
+        assert!(
+            read(&[], &[("jobs", "0")])
+                .unwrap_err()
+                .to_string()
+                .starts_with("--thinlto-ld-jobs=0")
+        );
     }
 
     #[test]
     fn an_unknown_setting_lists_the_known_ones() {
         let error = read(&[], &[("cash", "off")]).unwrap_err().to_string();
-        assert!(error.contains("--thinlto-ld-cash") && error.contains("cache-dir"), "{error}");
+        assert!(
+            error.contains("--thinlto-ld-cash") && error.contains("cache-dir"),
+            "{error}"
+        );
     }
 }

@@ -96,7 +96,9 @@ fn sweep(parent: &Path) {
         if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
             continue;
         }
-        let Ok(lock) = File::open(entry.path().join(LOCK)) else { continue };
+        let Ok(lock) = File::open(entry.path().join(LOCK)) else {
+            continue;
+        };
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() && is_abandoned(&lock) {
             remove(&entry.path());
         }
@@ -105,7 +107,11 @@ fn sweep(parent: &Path) {
 
 /// A lock file is made a moment before it is locked; only one older than that moment tells of a killed link.
 fn is_abandoned(lock: &File) -> bool {
-    let age = lock.metadata().and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
+    let age = lock
+        .metadata()
+        .and_then(|m| m.modified())
+        .ok()
+        .and_then(|t| t.elapsed().ok());
     age.is_some_and(|age| age.as_secs() >= 10)
 }
 

@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use rayon::prelude::*;
 
@@ -17,7 +17,7 @@ use crate::cmdline::{Invocation, Item, Role};
 use crate::inputs::{BitcodeSource, Inputs};
 use crate::response;
 use crate::staging::Staging;
-use crate::toolchain::{GUARD, Linker};
+use crate::toolchain::Linker;
 
 /// One ThinLTO module that the link needs, in the order lld took them in: its backend is task number `position + partitions`.
 #[derive(Debug)]
@@ -108,29 +108,45 @@ pub fn run(
         regular: staging.path("regular-lto.o"),
     };
     let words = words(invocation, &outputs);
-    let mut command = Command::new(&linker.path);
+    let mut command = linker.command();
     command
         .args(response::shorten(words, &staging.path("thin-link.rsp")).map_err(at(&staging.path("thin-link.rsp")))?)
-        .env(GUARD, linker.guard_value())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let output = children.spawn(&mut command).and_then(|running| running.output()).map_err(|error| match error.kind() {
-        io::ErrorKind::Interrupted => ThinLinkError::Interrupted,
-        _ => ThinLinkError::Io(linker.path.clone(), error),
-    })?;
+    let output = children
+        .spawn(&mut command)
+        .and_then(|running| running.output())
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::Interrupted => ThinLinkError::Interrupted,
+            _ => ThinLinkError::Io(linker.path.clone(), error),
+        })?;
     if children.interrupted().is_some() {
         return Err(ThinLinkError::Interrupted);
     }
     let warnings = String::from_utf8_lossy(&output.stderr).into_owned();
     if !output.status.success() {
-        return Err(ThinLinkError::Refused { status: output.status.code().unwrap_or(1), stderr: warnings });
+        return Err(ThinLinkError::Refused {
+            status: output.status.code().unwrap_or(1),
+            stderr: warnings,
+        });
     }
-    let loaded = String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
+    let loaded = String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .map(str::to_owned)
+        .collect();
     let modules = read_modules(&outputs, &sources)?;
     let regular_written = outputs.regular;
-    let regular = has_content(&regular_written).map_err(at(&regular_written))?.then(|| regular_written.clone());
-    Ok(Plan { modules, regular, regular_written, loaded, warnings })
+    let regular = has_content(&regular_written)
+        .map_err(at(&regular_written))?
+        .then(|| regular_written.clone());
+    Ok(Plan {
+        modules,
+        regular,
+        regular_written,
+        loaded,
+        warnings,
+    })
 }
 
 /// The user's words without what only the final link should write, and with what makes it a thin link. Ours come last:
@@ -156,10 +172,7 @@ fn words(invocation: &Invocation, outputs: &Outputs) -> Vec<OsString> {
 
 /// Index files stand under a folder of ours by their modules' own names. A name with `..` in it would climb out, so the
 /// folder is as deep as the names that climb highest need.
-fn index_prefix<'a>(
-    staging: &Staging,
-    names: impl Iterator<Item = &'a OsString>,
-) -> Result<String, ThinLinkError> {
+fn index_prefix<'a>(staging: &Staging, names: impl Iterator<Item = &'a OsString>) -> Result<String, ThinLinkError> {
     let climbs = |name: &OsString| Path::new(name).components().filter(|c| c.as_os_str() == "..").count();
     let depth = names.map(climbs).max().unwrap_or(0);
     let mut dir = staging.path("x");
@@ -167,7 +180,10 @@ fn index_prefix<'a>(
     fs::create_dir_all(&dir).map_err(at(&dir))?;
     match dir.to_str() {
         Some(text) if !text.contains(';') => Ok(format!("{text}/")),
-        _ => Err(ThinLinkError::Unfit(format!("staging folder {} has a name lld cannot be given", dir.display()))),
+        _ => Err(ThinLinkError::Unfit(format!(
+            "staging folder {} has a name lld cannot be given",
+            dir.display()
+        ))),
     }
 }
 
@@ -203,9 +219,16 @@ fn read_modules(
             let index = Index::parse(&bytes)
                 .map_err(|error| ThinLinkError::Unfit(format!("the index of {shown} cannot be read: {error}")))?;
             if index.is_skipped() {
-                return Err(ThinLinkError::Unfit(format!("the index of {shown} was overwritten by an unused copy's")));
+                return Err(ThinLinkError::Unfit(format!(
+                    "the index of {shown} was overwritten by an unused copy's"
+                )));
             }
-            Ok(PlannedModule { name, rank, source, index })
+            Ok(PlannedModule {
+                name,
+                rank,
+                source,
+                index,
+            })
         })
         .collect()
 }
@@ -220,6 +243,12 @@ fn has_content(path: &Path) -> io::Result<bool> {
         Err(error) => return Err(error),
     };
     let file = object::File::parse(&*bytes).map_err(io::Error::other)?;
-    let allocated = file.sections().any(|s| s.size() > 0 && !matches!(s.kind(), object::SectionKind::Metadata | object::SectionKind::Other | object::SectionKind::OtherString));
+    let allocated = file.sections().any(|s| {
+        s.size() > 0
+            && !matches!(
+                s.kind(),
+                object::SectionKind::Metadata | object::SectionKind::Other | object::SectionKind::OtherString
+            )
+    });
     Ok(allocated || file.symbols().any(|s| s.is_global()))
 }

@@ -14,7 +14,10 @@ const G: &str = "__attribute__((noinline)) int g(int x) { return x * 40; }\n";
 
 fn three_modules(flags: &[&str]) -> Bench {
     let bench = Bench::new();
-    bench.compile("main.c", MAIN, flags).compile("f.c", F, flags).compile("g.c", G, flags);
+    bench
+        .compile("main.c", MAIN, flags)
+        .compile("f.c", F, flags)
+        .compile("g.c", G, flags);
     bench
 }
 
@@ -43,7 +46,15 @@ fn optimisation_levels_that_need_two_steps() {
 fn shared_library() {
     let bench = three_modules(&["-flto=thin", "-O2", "-fPIC"]);
     bench.both("clang", &["-shared", "f.o", "g.o"]);
-    bench.clang(&["main.o", "./our.out", "-flto=thin", "-fuse-ld=lld", "-Wl,-rpath,.", "-o", "prog"]);
+    bench.clang(&[
+        "main.o",
+        "./our.out",
+        "-flto=thin",
+        "-fuse-ld=lld",
+        "-Wl,-rpath,.",
+        "-o",
+        "prog",
+    ]);
     assert_eq!(bench.output_of("prog"), "41\n");
 }
 
@@ -64,7 +75,9 @@ fn archives_regular_thin_and_mixed() {
     let bench = three_modules(THIN);
     bench.compile("native.c", "int h(int x) { return x; }\n", &["-O2"]);
     bench.ar(&["rc", "libreg.a", "f.o", "g.o", "native.o"]);
-    bench.write("sub/keep", "").ar(&["rcT", "sub/libthin.a", "f.o", "g.o", "native.o"]);
+    bench
+        .write("sub/keep", "")
+        .ar(&["rcT", "sub/libthin.a", "f.o", "g.o", "native.o"]);
     for library in ["libreg.a", "sub/libthin.a", "./sub/../libreg.a"] {
         let outcome = bench.both("clang", &["main.o", library]);
         assert_eq!(outcome.stats[0]["modules"], 3, "{library}");
@@ -72,7 +85,10 @@ fn archives_regular_thin_and_mixed() {
     }
     bench.both("clang", &["main.o", "-L.", "-lreg", "-lreg"]);
     bench.both_print("41\n");
-    bench.both("clang", &["main.o", "-Wl,--whole-archive", "libreg.a", "-Wl,--no-whole-archive"]);
+    bench.both(
+        "clang",
+        &["main.o", "-Wl,--whole-archive", "libreg.a", "-Wl,--no-whole-archive"],
+    );
     bench.both_print("41\n");
 }
 
@@ -101,9 +117,21 @@ fn start_lib_and_paths_that_leave_the_folder() {
 fn the_first_weak_definition_wins_as_in_process() {
     let bench = Bench::new();
     bench
-        .compile("main.c", "int puts(const char *); const char *who(void); int main(void) { puts(who()); return 0; }\n", THIN)
-        .compile("w1.c", "__attribute__((weak)) const char *who(void) { return \"w1\"; }\n", THIN)
-        .compile("w2.c", "__attribute__((weak)) const char *who(void) { return \"w2\"; }\n", &["-O2"]);
+        .compile(
+            "main.c",
+            "int puts(const char *); const char *who(void); int main(void) { puts(who()); return 0; }\n",
+            THIN,
+        )
+        .compile(
+            "w1.c",
+            "__attribute__((weak)) const char *who(void) { return \"w1\"; }\n",
+            THIN,
+        )
+        .compile(
+            "w2.c",
+            "__attribute__((weak)) const char *who(void) { return \"w2\"; }\n",
+            &["-O2"],
+        );
     bench.both("clang", &["main.o", "w1.o", "w2.o"]);
     bench.both_print("w1\n");
     bench.both("clang", &["main.o", "w2.o", "w1.o"]);
@@ -122,18 +150,37 @@ fn extracted_members_stay_extracted() {
         )
     };
     bench
-        .compile("main.c", "int bit(void), nat(void); int main(int c, char **v) { return c > 100 && 0 * (bit() + nat()); }\n", THIN)
+        .compile(
+            "main.c",
+            "int bit(void), nat(void); int main(int c, char **v) { return c > 100 && 0 * (bit() + nat()); }\n",
+            THIN,
+        )
         .compile("bit.c", &with_constructor("bit"), THIN)
         .compile("nat.c", &with_constructor("nat"), &["-O2"])
-        .compile("main2.c", "static int never(void) { return 0; } int bit(void), nat(void);\n\
-                             int main(void) { if (never()) return bit() + nat(); return 0; }\n", &["-flto=thin", "-O0", "-Xclang", "-disable-O0-optnone"]);
-    bench.ar(&["rc", "libbit.a", "bit.o"]).ar(&["rc", "libnat.a", "nat.o"]).ar(&["rc", "libmixed.a", "bit.o", "nat.o"]);
-    for libraries in [&["libbit.a", "libnat.a"][..], &["libnat.a", "libbit.a"], &["libmixed.a"], &["-Wl,--start-lib", "bit.o", "nat.o", "-Wl,--end-lib"]] {
+        .compile(
+            "main2.c",
+            "static int never(void) { return 0; } int bit(void), nat(void);\n\
+                             int main(void) { if (never()) return bit() + nat(); return 0; }\n",
+            &["-flto=thin", "-O0", "-Xclang", "-disable-O0-optnone"],
+        );
+    bench
+        .ar(&["rc", "libbit.a", "bit.o"])
+        .ar(&["rc", "libnat.a", "nat.o"])
+        .ar(&["rc", "libmixed.a", "bit.o", "nat.o"]);
+    for libraries in [
+        &["libbit.a", "libnat.a"][..],
+        &["libnat.a", "libbit.a"],
+        &["libmixed.a"],
+        &["-Wl,--start-lib", "bit.o", "nat.o", "-Wl,--end-lib"],
+    ] {
         let mut words = vec!["main2.o"];
         words.extend(libraries);
         bench.both("clang", &words);
         let expected = bench.output_of("in.out");
-        assert!(expected.contains("bit is here") && expected.contains("nat is here"), "{libraries:?}: {expected}");
+        assert!(
+            expected.contains("bit is here") && expected.contains("nat is here"),
+            "{libraries:?}: {expected}"
+        );
         let mut got: Vec<_> = bench.output_of("our.out").lines().map(str::to_owned).collect();
         got.sort();
         assert_eq!(got, ["bit is here", "nat is here"], "{libraries:?}");
@@ -143,7 +190,11 @@ fn extracted_members_stay_extracted() {
 #[test]
 fn bitcode_without_a_summary_is_regular_lto() {
     let bench = three_modules(THIN);
-    bench.compile("nosum.c", "int h(int x) { return x; }\nint only_here(void) { return 7; }\n", &["-flto=thin", "-O2", "-Xclang", "-disable-llvm-passes"]);
+    bench.compile(
+        "nosum.c",
+        "int h(int x) { return x; }\nint only_here(void) { return 7; }\n",
+        &["-flto=thin", "-O2", "-Xclang", "-disable-llvm-passes"],
+    );
     bench.both("clang", &["main.o", "f.o", "g.o", "nosum.o"]);
     bench.both_print("41\n");
 }
@@ -151,28 +202,49 @@ fn bitcode_without_a_summary_is_regular_lto() {
 #[test]
 fn regular_lto_beside_thin() {
     let bench = Bench::new();
-    bench.compile("main.c", MAIN, THIN).compile("f.c", F, &["-flto=full", "-O2"]).compile("g.c", G, THIN);
+    bench
+        .compile("main.c", MAIN, THIN)
+        .compile("f.c", F, &["-flto=full", "-O2"])
+        .compile("g.c", G, THIN);
     bench.both("clang", &["main.o", "f.o", "g.o"]);
     bench.both_print("41\n");
 }
 
 #[test]
 fn split_units_with_whole_program_devirtualisation() {
-    let flags = &["-flto=thin", "-O2", "-fsplit-lto-unit", "-fwhole-program-vtables", "-fvisibility=hidden"];
+    let flags = &[
+        "-flto=thin",
+        "-O2",
+        "-fsplit-lto-unit",
+        "-fwhole-program-vtables",
+        "-fvisibility=hidden",
+    ];
     let bench = Bench::new();
     bench
         .write("s.h", "struct S { virtual int f(int); virtual ~S(); }; struct T : S { int f(int) override; }; S *make(int);\n")
         .compile("s.cc", "#include \"s.h\"\nint S::f(int x) { return x; } S::~S() {}\n", flags)
         .compile("t.cc", "#include \"s.h\"\nint T::f(int x) { return x + 41; } S *make(int n) { return n ? new T : new S; }\n", flags)
         .compile("m.cc", "#include \"s.h\"\n#include <cstdio>\nint main(int c, char **) { S *s = make(c); printf(\"%d\\n\", s->f(0)); delete s; }\n", flags);
-    bench.both("clang++", &["m.o", "s.o", "t.o", "-fwhole-program-vtables", "-Wl,--lto-whole-program-visibility"]);
+    bench.both(
+        "clang++",
+        &[
+            "m.o",
+            "s.o",
+            "t.o",
+            "-fwhole-program-vtables",
+            "-Wl,--lto-whole-program-visibility",
+        ],
+    );
     bench.both_print("41\n");
 }
 
 #[test]
 fn unified_lto() {
     let bench = three_modules(&["-flto=thin", "-funified-lto", "-O2"]);
-    bench.both("clang", &["-flto=thin", "-funified-lto", "-Wl,--lto=thin", "main.o", "f.o", "g.o"]);
+    bench.both(
+        "clang",
+        &["-flto=thin", "-funified-lto", "-Wl,--lto=thin", "main.o", "f.o", "g.o"],
+    );
     bench.both_print("41\n");
 }
 
@@ -184,7 +256,13 @@ fn fat_objects() {
     bench.ar(&["rc", "libfat.a", "f.o", "g.o"]);
     bench.both("clang", &["-Wl,--fat-lto-objects", "main.o", "libfat.a"]);
     bench.both_print("41\n");
-    let plain = bench.drive("clang", bench.shim().to_str().unwrap(), &["main.o", "libfat.a", "-o", "p"]).ok();
+    let plain = bench
+        .drive(
+            "clang",
+            bench.shim().to_str().unwrap(),
+            &["main.o", "libfat.a", "-o", "p"],
+        )
+        .ok();
     assert_eq!(plain.mode(), "passthrough");
 }
 
@@ -192,12 +270,23 @@ fn fat_objects() {
 fn wrap_and_defsym() {
     let bench = Bench::new();
     bench
-        .compile("main.c", "int printf(const char *, ...); int f(int); int twin(int);\n\
-                            int main(int c, char **v) { printf(\"%d %d\\n\", f(c), twin(c)); return 0; }\n", THIN)
+        .compile(
+            "main.c",
+            "int printf(const char *, ...); int f(int); int twin(int);\n\
+                            int main(int c, char **v) { printf(\"%d %d\\n\", f(c), twin(c)); return 0; }\n",
+            THIN,
+        )
         .compile("f.c", "int f(int x) { return x + 1; }\n", THIN)
-        .compile("w.c", "int __real_f(int); int __wrap_f(int x) { return __real_f(x) * 10; }\n\
-                         int other(int x) { return x + 6; }\n", THIN);
-    bench.both("clang", &["main.o", "f.o", "w.o", "-Wl,--wrap=f", "-Wl,--defsym=twin=other"]);
+        .compile(
+            "w.c",
+            "int __real_f(int); int __wrap_f(int x) { return __real_f(x) * 10; }\n\
+                         int other(int x) { return x + 6; }\n",
+            THIN,
+        );
+    bench.both(
+        "clang",
+        &["main.o", "f.o", "w.o", "-Wl,--wrap=f", "-Wl,--defsym=twin=other"],
+    );
     bench.both_print("20 7\n");
 }
 
@@ -214,7 +303,9 @@ fn linker_script_inputs_and_as_needed() {
 fn response_files_and_odd_names() {
     let bench = three_modules(THIN);
     std::fs::rename(bench.path("f.o"), bench.path("f with space.o")).unwrap();
-    bench.write("line.rsp", "main.o \"f with space.o\"\n@more.rsp").write("more.rsp", "g.o");
+    bench
+        .write("line.rsp", "main.o \"f with space.o\"\n@more.rsp")
+        .write("more.rsp", "g.o");
     bench.both("clang", &["-Wl,@line.rsp"]);
     bench.both_print("41\n");
 }
@@ -222,8 +313,17 @@ fn response_files_and_odd_names() {
 #[test]
 fn passthrough_without_bitcode() {
     let bench = three_modules(&["-O2"]);
-    let outcome = bench.drive("clang", bench.shim().to_str().unwrap(), &["main.o", "f.o", "g.o", "-o", "p"]).ok();
-    assert_eq!((outcome.mode(), outcome.reason()), ("passthrough", "no ThinLTO bitcode"));
+    let outcome = bench
+        .drive(
+            "clang",
+            bench.shim().to_str().unwrap(),
+            &["main.o", "f.o", "g.o", "-o", "p"],
+        )
+        .ok();
+    assert_eq!(
+        (outcome.mode(), outcome.reason()),
+        ("passthrough", "no ThinLTO bitcode")
+    );
     assert_eq!(bench.output_of("p"), "41\n");
     for word in ["-v", "--version", "--help"] {
         let (ours, real) = (bench.through(&[word]), bench.direct(&[word]));

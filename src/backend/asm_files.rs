@@ -100,10 +100,7 @@ pub fn find<T: AsRef<[u8]>>(texts: &[T], cwd: &Path) -> AsmFiles {
 
 /// The cheap answer for nearly everybody: no directive in it, and nothing that could make one.
 fn is_harmless(text: &[u8]) -> bool {
-    !has(text, b"inc")
-        && !has(text, ALTMACRO)
-        && !MACROS.iter().any(|m| has(text, m))
-        && !text.contains(&b'$')
+    !has(text, b"inc") && !has(text, ALTMACRO) && !MACROS.iter().any(|m| has(text, m)) && !text.contains(&b'$')
 }
 
 /// Reads the texts and what they include, until nothing new is included. All are read again each time, since a macro
@@ -216,11 +213,7 @@ fn directive_at(
         return Ok(None);
     }
     // Part of a longer word. Digits before it may be an operand's (`$0.incbin`), so they don't make it one.
-    if before
-        .last()
-        .is_some_and(|&b| is_word(b) && !b.is_ascii_digit())
-        || after.first().is_some_and(|&b| is_word(b))
-    {
+    if before.last().is_some_and(|&b| is_word(b) && !b.is_ascii_digit()) || after.first().is_some_and(|&b| is_word(b)) {
         return Ok(None);
     }
     // In sight of macros it may be an argument, to be pasted before who knows what.
@@ -245,12 +238,7 @@ fn operand(text: &[u8], substitution: Substitution) -> Result<PathBuf, Undecidab
     }
     match skip_space(after) {
         // `$|` and `$)` end one dialect's part of inline assembly; other uses of `$` there are no syntax, and rejected.
-        []
-        | [
-            b'\n' | b'\r' | b';' | b',' | b'/' | b'#' | b'@' | b'!' | b'*',
-            ..,
-        ]
-        | [b'$', b'|' | b')', ..] => {}
+        [] | [b'\n' | b'\r' | b';' | b',' | b'/' | b'#' | b'@' | b'!' | b'*', ..] | [b'$', b'|' | b')', ..] => {}
         _ => return Err(Undecidable::Malformed),
     }
     unescape(raw)
@@ -316,9 +304,7 @@ fn unescape(raw: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn hex(b: u8) -> Option<u8> {
-    char::from(b)
-        .to_digit(16)
-        .and_then(|d| u8::try_from(d).ok())
+    char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok())
 }
 
 /// Whether some word of the text, with its placeholders filled in, could be one of the watched directives. A word that is
@@ -381,9 +367,7 @@ fn next_piece(text: &[u8], substitution: Substitution) -> Option<(Piece, &[u8])>
             let rest = skip(rest, |b| b != b'}');
             Some((Piece::Operand, rest.get(1..).unwrap_or_default()))
         }
-        [b'$', b'0'..=b'9', rest @ ..] => {
-            Some((Piece::Operand, skip(rest, |b| b.is_ascii_digit())))
-        }
+        [b'$', b'0'..=b'9', rest @ ..] => Some((Piece::Operand, skip(rest, |b| b.is_ascii_digit()))),
         [b, rest @ ..] if is_word(*b) => Some((Piece::Literal(*b), rest)),
         _ => None,
     }
@@ -442,8 +426,7 @@ fn is_word(b: u8) -> bool {
 
 /// Whether `text` contains `what`, upper and lower case being the same.
 fn has(text: &[u8], what: &[u8]) -> bool {
-    text.windows(what.len())
-        .any(|w| w.eq_ignore_ascii_case(what))
+    text.windows(what.len()).any(|w| w.eq_ignore_ascii_case(what))
 }
 
 #[cfg(test)]

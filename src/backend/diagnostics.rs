@@ -74,14 +74,20 @@ pub fn messages(stderr: &str, module: &str) -> Vec<Message> {
             Some((_, _, text)) if ECHOES.iter().any(|echo| text.starts_with(echo)) => swallow = true,
             Some((location, severity, text)) => {
                 swallow = false;
-                messages.push(Message { severity, text: located(location, text, module) });
+                messages.push(Message {
+                    severity,
+                    text: located(location, text, module),
+                });
             }
             None if swallow => {}
             None => match messages.last_mut() {
                 Some(last) => {
                     let _ = write!(last.text, "\n{line}");
                 }
-                None => messages.push(Message { severity: Severity::Note, text: line.to_owned() }),
+                None => messages.push(Message {
+                    severity: Severity::Note,
+                    text: line.to_owned(),
+                }),
             },
         }
     }
@@ -113,7 +119,10 @@ fn parse(line: &str) -> Option<(&str, Severity, &str)> {
         .filter_map(|(word, severity)| Some((line.find(&format!(": {word}"))?, word, *severity)))
         .min_by_key(|(at, ..)| *at)?;
     let location = &line[..at];
-    let ends_in_a_place = location.rsplit(':').next().is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+    let ends_in_a_place = location
+        .rsplit(':')
+        .next()
+        .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
     ends_in_a_place.then(|| (location, severity, without_flag(&line[at + 2 + word.len()..])))
 }
 
@@ -157,8 +166,14 @@ mod tests {
 
     #[test]
     fn a_warning_without_a_place_loses_clangs_group() {
-        let found = messages("warning: <unknown>:0:0: stack frame size (9) exceeds limit (8) in function 'f' [-Wx]\n", "m.o");
-        assert_eq!(found[0].text, "<unknown>:0:0: stack frame size (9) exceeds limit (8) in function 'f'");
+        let found = messages(
+            "warning: <unknown>:0:0: stack frame size (9) exceeds limit (8) in function 'f' [-Wx]\n",
+            "m.o",
+        );
+        assert_eq!(
+            found[0].text,
+            "<unknown>:0:0: stack frame size (9) exceeds limit (8) in function 'f'"
+        );
         assert_eq!(found[0].severity, Severity::Warning);
     }
 

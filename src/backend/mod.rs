@@ -96,7 +96,10 @@ impl Backends<'_> {
         let weights: Vec<u64> = prepared.iter().map(|module| module.weight).collect();
         let mut results: Vec<Option<Done>> = prepared.iter().map(|_| None).collect();
         let mut failure: Option<(usize, Failure)> = None;
-        counts.uncacheable = prepared.iter().filter(|module| self.cache.is_some() && module.key.is_none()).count();
+        counts.uncacheable = prepared
+            .iter()
+            .filter(|module| self.cache.is_some() && module.key.is_none())
+            .count();
         let waiting = self.from_cache(&prepared, &mut results);
         counts.cached = prepared.len() - waiting.len();
         let waiting_weights: Vec<u64> = waiting.iter().map(|module| weights[*module]).collect();
@@ -108,7 +111,10 @@ impl Backends<'_> {
             |job, result| match result {
                 Ok(stderr) => {
                     counts.run += 1;
-                    results[waiting[job]] = Some(Done { stderr, made: Made::Compiled });
+                    results[waiting[job]] = Some(Done {
+                        stderr,
+                        made: Made::Compiled,
+                    });
                     Next::Continue
                 }
                 Err(error) => {
@@ -126,13 +132,17 @@ impl Backends<'_> {
         let mut fatal = false;
         for ((module, prepared), result) in self.plan.modules.iter().zip(prepared).zip(results) {
             // No failure and no result: a signal stopped the schedule.
-            let Some(done) = result else { return Err(BackendError::Interrupted) };
+            let Some(done) = result else {
+                return Err(BackendError::Interrupted);
+            };
             let shown = module.shown();
             tracing::debug!(module = shown, cached = done.made == Made::Cached, "backend");
             let mut messages = diagnostics::messages(&done.stderr, &shown);
             diagnostics::weigh(&mut messages, warnings);
             fatal |= messages.iter().any(|message| message.severity == Severity::Error);
-            compiled.said.extend(messages.iter().map(|message| message.render(&self.linker_name)));
+            compiled
+                .said
+                .extend(messages.iter().map(|message| message.render(&self.linker_name)));
             compiled.objects.push(prepared.object);
         }
         if fatal {
@@ -144,23 +154,23 @@ impl Backends<'_> {
     /// Takes what the cache has; the modules it does not have.
     fn from_cache(&self, prepared: &[Prepared], results: &mut [Option<Done>]) -> Vec<usize> {
         use rayon::prelude::*;
-        let Some(cache) = self.cache else { return (0..prepared.len()).collect() };
+        let Some(cache) = self.cache else {
+            return (0..prepared.len()).collect();
+        };
         results.par_iter_mut().zip(prepared).for_each(|(result, module)| {
             let Some(key) = &module.key else { return };
-            *result = cache
-                .get(key, &module.object.path, &module.sides)
-                .map(|stderr| Done { stderr, made: Made::Cached });
+            *result = cache.get(key, &module.object.path, &module.sides).map(|stderr| Done {
+                stderr,
+                made: Made::Cached,
+            });
         });
-        (0..prepared.len()).filter(|module| results[*module].is_none()).collect()
+        (0..prepared.len())
+            .filter(|module| results[*module].is_none())
+            .collect()
     }
 }
 
-fn compile(
-    clang: &Clang,
-    children: &Children,
-    cache: Option<&Cache>,
-    module: &Prepared,
-) -> Result<String, Failure> {
+fn compile(clang: &Clang, children: &Children, cache: Option<&Cache>, module: &Prepared) -> Result<String, Failure> {
     let stderr = process::run(&clang.path, &module.backend, children)?;
     if let (Some(cache), Some(key)) = (cache, &module.key) {
         cache.put(key, &module.object.path, &module.sides, &stderr);
@@ -174,9 +184,14 @@ fn explain(failure: Failure, module: &str, linker: &str) -> BackendError {
         Failure::Interrupted => BackendError::Interrupted,
         Failure::Diagnosed(stderr) => {
             let messages = diagnostics::messages(&stderr, module);
-            let text: String = messages.iter().map(|message: &Message| message.render(linker)).collect();
+            let text: String = messages
+                .iter()
+                .map(|message: &Message| message.render(linker))
+                .collect();
             if messages.iter().any(|message| message.severity == Severity::Error) {
-                BackendError::Rejected(format!("{text}{linker}: error: backend compilation of {module} failed\n"))
+                BackendError::Rejected(format!(
+                    "{text}{linker}: error: backend compilation of {module} failed\n"
+                ))
             } else {
                 BackendError::Unfit(format!("the backend of {module} failed without a word: {stderr}"))
             }
@@ -207,12 +222,17 @@ pub fn keep_lto_objects(
     flags: &Flags,
     objects: &[NativeObject],
 ) -> Result<(), (PathBuf, io::Error)> {
-    let Some(prefix) = invocation.lto_value("lto-obj-path").filter(|prefix| !prefix.is_empty()) else { return Ok(()) };
-    let copy = |from: &Path, to: String| fs::copy(from, &to).map(drop).map_err(|error| (PathBuf::from(to), error));
+    let Some(prefix) = invocation.lto_value("lto-obj-path").filter(|prefix| !prefix.is_empty()) else {
+        return Ok(());
+    };
+    let copy = |from: &Path, to: String| {
+        fs::copy(from, &to)
+            .map(drop)
+            .map_err(|error| (PathBuf::from(to), error))
+    };
     copy(&plan.regular_written, prefix.to_owned())?;
     for (number, object) in objects.iter().enumerate() {
         copy(&object.path, format!("{prefix}{}", flags.first_task() + number))?;
     }
     Ok(())
 }
-

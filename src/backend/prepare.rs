@@ -58,9 +58,15 @@ pub(super) fn all(link: &Backends<'_>) -> Result<Vec<Prepared>, BackendError> {
     link.staging
         .make_module_folders()
         .map_err(|error| BackendError::Unfit(format!("{}: {error}", link.staging.dir().display())))?;
-    let read: Vec<Read> = modules.par_iter().map(|module| read(module, link)).collect::<Result<_, _>>()?;
-    let by_name: HashMap<&[u8], usize> =
-        modules.iter().enumerate().map(|(at, module)| (module.name.as_bytes(), at)).collect();
+    let read: Vec<Read> = modules
+        .par_iter()
+        .map(|module| read(module, link))
+        .collect::<Result<_, _>>()?;
+    let by_name: HashMap<&[u8], usize> = modules
+        .iter()
+        .enumerate()
+        .map(|(at, module)| (module.name.as_bytes(), at))
+        .collect();
     probe(link, &read)?;
     let declarations = missing_declarations(link, &read, &by_name)?;
     modules
@@ -77,12 +83,29 @@ pub(super) fn all(link: &Backends<'_>) -> Result<Vec<Prepared>, BackendError> {
 }
 
 fn read(module: &PlannedModule, link: &Backends<'_>) -> Result<Read, BackendError> {
-    let bytes = link.inputs.bitcode(module.source).map_err(|error| unfit(module, "cannot be read", error))?;
+    let bytes = link
+        .inputs
+        .bitcode(module.source)
+        .map_err(|error| unfit(module, "cannot be read", error))?;
     let facts = Facts::read(bytes).map_err(|error| unfit(module, "is no bitcode we can read", error))?;
-    let own = facts.modules.into_iter().find(|own| own.summary == facts::SummaryKind::Thin).unwrap_or_default();
-    let target = ModuleTarget { triple: own.triple.clone(), pic_level: own.pic_level };
-    link.flags.accepts(&target).map_err(|error| BackendError::Unfit(error.to_string()))?;
-    Ok(Read { target, facts: own, digest: *blake3::hash(bytes).as_bytes(), size: bytes.len() as u64 })
+    let own = facts
+        .modules
+        .into_iter()
+        .find(|own| own.summary == facts::SummaryKind::Thin)
+        .unwrap_or_default();
+    let target = ModuleTarget {
+        triple: own.triple.clone(),
+        pic_level: own.pic_level,
+    };
+    link.flags
+        .accepts(&target)
+        .map_err(|error| BackendError::Unfit(error.to_string()))?;
+    Ok(Read {
+        target,
+        facts: own,
+        digest: *blake3::hash(bytes).as_bytes(),
+        size: bytes.len() as u64,
+    })
 }
 
 /// Asks clang once for every target of the link whether it takes the options.
@@ -108,7 +131,10 @@ fn missing_declarations(
     by_name: &HashMap<&[u8], usize>,
 ) -> Result<Vec<Vec<Declaration>>, BackendError> {
     let modules = &link.plan.modules;
-    let wanting: Vec<bool> = read.iter().map(|module| reads_dso_local(&module.facts, link.invocation.kind)).collect();
+    let wanting: Vec<bool> = read
+        .iter()
+        .map(|module| reads_dso_local(&module.facts, link.invocation.kind))
+        .collect();
     if !wanting.contains(&true) {
         return Ok(modules.iter().map(|_| Vec::new()).collect());
     }
@@ -123,22 +149,29 @@ fn missing_declarations(
     let declared: Vec<Vec<Declaration>> = modules
         .par_iter()
         .map(|module| {
-            let bytes = link.inputs.bitcode(module.source).map_err(|error| unfit(module, "cannot be read", error))?;
-            let symbols = symbols::symbols(bytes).map_err(|error| unfit(module, "its symbols cannot be read", error))?;
-            let named = symbols.into_iter().filter(|symbol| !symbol.linkage.is_local()).filter_map(|symbol| {
-                let guid = symbols::guid(&symbol.name);
-                let defined_as = *local.get(&guid)?;
-                let of = match (defined_as, symbol.kind) {
-                    (SummaryOf::Alias, SymbolKind::Variable) => SummaryOf::Variable,
-                    (SummaryOf::Alias, _) => SummaryOf::Function,
-                    (other, _) => other,
-                };
-                let linkage = match symbol.presence {
-                    Presence::Declaration => symbol.linkage,
-                    Presence::Definition => symbols::Linkage::External,
-                };
-                Some(Declaration { guid, of, linkage })
-            });
+            let bytes = link
+                .inputs
+                .bitcode(module.source)
+                .map_err(|error| unfit(module, "cannot be read", error))?;
+            let symbols =
+                symbols::symbols(bytes).map_err(|error| unfit(module, "its symbols cannot be read", error))?;
+            let named = symbols
+                .into_iter()
+                .filter(|symbol| !symbol.linkage.is_local())
+                .filter_map(|symbol| {
+                    let guid = symbols::guid(&symbol.name);
+                    let defined_as = *local.get(&guid)?;
+                    let of = match (defined_as, symbol.kind) {
+                        (SummaryOf::Alias, SymbolKind::Variable) => SummaryOf::Variable,
+                        (SummaryOf::Alias, _) => SummaryOf::Function,
+                        (other, _) => other,
+                    };
+                    let linkage = match symbol.presence {
+                        Presence::Declaration => symbol.linkage,
+                        Presence::Definition => symbols::Linkage::External,
+                    };
+                    Some(Declaration { guid, of, linkage })
+                });
             Ok(named.collect())
         })
         .collect::<Result<_, BackendError>>()?;
@@ -149,9 +182,16 @@ fn missing_declarations(
             if !wanting[at] {
                 return Vec::new();
             }
-            let imported = module.index.modules().into_iter().filter_map(|m| by_name.get(m.path.as_slice()).copied());
+            let imported = module
+                .index
+                .modules()
+                .into_iter()
+                .filter_map(|m| by_name.get(m.path.as_slice()).copied());
             let others = imported.filter(|other| *other != at);
-            std::iter::once(at).chain(others).flat_map(|source| declared[source].iter().copied()).collect()
+            std::iter::once(at)
+                .chain(others)
+                .flat_map(|source| declared[source].iter().copied())
+                .collect()
         })
         .collect())
 }
@@ -166,7 +206,9 @@ fn reads_dso_local(module: &ModuleFacts, kind: OutputKind) -> bool {
         OutputKind::Relocatable => module.pic_level > 0,
     };
     let cleared = position_independent && module.pie_level == 0;
-    let always_table = ["loongarch", "powerpc64"].iter().any(|arch| module.triple.starts_with(arch));
+    let always_table = ["loongarch", "powerpc64"]
+        .iter()
+        .any(|arch| module.triple.starts_with(arch));
     !cleared && (module.pic_level > 0 || always_table)
 }
 
@@ -197,7 +239,11 @@ fn write_index(
 ) -> Result<(), BackendError> {
     let mut unknown = None;
     index.rename_modules(|name| match by_name.get(name) {
-        Some(at) => link.staging.module(link.plan.modules[*at].rank).into_os_string().into_encoded_bytes(),
+        Some(at) => link
+            .staging
+            .module(link.plan.modules[*at].rank)
+            .into_os_string()
+            .into_encoded_bytes(),
         None => {
             unknown = Some(String::from_utf8_lossy(name).into_owned());
             name.to_vec()
@@ -218,9 +264,16 @@ fn prepare(
     by_name: &HashMap<&[u8], usize>,
 ) -> Result<Prepared, BackendError> {
     let module = &link.plan.modules[at];
-    let imports: Vec<usize> = index.modules().iter().filter_map(|m| by_name.get(m.path.as_slice()).copied()).collect();
+    let imports: Vec<usize> = index
+        .modules()
+        .iter()
+        .filter_map(|m| by_name.get(m.path.as_slice()).copied())
+        .collect();
     let base = link.inputs.entries[module.source.entry].base(module.source.member);
-    let path = link.staging.named(at, &base).map_err(|error| unfit(module, "no place for its object", error))?;
+    let path = link
+        .staging
+        .named(at, &base)
+        .map_err(|error| unfit(module, "no place for its object", error))?;
     let task = link.flags.first_task() + at;
     let (staged, index_file) = (link.staging.module(module.rank), link.staging.index(module.rank));
     let files = JobFiles {
@@ -232,13 +285,24 @@ fn prepare(
     };
     let target = &read[at].target;
     let size = |module: usize| read[module].size;
-    let imported: u64 = imports.iter().filter(|other| **other != at).map(|other| size(*other)).sum();
+    let imported: u64 = imports
+        .iter()
+        .filter(|other| **other != at)
+        .map(|other| size(*other))
+        .sum();
     let sides = link.flags.side_outputs(task);
-    for dir in sides.iter().filter_map(|side| side.parent()).filter(|dir| !dir.as_os_str().is_empty()) {
+    for dir in sides
+        .iter()
+        .filter_map(|side| side.parent())
+        .filter(|dir| !dir.as_os_str().is_empty())
+    {
         fs::create_dir_all(dir).map_err(|error| unfit(module, "no folder for what it writes", error))?;
     }
     Ok(Prepared {
-        backend: Backend { steps: link.flags.steps(target, &files), object: path.clone() },
+        backend: Backend {
+            steps: link.flags.steps(target, &files),
+            object: path.clone(),
+        },
         object: NativeObject { path, number: at, base },
         sides,
         key: key(at, index, &imports, task, link, read, by_name)?,
@@ -262,7 +326,10 @@ fn key(
     let mut texts = Vec::new();
     for source in std::iter::once(&at).chain(imports.iter().filter(|other| **other != at)) {
         let source = &link.plan.modules[*source];
-        let bytes = link.inputs.bitcode(source.source).map_err(|error| unfit(source, "cannot be read", error))?;
+        let bytes = link
+            .inputs
+            .bitcode(source.source)
+            .map_err(|error| unfit(source, "cannot be read", error))?;
         texts.extend(assembly::assembly(bytes).map_err(|error| unfit(source, "its assembly cannot be read", error))?);
     }
     let files = match asm_files::find(&texts, Path::new(".")) {
@@ -281,6 +348,10 @@ fn key(
         module: read[at].digest,
         asm_files: &files,
     };
-    let identity = |name: &[u8]| by_name.get(name).map_or_else(|| name.to_vec(), |other| read[*other].digest.to_vec());
+    let identity = |name: &[u8]| {
+        by_name
+            .get(name)
+            .map_or_else(|| name.to_vec(), |other| read[*other].digest.to_vec())
+    };
     Ok(cache.key(&parts, &mut |sink| index.canonical(identity, &mut |bytes| sink(bytes))))
 }

@@ -56,13 +56,18 @@ pub fn run(clang: &Path, backend: &Backend, children: &Children) -> Result<Strin
     let mut said = String::new();
     for step in &backend.steps {
         let mut command = Command::new(clang);
-        command.args(step).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let output = children.spawn(&mut command).and_then(|running| running.output()).map_err(|error| {
-            match error.kind() {
+        command
+            .args(step)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let output = children
+            .spawn(&mut command)
+            .and_then(|running| running.output())
+            .map_err(|error| match error.kind() {
                 std::io::ErrorKind::Interrupted => Failure::Interrupted,
                 _ => Failure::Spawn(clang.to_owned(), error),
-            }
-        })?;
+            })?;
         said.push_str(&String::from_utf8_lossy(&output.stderr));
         if !output.status.success() {
             return Err(verdict(output.status, said, children));
@@ -80,17 +85,25 @@ fn verdict(status: ExitStatus, stderr: String, children: &Children) -> Failure {
     }
     match (status.code(), status.signal()) {
         (Some(1), _) => Failure::Diagnosed(stderr),
-        (Some(code), _) => Failure::Crashed { status: format!("exited with status {code}"), stderr },
-        (None, signal) => {
-            Failure::Crashed { status: format!("was killed by signal {}", signal.unwrap_or_default()), stderr }
-        }
+        (Some(code), _) => Failure::Crashed {
+            status: format!("exited with status {code}"),
+            stderr,
+        },
+        (None, signal) => Failure::Crashed {
+            status: format!("was killed by signal {}", signal.unwrap_or_default()),
+            stderr,
+        },
     }
 }
 
 /// What is wrong with an object a backend left: none, empty, or no relocatable ELF file.
 pub fn flaw(object: &Path) -> Option<&'static str> {
-    let Ok(file) = fs::File::open(object) else { return Some("no object") };
-    let Ok(map) = crate::sys::map(&file) else { return Some("an empty object") };
+    let Ok(file) = fs::File::open(object) else {
+        return Some("no object");
+    };
+    let Ok(map) = crate::sys::map(&file) else {
+        return Some("an empty object");
+    };
     match object::FileKind::parse(&*map) {
         Ok(object::FileKind::Elf32 | object::FileKind::Elf64) => None,
         _ => Some("a file that is no ELF object"),

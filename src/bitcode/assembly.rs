@@ -52,9 +52,7 @@ fn function(mut block: Block<'_>, texts: &mut Vec<String>) -> Result<(), Bitcode
         match entry {
             Entry::Record if record.code == ids::FUNC_DECLAREBLOCKS => {}
             Entry::Record => break,
-            Entry::Block(child) if child.id() == Some(ids::CONSTANTS_BLOCK) => {
-                constants(child, texts)?
-            }
+            Entry::Block(child) if child.id() == Some(ids::CONSTANTS_BLOCK) => constants(child, texts)?,
             Entry::Block(_) => {}
         }
     }
@@ -66,15 +64,12 @@ fn constants(mut block: Block<'_>, texts: &mut Vec<String>) -> Result<(), Bitcod
     while let Some(entry) = block.next(&mut record)? {
         let Entry::Record = entry else { continue };
         if let Some(&(_, size_at)) = INLINE.iter().find(|(code, _)| *code == record.code) {
-            let size =
-                usize::try_from(record.operand(size_at)?).map_err(|_| BitcodeError::Truncated)?;
+            let size = usize::try_from(record.operand(size_at)?).map_err(|_| BitcodeError::Truncated)?;
             let operands = record
                 .operands
                 .get(size_at + 1..)
                 .and_then(|rest| rest.get(..size))
-                .ok_or(BitcodeError::Malformed(
-                    "an inline assembly text is too short",
-                ))?;
+                .ok_or(BitcodeError::Malformed("an inline assembly text is too short"))?;
             texts.push(text(operands));
         }
     }

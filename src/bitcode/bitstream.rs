@@ -275,9 +275,7 @@ impl<'a> Block<'a> {
         let width = u32::try_from(width)
             .ok()
             .filter(|width| (2..=32).contains(width))
-            .ok_or(BitcodeError::Malformed(
-                "a block's abbreviation width is out of range",
-            ))?;
+            .ok_or(BitcodeError::Malformed("a block's abbreviation width is out of range"))?;
         // A top-level block has a BLOCKINFO of its own, if any.
         let info = if self.id.is_some() {
             Rc::clone(&self.info)
@@ -307,9 +305,7 @@ impl<'a> Block<'a> {
                 }
                 DEFINE_ABBREV => {
                     let abbreviation = define(&mut self.cursor)?;
-                    let id = current.ok_or(BitcodeError::Malformed(
-                        "BLOCKINFO does not say for which block",
-                    ))?;
+                    let id = current.ok_or(BitcodeError::Malformed("BLOCKINFO does not say for which block"))?;
                     info.entry(id).or_default().push(Rc::new(abbreviation));
                 }
                 UNABBREV_RECORD => {
@@ -319,9 +315,7 @@ impl<'a> Block<'a> {
                     }
                 }
                 _ => {
-                    return Err(BitcodeError::Malformed(
-                        "BLOCKINFO has an abbreviated record",
-                    ));
+                    return Err(BitcodeError::Malformed("BLOCKINFO has an abbreviated record"));
                 }
             }
         }
@@ -386,19 +380,14 @@ impl<'a> Block<'a> {
     }
 
     fn scalar(&mut self, scalar: Scalar) -> Result<u64> {
-        const CHAR6: &[u8; 64] =
-            b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._";
+        const CHAR6: &[u8; 64] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._";
         match scalar {
             Scalar::Literal(value) => Ok(value),
             Scalar::Fixed(width) => self.cursor.read(width),
             Scalar::Vbr(width) => self.cursor.vbr(width),
             Scalar::Char6 => {
                 let index = self.cursor.read(6)?;
-                Ok(CHAR6
-                    .get(index as usize)
-                    .copied()
-                    .unwrap_or_default()
-                    .into())
+                Ok(CHAR6.get(index as usize).copied().unwrap_or_default().into())
             }
         }
     }
@@ -414,9 +403,7 @@ enum Operand {
 fn define(cursor: &mut Cursor<'_>) -> Result<Abbreviation> {
     let count = cursor.vbr(5)?;
     if count > MAX_ABBREVIATION {
-        return Err(BitcodeError::Malformed(
-            "an abbreviation has too many operands",
-        ));
+        return Err(BitcodeError::Malformed("an abbreviation has too many operands"));
     }
     let mut abbreviation = Abbreviation {
         scalars: Vec::new(),
@@ -461,9 +448,7 @@ fn define_operand(cursor: &mut Cursor<'_>) -> Result<Operand> {
         4 => return Ok(Operand::Scalar(Scalar::Char6)),
         5 => return Ok(Operand::Blob),
         _ => {
-            return Err(BitcodeError::Malformed(
-                "an abbreviation has an unknown encoding",
-            ));
+            return Err(BitcodeError::Malformed("an abbreviation has an unknown encoding"));
         }
     };
     let width = cursor.vbr(5)?;
@@ -474,16 +459,12 @@ fn define_operand(cursor: &mut Cursor<'_>) -> Result<Operand> {
     let width = u32::try_from(width)
         .ok()
         .filter(|&width| width <= limit)
-        .ok_or(BitcodeError::Malformed(
-            "an abbreviation's operand is too wide",
-        ))?;
+        .ok_or(BitcodeError::Malformed("an abbreviation's operand is too wide"))?;
     Ok(Operand::Scalar(match (encoding, width) {
         (1, width) => Scalar::Fixed(width),
         // One bit a chunk leaves no room for a value: only the continuation bit, and an endless zero.
         (_, 1) => {
-            return Err(BitcodeError::Malformed(
-                "an abbreviation's operand is too narrow",
-            ));
+            return Err(BitcodeError::Malformed("an abbreviation's operand is too narrow"));
         }
         (_, width) => Scalar::Vbr(width),
     }))

@@ -88,9 +88,7 @@ impl Facts {
         while let Some(entry) = stream.next(&mut record)? {
             let Entry::Block(block) = entry else { continue };
             match block.id() {
-                Some(ids::IDENTIFICATION_BLOCK) if facts.producer.is_empty() => {
-                    facts.producer = identification(block)?
-                }
+                Some(ids::IDENTIFICATION_BLOCK) if facts.producer.is_empty() => facts.producer = identification(block)?,
                 Some(ids::MODULE_BLOCK) => facts.modules.push(module(block)?),
                 _ => {}
             }
@@ -100,17 +98,10 @@ impl Facts {
 
     /// Which kind of LTO lld makes of the file (llvm `LTO::addModule`).
     pub fn kind(&self, mode: LtoMode) -> LtoKind {
-        let thin =
-            |module: &&ModuleFacts| module.summary == SummaryKind::Thin && mode != LtoMode::Full;
+        let thin = |module: &&ModuleFacts| module.summary == SummaryKind::Thin && mode != LtoMode::Full;
         let thin = self.modules.iter().filter(thin).count();
         match thin {
-            0 if self
-                .modules
-                .iter()
-                .all(|module| module.summary == SummaryKind::None) =>
-            {
-                LtoKind::NoSummary
-            }
+            0 if self.modules.iter().all(|module| module.summary == SummaryKind::None) => LtoKind::NoSummary,
             0 => LtoKind::Regular,
             thin if thin == self.modules.len() => LtoKind::Thin,
             _ => LtoKind::Split,
@@ -159,9 +150,7 @@ fn module(mut block: Block<'_>) -> Result<ModuleFacts, BitcodeError> {
                     facts.summary = SummaryKind::Thin;
                     summary_flags = flags_of_summary(child)?;
                 }
-                Some(ids::FULL_LTO_GLOBALVAL_SUMMARY_BLOCK)
-                    if facts.summary == SummaryKind::None =>
-                {
+                Some(ids::FULL_LTO_GLOBALVAL_SUMMARY_BLOCK) if facts.summary == SummaryKind::None => {
                     facts.summary = SummaryKind::Regular;
                     summary_flags = flags_of_summary(child)?;
                 }
@@ -185,8 +174,7 @@ fn module(mut block: Block<'_>) -> Result<ModuleFacts, BitcodeError> {
     facts.thin_lto_flag = flag("ThinLTO");
     let from_summary = |bit: u64| summary_flags.map(|flags| flags & bit != 0);
     let from_module = |name: &str| flag(name).is_some_and(|value| value != 0);
-    facts.enable_split_lto_unit =
-        from_summary(0x8).unwrap_or_else(|| from_module("EnableSplitLTOUnit"));
+    facts.enable_split_lto_unit = from_summary(0x8).unwrap_or_else(|| from_module("EnableSplitLTOUnit"));
     facts.unified_lto = from_summary(0x200).unwrap_or_else(|| from_module("UnifiedLTO"));
     Ok(facts)
 }

@@ -109,10 +109,7 @@ fn deep_nesting_is_refused() {
         writer.enter(ids::MODULE_BLOCK);
     }
     let bytes = writer.finish();
-    assert!(matches!(
-        Index::parse(&bytes),
-        Err(BitcodeError::Malformed(_))
-    ));
+    assert!(matches!(Index::parse(&bytes), Err(BitcodeError::Malformed(_))));
     read_all(&bytes);
 }
 
@@ -161,11 +158,11 @@ impl Bits {
     /// The stream, padded with zeros to make it long enough to be looked at.
     fn file(&self) -> Vec<u8> {
         let mut bytes = RAW_MAGIC.to_vec();
-        bytes.extend(self.0.chunks(8).map(|bits| {
-            bits.iter()
-                .rev()
-                .fold(0, |byte, &bit| byte << 1 | u8::from(bit))
-        }));
+        bytes.extend(
+            self.0
+                .chunks(8)
+                .map(|bits| bits.iter().rev().fold(0, |byte, &bit| byte << 1 | u8::from(bit))),
+        );
         bytes.extend([0; 16]);
         bytes
     }

@@ -129,11 +129,7 @@ impl Index {
     /// Whether the module was not linked (an archive member nobody asked for).
     pub fn is_skipped(&self) -> bool {
         self.summary_records().any(|record| {
-            record.code == ids::FS_FLAGS
-                && record
-                    .operands
-                    .first()
-                    .is_some_and(|flags| flags & SKIP_MODULE != 0)
+            record.code == ids::FS_FLAGS && record.operands.first().is_some_and(|flags| flags & SKIP_MODULE != 0)
         })
     }
 
@@ -183,25 +179,15 @@ impl Index {
 
     /// The summaries claimed to be in one module. For the index's own module these are all of its definitions.
     pub fn definitions_of(&self, path: &[u8]) -> Vec<Summary> {
-        let module = self
-            .modules()
-            .into_iter()
-            .find(|module| module.path == path);
+        let module = self.modules().into_iter().find(|module| module.path == path);
         let mut summaries = self.summaries();
-        summaries.retain(|summary| {
-            module
-                .as_ref()
-                .is_some_and(|module| module.id == summary.module)
-        });
+        summaries.retain(|summary| module.as_ref().is_some_and(|module| module.id == summary.module));
         summaries
     }
 
     /// Every GUID that has a summary, in whichever module.
     pub fn summarized(&self) -> HashSet<u64> {
-        self.summaries()
-            .into_iter()
-            .map(|summary| summary.guid)
-            .collect()
+        self.summaries().into_iter().map(|summary| summary.guid).collect()
     }
 
     /// Gives each module the path that `rename` makes of its old one.
@@ -222,11 +208,7 @@ impl Index {
 
     /// Feeds `sink` with all that the index says, each module's path replaced by what `identity` gives for it: two indexes that
     /// give the same bytes make the same object if modules of the same identity are the same. Packing does not matter, order does.
-    pub fn canonical(
-        &self,
-        mut identity: impl FnMut(&[u8]) -> Vec<u8>,
-        sink: &mut impl FnMut(&[u8]),
-    ) {
+    pub fn canonical(&self, mut identity: impl FnMut(&[u8]) -> Vec<u8>, sink: &mut impl FnMut(&[u8])) {
         feed(&self.items, None, &mut identity, sink);
     }
 
@@ -277,15 +259,9 @@ impl Item {
 
 /// `budget` is how many operands may still be kept, one for each bit of the file: abbreviations full of literals could otherwise
 /// make a small file a huge tree.
-fn items_of(
-    mut block: Block<'_>,
-    depth: u32,
-    budget: &mut usize,
-) -> Result<Vec<Item>, BitcodeError> {
+fn items_of(mut block: Block<'_>, depth: u32, budget: &mut usize) -> Result<Vec<Item>, BitcodeError> {
     if depth > MAX_DEPTH {
-        return Err(BitcodeError::Malformed(
-            "blocks are nested too deep for an index",
-        ));
+        return Err(BitcodeError::Malformed("blocks are nested too deep for an index"));
     }
     let mut items = Vec::new();
     let mut record = Record::default();
@@ -294,9 +270,7 @@ fn items_of(
         if let Entry::Record = entry {
             // LLVM writes neither, and neither could be written again here.
             if depth == 0 {
-                return Err(BitcodeError::Malformed(
-                    "a record stands outside of any block",
-                ));
+                return Err(BitcodeError::Malformed("a record stands outside of any block"));
             }
             if record.blob.is_some() && std::mem::replace(&mut has_blob, true) {
                 return Err(BitcodeError::Malformed("a block has two blobs"));
@@ -345,11 +319,7 @@ fn write_items(items: &[Item], writer: &mut Writer) {
     }
 }
 
-fn visit_records(
-    items: &mut [Item],
-    block: Option<u64>,
-    visit: &mut impl FnMut(Option<u64>, &mut OwnedRecord),
-) {
+fn visit_records(items: &mut [Item], block: Option<u64>, visit: &mut impl FnMut(Option<u64>, &mut OwnedRecord)) {
     for item in items {
         match item {
             Item::Block { id, items } => visit_records(items, Some(*id), visit),
@@ -363,12 +333,7 @@ fn number(value: u64, sink: &mut impl FnMut(&[u8])) {
 }
 
 /// Every list is preceded by its length, so that no two different indexes feed the same bytes.
-fn feed(
-    items: &[Item],
-    block: Option<u64>,
-    identity: &mut impl FnMut(&[u8]) -> Vec<u8>,
-    sink: &mut impl FnMut(&[u8]),
-) {
+fn feed(items: &[Item], block: Option<u64>, identity: &mut impl FnMut(&[u8]) -> Vec<u8>, sink: &mut impl FnMut(&[u8])) {
     number(items.len() as u64, sink);
     for item in items {
         match item {

@@ -53,11 +53,7 @@ impl Index {
     /// Adds a live, dso_local summary in module `own` for each declaration that has no summary yet; gives their number.
     ///
     /// Errors: `own` is not in the index, or the index is of a version whose records are not known.
-    pub fn add_dso_local(
-        &mut self,
-        own: &[u8],
-        declarations: &[Declaration],
-    ) -> Result<usize, BitcodeError> {
+    pub fn add_dso_local(&mut self, own: &[u8], declarations: &[Declaration]) -> Result<usize, BitcodeError> {
         let module = self
             .modules()
             .into_iter()
@@ -73,15 +69,9 @@ impl Index {
             return Err(BitcodeError::SummaryVersion(version));
         }
         let mut summarized = self.summarized();
-        let mut values: std::collections::HashMap<u64, u64> = self
-            .guids()
-            .into_iter()
-            .map(|(value, guid)| (guid, value))
-            .collect();
-        let mut fresh = values
-            .values()
-            .max()
-            .map_or(Some(1), |last| last.checked_add(1));
+        let mut values: std::collections::HashMap<u64, u64> =
+            self.guids().into_iter().map(|(value, guid)| (guid, value)).collect();
+        let mut fresh = values.values().max().map_or(Some(1), |last| last.checked_add(1));
         let (mut names, mut summaries) = (Vec::new(), Vec::new());
         for declaration in declarations {
             if !summarized.insert(declaration.guid) {
@@ -110,10 +100,7 @@ impl Index {
         let is_name = |item: &Item| matches!(item, Item::Record(record) if is_header(record.code));
         let after_names = items.iter().rposition(is_name).map_or(0, |last| last + 1);
         items.extend(summaries.into_iter().map(Item::Record));
-        items.splice(
-            after_names..after_names,
-            names.into_iter().map(Item::Record),
-        );
+        items.splice(after_names..after_names, names.into_iter().map(Item::Record));
         Ok(added)
     }
 

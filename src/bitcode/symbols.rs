@@ -42,10 +42,7 @@ impl Linkage {
 
     /// From the four lowest bits of a summary's flags; numbers not in use read as external.
     pub fn from_summary(flags: u64) -> Self {
-        Self::ALL
-            .get((flags & 15) as usize)
-            .copied()
-            .unwrap_or(Self::External)
+        Self::ALL.get((flags & 15) as usize).copied().unwrap_or(Self::External)
     }
 
     /// From a module's record (llvm BitcodeReader.cpp `getDecodedLinkage`, old numbers included).
@@ -111,9 +108,7 @@ pub struct Symbol {
 pub fn guid(name: &[u8]) -> u64 {
     let plain = name.strip_prefix(b"\x01").unwrap_or(name);
     let digest = Md5::digest(plain);
-    digest
-        .first_chunk::<8>()
-        .map_or(0, |first| u64::from_le_bytes(*first))
+    digest.first_chunk::<8>().map_or(0, |first| u64::from_le_bytes(*first))
 }
 
 /// How one kind of record is read: its kind, and where its presence and linkage stand, counted after the name.
@@ -186,16 +181,11 @@ pub fn symbols(bytes: &[u8]) -> Result<Vec<Symbol>, BitcodeError> {
     if waiting.is_empty() {
         Ok(found)
     } else {
-        Err(BitcodeError::Malformed(
-            "a module's names have no string table",
-        ))
+        Err(BitcodeError::Malformed("a module's names have no string table"))
     }
 }
 
-fn waiting_symbols<'l>(
-    mut module: Block<'_>,
-    waiting: &mut Vec<(Vec<u64>, &'l Layout)>,
-) -> Result<(), BitcodeError> {
+fn waiting_symbols<'l>(mut module: Block<'_>, waiting: &mut Vec<(Vec<u64>, &'l Layout)>) -> Result<(), BitcodeError> {
     let mut record = Record::default();
     while let Some(entry) = module.next(&mut record)? {
         let Entry::Record = entry else { continue };
@@ -213,11 +203,7 @@ fn waiting_symbols<'l>(
     Ok(())
 }
 
-fn resolve(
-    operands: &[u64],
-    layout: &Layout,
-    table: &[u8],
-) -> Result<Option<Symbol>, BitcodeError> {
+fn resolve(operands: &[u64], layout: &Layout, table: &[u8]) -> Result<Option<Symbol>, BitcodeError> {
     let at = |index: usize| operands.get(index).copied().unwrap_or_default();
     let bounds = |value: u64| usize::try_from(value).map_err(|_| BitcodeError::Truncated);
     let (offset, size) = (bounds(at(0))?, bounds(at(1))?);
@@ -227,9 +213,7 @@ fn resolve(
     let name = table
         .get(offset..)
         .and_then(|rest| rest.get(..size))
-        .ok_or(BitcodeError::Malformed(
-            "a name lies outside of the string table",
-        ))?;
+        .ok_or(BitcodeError::Malformed("a name lies outside of the string table"))?;
     Ok(Some(Symbol {
         name: name.to_vec(),
         kind: layout.kind,

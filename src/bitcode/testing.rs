@@ -18,11 +18,7 @@ impl Llvm {
     /// Every installed one, each with a folder of its own.
     pub fn all() -> Vec<Self> {
         let installed = |version: &u32| which::which(format!("ld.lld-{version}")).is_ok();
-        let found: Vec<_> = VERSIONS
-            .into_iter()
-            .filter(installed)
-            .map(Self::new)
-            .collect();
+        let found: Vec<_> = VERSIONS.into_iter().filter(installed).map(Self::new).collect();
         assert!(
             !found.is_empty(),
             "these tests need clang-N, ld.lld-N and llvm-dis-N of one of {VERSIONS:?}"
@@ -61,31 +57,18 @@ impl Llvm {
     }
 
     /// Runs `tool-N` in the folder, gives what it printed.
-    pub fn run(
-        &self,
-        tool: &str,
-        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
-    ) -> String {
+    pub fn run(&self, tool: &str, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
         let mut command = Command::new(format!("{tool}-{}", self.version));
         command.args(arguments).current_dir(self.folder());
-        let output = command
-            .output()
-            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            output.status.success(),
-            "{command:?}: {}\n{errors}",
-            output.status
-        );
+        assert!(output.status.success(), "{command:?}: {}\n{errors}", output.status);
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// Compiles `source` to bitcode `name`.o with the options, split at blanks; C++ if `name` begins with `cxx`.
     pub fn compile(&self, name: &str, source: &str, options: &str) -> Vec<u8> {
-        let source_name = format!(
-            "{name}.{}",
-            if name.starts_with("cxx") { "cc" } else { "c" }
-        );
+        let source_name = format!("{name}.{}", if name.starts_with("cxx") { "cc" } else { "c" });
         self.write(&source_name, source);
         let object = format!("{name}.o");
         let fixed = [
@@ -105,11 +88,7 @@ impl Llvm {
         let fixed = ["--lto-obj-path=task", "-o", "in-process"];
         self.run(
             "ld.lld",
-            fixed
-                .iter()
-                .chain(objects)
-                .copied()
-                .chain(options.split_whitespace()),
+            fixed.iter().chain(objects).copied().chain(options.split_whitespace()),
         );
         (1..=objects.len())
             .map(|task| self.read(&format!("task{task}")))
@@ -121,11 +100,7 @@ impl Llvm {
         let fixed = ["--thinlto-index-only", "-o", "thin"];
         self.run(
             "ld.lld",
-            fixed
-                .iter()
-                .chain(objects)
-                .copied()
-                .chain(options.split_whitespace()),
+            fixed.iter().chain(objects).copied().chain(options.split_whitespace()),
         );
         objects
             .iter()

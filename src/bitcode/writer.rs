@@ -93,11 +93,7 @@ impl Writer {
     }
 
     fn width(&self) -> u32 {
-        if self.open.is_empty() {
-            TOP_WIDTH
-        } else {
-            WIDTH
-        }
+        if self.open.is_empty() { TOP_WIDTH } else { WIDTH }
     }
 
     fn emit(&mut self, value: u64, width: u32) {

@@ -60,9 +60,7 @@ impl Stamp {
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         [self.mtime, self.ctime].iter().any(|&(seconds, nanos)| {
             match (u64::try_from(seconds), u32::try_from(nanos)) {
-                (Ok(s), Ok(n)) => now
-                    .checked_sub(Duration::new(s, n))
-                    .is_none_or(|age| age < RACY),
+                (Ok(s), Ok(n)) => now.checked_sub(Duration::new(s, n)).is_none_or(|age| age < RACY),
                 // Before 1970: old whatever its nanoseconds.
                 _ => false,
             }
@@ -143,9 +141,7 @@ impl Digests {
             state.waste += usize::from(!rest.is_empty());
             for record in records {
                 match decode(record) {
-                    Some((stamp, digest)) if state.known.insert(stamp, digest).is_none() => {
-                        state.order.push(stamp)
-                    }
+                    Some((stamp, digest)) if state.known.insert(stamp, digest).is_none() => state.order.push(stamp),
                     _ => state.waste += 1,
                 }
             }
@@ -213,11 +209,7 @@ impl Digests {
         }
         let bytes = encode_all(&state.known, &fresh);
         drop(state);
-        let mut file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o644)
-            .open(memo)?;
+        let mut file = OpenOptions::new().append(true).create(true).mode(0o644).open(memo)?;
         file.write_all(&bytes)
     }
 
@@ -269,10 +261,7 @@ fn decode(record: &[u8; RECORD_LEN]) -> Option<(Stamp, Digest)> {
 
 fn check(body: &[u8]) -> [u8; 8] {
     let mut out = [0; 8];
-    blake3::Hasher::new()
-        .update(body)
-        .finalize_xof()
-        .fill(&mut out);
+    blake3::Hasher::new().update(body).finalize_xof().fill(&mut out);
     out
 }
 
@@ -322,11 +311,7 @@ mod tests {
         assert_eq!(records(&memo), 1);
         // Proof that the memo is what answers: a record with another digest under the file's stamp is believed.
         let stamp = Stamp::of(&file).unwrap();
-        std::fs::write(
-            &memo,
-            encode_all(&HashMap::from([(stamp, [7; 32])]), &[stamp]),
-        )
-        .unwrap();
+        std::fs::write(&memo, encode_all(&HashMap::from([(stamp, [7; 32])]), &[stamp])).unwrap();
         assert_eq!(Digests::open(&memo).of(&file).unwrap(), [7; 32]);
         // Same size, same modification time: the change time tells.
         let modified = std::fs::metadata(&file).unwrap().modified().unwrap();

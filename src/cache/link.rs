@@ -37,11 +37,17 @@ impl Cache {
         if !settings.cache {
             return (None, None);
         }
-        let named = invocation.lto_value("thinlto-cache-dir").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+        let named = invocation
+            .lto_value("thinlto-cache-dir")
+            .filter(|dir| !dir.is_empty())
+            .map(PathBuf::from);
         let Some(dir) = settings.cache_dir.clone().or(named).or_else(home) else {
             return (None, Some(store::CacheOff::NoHome.name().into()));
         };
-        let text = settings.cache_policy.as_deref().or_else(|| invocation.lto_value("thinlto-cache-policy"));
+        let text = settings
+            .cache_policy
+            .as_deref()
+            .or_else(|| invocation.lto_value("thinlto-cache-policy"));
         let policy = match text.map_or_else(|| Ok(Policy::default()), Policy::parse) {
             Ok(policy) => policy,
             // lld refuses a policy of its own option; of our setting, a person is told.
@@ -53,7 +59,15 @@ impl Cache {
         match Store::open(&dir) {
             Ok(store) => {
                 let digests = Digests::open(&store.digest_memo());
-                (Some(Cache { store, digests, policy, clang: OnceLock::new() }), None)
+                (
+                    Some(Cache {
+                        store,
+                        digests,
+                        policy,
+                        clang: OnceLock::new(),
+                    }),
+                    None,
+                )
             }
             Err(off) => {
                 tracing::debug!("{off}");
@@ -71,18 +85,31 @@ impl Cache {
     pub fn key(&self, parts: &ModuleParts<'_>, index: &mut FeedIndex<'_>) -> Option<Key> {
         let clang = self.clang.get_or_init(|| self.identity(parts.clang)).as_ref()?;
         let fingerprint = parts.flags.fingerprint(parts.target, parts.task);
-        let asm: Vec<(PathBuf, Option<Digest>)> =
-            parts.asm_files.iter().map(|path| (path.clone(), self.digests.of(path).ok())).collect();
-        let asm: Vec<AsmInput<'_>> =
-            asm.iter().map(|(spelled, content)| AsmInput { spelled, content: *content }).collect();
+        let asm: Vec<(PathBuf, Option<Digest>)> = parts
+            .asm_files
+            .iter()
+            .map(|path| (path.clone(), self.digests.of(path).ok()))
+            .collect();
+        let asm: Vec<AsmInput<'_>> = asm
+            .iter()
+            .map(|(spelled, content)| AsmInput {
+                spelled,
+                content: *content,
+            })
+            .collect();
         let extra: Vec<(String, Digest)> = parts
             .flags
             .input_files()
             .iter()
             .map(|path| (path.display().to_string(), self.digests.of(path).unwrap_or_default()))
             .collect();
-        let extra: Vec<ExtraInput<'_>> =
-            extra.iter().map(|(option, content)| ExtraInput { option, content: *content }).collect();
+        let extra: Vec<ExtraInput<'_>> = extra
+            .iter()
+            .map(|(option, content)| ExtraInput {
+                option,
+                content: *content,
+            })
+            .collect();
         Some(
             KeyParts {
                 clang,
@@ -113,7 +140,10 @@ impl Cache {
     pub fn get(&self, key: &Key, object: &Path, sides: &[PathBuf]) -> Option<String> {
         let names = names(sides);
         let sides = places(&names, sides);
-        let outputs = Outputs { object: Destination::Staging(object), sides: &sides };
+        let outputs = Outputs {
+            object: Destination::Staging(object),
+            sides: &sides,
+        };
         let hit = self.store.get(key, &outputs).ok()?;
         Some(String::from_utf8_lossy(&hit.warnings).into_owned())
     }
@@ -122,7 +152,10 @@ impl Cache {
     pub fn put(&self, key: &Key, object: &Path, sides: &[PathBuf], said: &str) {
         let names = names(sides);
         let sides = places(&names, sides);
-        let outputs = Outputs { object: Destination::Staging(object), sides: &sides };
+        let outputs = Outputs {
+            object: Destination::Staging(object),
+            sides: &sides,
+        };
         if let Err(error) = self.store.put(key, &outputs, said.as_bytes()) {
             tracing::debug!("{error}");
         }
@@ -162,5 +195,9 @@ fn names(sides: &[PathBuf]) -> Vec<String> {
 
 /// What a backend writes beside its object is the user's to see and to change: never the cache's own file.
 fn places<'a>(names: &'a [String], sides: &'a [PathBuf]) -> Vec<(&'a str, Destination<'a>)> {
-    names.iter().map(String::as_str).zip(sides.iter().map(|side| Destination::Public(side))).collect()
+    names
+        .iter()
+        .map(String::as_str)
+        .zip(sides.iter().map(|side| Destination::Public(side)))
+        .collect()
 }

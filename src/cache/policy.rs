@@ -144,10 +144,7 @@ fn bytes(key: &str, value: &str) -> Result<u64, PolicyError> {
 /// `StringRef::getAsInteger(0, …)`: `0x`, `0b`, `0o` and a bare leading `0` choose the radix; no sign.
 fn integer(text: &str) -> Result<u64, PolicyError> {
     let error = || PolicyError::NotAnInteger(text.to_owned());
-    let prefixed = |lower: &str, upper: &str| {
-        text.strip_prefix(lower)
-            .or_else(|| text.strip_prefix(upper))
-    };
+    let prefixed = |lower: &str, upper: &str| text.strip_prefix(lower).or_else(|| text.strip_prefix(upper));
     let (digits, radix) = if let Some(d) = prefixed("0x", "0X") {
         (d, 16)
     } else if let Some(d) = prefixed("0b", "0B") {
@@ -262,9 +259,7 @@ struct Cached {
 /// # Errors
 /// Where the folder can't be listed, or the free space is needed and can't be had.
 pub fn dry_run(store: &Store, policy: &Policy) -> io::Result<Plan> {
-    plan(list(store)?, policy, SystemTime::now(), || {
-        free_space(store.root())
-    })
+    plan(list(store)?, policy, SystemTime::now(), || free_space(store.root()))
 }
 
 /// Prunes the store if the policy's interval is over (llvm's `pruneCache`). Takes a lock that only other prunings look at,
@@ -311,9 +306,7 @@ fn plan(
     let mut kept = Vec::new();
     for file in files {
         match file.kind {
-            Kind::Temporary if age(now, file.used) > LEFTOVER_AFTER => {
-                remove.push((file, Why::Leftover))
-            }
+            Kind::Temporary if age(now, file.used) > LEFTOVER_AFTER => remove.push((file, Why::Leftover)),
             Kind::Temporary => {}
             Kind::Kept => {
                 plan.before.add(&file);
@@ -331,8 +324,7 @@ fn plan(
         (0, bytes) => bytes,
         (percent, bytes) => {
             let available = u128::from(plan.after.bytes).saturating_add(u128::from(free()?));
-            let share = u64::try_from(available.saturating_mul(u128::from(percent)) / 100)
-                .unwrap_or(u64::MAX);
+            let share = u64::try_from(available.saturating_mul(u128::from(percent)) / 100).unwrap_or(u64::MAX);
             if bytes == 0 { share } else { share.min(bytes) }
         }
     };

@@ -79,10 +79,7 @@ impl CacheOff {
 ///
 /// # Errors
 /// [`CacheOff::NoHome`].
-pub fn default_dir(
-    xdg_cache_home: Option<&OsStr>,
-    home: Option<&OsStr>,
-) -> Result<PathBuf, CacheOff> {
+pub fn default_dir(xdg_cache_home: Option<&OsStr>, home: Option<&OsStr>) -> Result<PathBuf, CacheOff> {
     let absolute = |p: Option<&OsStr>| p.map(PathBuf::from).filter(|p| p.is_absolute());
     absolute(xdg_cache_home)
         .or_else(|| absolute(home).map(|h| h.join(".cache")))
@@ -320,10 +317,7 @@ impl Store {
         if blake3::hash(payload) != *check {
             return Err(Miss::Damaged);
         }
-        let end = payload
-            .iter()
-            .position(|&b| b == b'\n')
-            .ok_or(Miss::Damaged)?;
+        let end = payload.iter().position(|&b| b == b'\n').ok_or(Miss::Damaged)?;
         let (line, warnings) = payload.split_at_checked(end).ok_or(Miss::Damaged)?;
         let entry: Entry = serde_json::from_slice(line).map_err(|_| Miss::Damaged)?;
         if entry.key != *key.as_bytes() {
@@ -337,9 +331,7 @@ impl Store {
     fn place(&self, content: &Content, to: Destination<'_>) -> Result<(), Miss> {
         let from = self.path(&content.digest, CONTENT_SUFFIX);
         let source = File::open(&from).map_err(|e| unreadable(&e))?;
-        let placed = self
-            .put_in_place(&source, &from, to)
-            .map_err(|e| unreadable(&e))?;
+        let placed = self.put_in_place(&source, &from, to).map_err(|e| unreadable(&e))?;
         let (digest, bytes) = digest::of_file(&placed).map_err(|e| unreadable(&e))?;
         if digest != content.digest || bytes != content.bytes {
             let _ = std::fs::remove_file(&from);
@@ -376,11 +368,7 @@ impl Store {
             if std::fs::hard_link(from, path).is_ok() {
                 return File::open(path);
             }
-            new = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create_new(true)
-                .open(path)?;
+            new = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
         }
         io::copy(&mut &*source, &mut new)?;
         File::open(to.path())
@@ -456,10 +444,7 @@ fn touch(file: &File) {
         return;
     };
     let now = SystemTime::now();
-    if now
-        .duration_since(modified)
-        .is_ok_and(|age| age > TOUCH_AFTER)
-    {
+    if now.duration_since(modified).is_ok_and(|age| age > TOUCH_AFTER) {
         let _ = file.set_modified(now);
     }
 }

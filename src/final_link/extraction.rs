@@ -1,8 +1,9 @@
 //! What the thin link took out of archives and the final link would not: a reference that was optimized away had pulled
 //! it in, and its constructors must still run. Knows nothing of words; asks the real linker, which stops before it links.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use super::replace::Forgotten;
 use super::{FinalLink, FinalLinkError, execute};
@@ -28,18 +29,24 @@ pub(super) fn forgotten(
     if lazy.is_empty() {
         return Ok(Vec::new());
     }
-    let Some(again) = loaded_again(link, names, words)? else { return Ok(Vec::new()) };
-    let mut forgotten = Vec::new();
-    let mut by_name: HashMap<&str, Vec<&Lazy>> = HashMap::new();
-    for file in &lazy {
-        by_name.entry(&file.shown).or_default().push(file);
+    let Some(again) = loaded_again(link, names, words)? else {
+        return Ok(Vec::new());
+    };
+    let mut namesakes: HashMap<&str, usize> = HashMap::new();
+    for file in lazy.iter().filter(|file| matches!(file.file, Forgotten::Native(..))) {
+        *namesakes.entry(&file.shown).or_default() += 1;
     }
-    for file in &lazy {
-        let namesakes = &by_name[file.shown.as_str()];
-        match again.get(&file.shown).copied().unwrap_or(0) {
-            0 => forgotten.push(file.file.clone()),
-            loaded if loaded >= namesakes.len() => {}
-            _ => return Err(FinalLinkError::Unfit(format!("{} is the name of several members", file.shown))),
+    let mut forgotten = Vec::new();
+    for Lazy { shown, file } in &lazy {
+        match file {
+            // Whatever its name, its object has a path of its own, which a thin archive's member is loaded by.
+            Forgotten::Module(module) if again.paths.iter().any(|path| *path == link.objects[*module].path) => {}
+            Forgotten::Module(_) => forgotten.push(file.clone()),
+            Forgotten::Native(..) => match again.counts.get(shown).copied().unwrap_or(0) {
+                0 => forgotten.push(file.clone()),
+                loaded if loaded >= namesakes[shown.as_str()] => {}
+                _ => return Err(FinalLinkError::Unfit(format!("{shown} is the name of several members"))),
+            },
         }
     }
     Ok(forgotten)
@@ -51,7 +58,13 @@ fn lazily_loaded(link: &FinalLink<'_>) -> Vec<Lazy> {
     for line in &link.plan.loaded {
         *loaded.entry(line).or_default() += 1;
     }
-    let modules: HashMap<_, _> = link.plan.modules.iter().enumerate().map(|(at, m)| (m.name.as_os_str(), at)).collect();
+    let modules: HashMap<_, _> = link
+        .plan
+        .modules
+        .iter()
+        .enumerate()
+        .map(|(at, m)| (m.name.as_os_str(), at))
+        .collect();
     let mut lazy = Vec::new();
     for (number, entry) in link.inputs.entries.iter().enumerate() {
         if entry.kind.is_archive() && !entry.position.whole_archive {
@@ -60,8 +73,12 @@ fn lazily_loaded(link: &FinalLink<'_>) -> Vec<Lazy> {
                 let file = match member.kind.is_bitcode() {
                     // In the order of in-process lld all backends' objects are inputs of their own already.
                     true if link.order == Order::InProcess => None,
-                    true => modules.get(member.module_name(&entry.path).as_os_str()).map(|at| Forgotten::Module(*at)),
-                    false => loaded.contains_key(shown.as_str()).then_some(Forgotten::Native(number, Some(position))),
+                    true => modules
+                        .get(member.module_name(&entry.path).as_os_str())
+                        .map(|at| Forgotten::Module(*at)),
+                    false => loaded
+                        .contains_key(shown.as_str())
+                        .then_some(Forgotten::Native(number, Some(position))),
                 };
                 lazy.extend(file.map(|file| Lazy { shown, file }));
             }
@@ -70,31 +87,46 @@ fn lazily_loaded(link: &FinalLink<'_>) -> Vec<Lazy> {
                 Some(_) if link.order == Order::InProcess => None,
                 Some(at) => Some(Forgotten::Module(*at)),
                 None if entry.has_bitcode() => None,
-                None => loaded.contains_key(&*entry.path.to_string_lossy()).then_some(Forgotten::Native(number, None)),
+                None => loaded
+                    .contains_key(&*entry.path.to_string_lossy())
+                    .then_some(Forgotten::Native(number, None)),
             };
-            lazy.extend(file.map(|file| Lazy { shown: entry.path.to_string_lossy().into_owned(), file }));
+            lazy.extend(file.map(|file| Lazy {
+                shown: entry.path.to_string_lossy().into_owned(),
+                file,
+            }));
         }
     }
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     lazy.retain(|file| seen.insert(file.file.clone()));
     lazy
 }
 
-/// How often each file is loaded by the final link, by the user's names: lld stops after symbol resolution in index-only
-/// mode, and there is no bitcode left for it to index. None where it fails: then the final link says why.
-fn loaded_again(
-    link: &FinalLink<'_>,
-    names: &Names,
-    words: &[OsString],
-) -> Result<Option<HashMap<String, usize>>, FinalLinkError> {
+/// What the final link would load.
+struct Loaded {
+    /// Staged files of their own, in archives or not.
+    paths: HashSet<PathBuf>,
+    /// How often each file is loaded, by the user's names.
+    counts: HashMap<String, usize>,
+}
+
+/// Asks the linker: in index-only mode it stops after symbol resolution, and there is no bitcode left for it to index.
+/// None where it fails: then the final link says why.
+fn loaded_again(link: &FinalLink<'_>, names: &Names, words: &[OsString]) -> Result<Option<Loaded>, FinalLinkError> {
     let quiet = ["--thinlto-index-only=/dev/null", "--trace", "-w"].map(OsString::from);
-    let output = execute(link, &link.linker.path, words.to_vec(), &quiet)?;
+    let output = execute(link, link.linker.command(), words.to_vec(), &quiet)?;
     if !output.status.success() {
         return Ok(None);
     }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let inner = |line: &str| match line.strip_suffix(')').and_then(|line| line.rsplit_once('(')) {
+        Some((_, member)) => PathBuf::from(member),
+        None => PathBuf::from(line),
+    };
+    let paths = text.lines().map(inner).collect();
     let mut counts = HashMap::new();
-    for line in names.translate(&String::from_utf8_lossy(&output.stdout)).lines() {
-        *counts.entry(line.to_owned()).or_default() += 1;
+    for line in text.lines() {
+        *counts.entry(names.translate(line)).or_default() += 1;
     }
-    Ok(Some(counts))
+    Ok(Some(Loaded { paths, counts }))
 }

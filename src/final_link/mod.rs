@@ -43,9 +43,9 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> FinalLinkError + '_ {
 /// What a final link needs to know.
 #[derive(Debug)]
 pub struct FinalLink<'a> {
-    /// The linker to run: the real ld.lld, or the one the user named for native objects.
-    pub program: &'a Path,
-    /// The real ld.lld, which is asked what it would extract.
+    /// Another linker for the native objects, where the user named one.
+    pub other: Option<&'a Path>,
+    /// The real ld.lld; it is always the one asked what it would extract.
     pub linker: &'a Linker,
     /// The user's command line.
     pub invocation: &'a Invocation,
@@ -61,6 +61,19 @@ pub struct FinalLink<'a> {
     pub staging: &'a Staging,
     /// Our children.
     pub children: &'a Children,
+}
+
+impl FinalLink<'_> {
+    fn program(&self) -> Command {
+        match self.other {
+            None => self.linker.command(),
+            Some(other) => {
+                let mut command = Command::new(other);
+                command.env(GUARD, self.linker.guard_value());
+                command
+            }
+        }
+    }
 }
 
 /// What the final linker said, and how it ended.
@@ -87,16 +100,22 @@ pub fn run(link: &FinalLink<'_>) -> Result<Finished, FinalLinkError> {
         forgotten if forgotten.is_empty() => words,
         forgotten => builder.words(&forgotten)?,
     };
-    let output = execute(link, link.program, words, &[])?;
+    let output = execute(link, link.program(), words, &[])?;
     pass_on(&names.translate_bytes(&output.stdout));
     translate_side_files(link.invocation, &names)?;
-    Ok(Finished { status: output.status, stderr: names.translate(&String::from_utf8_lossy(&output.stderr)) })
+    Ok(Finished {
+        status: output.status,
+        stderr: names.translate(&String::from_utf8_lossy(&output.stderr)),
+    })
 }
 
 /// How an object is called where it stands: in an archive, which is named before it, as that calls it.
 fn shown(link: &FinalLink<'_>, source: BitcodeSource) -> String {
     let entry = &link.inputs.entries[source.entry];
-    match (link.order, source.member.and_then(|position| entry.members.get(position))) {
+    match (
+        link.order,
+        source.member.and_then(|position| entry.members.get(position)),
+    ) {
         (Order::CommandLine, Some(member)) => member.name.to_string_lossy().into_owned(),
         _ => entry.shown(source.member),
     }
@@ -105,22 +124,23 @@ fn shown(link: &FinalLink<'_>, source: BitcodeSource) -> String {
 /// Runs a linker over `words` with `more` behind them.
 fn execute(
     link: &FinalLink<'_>,
-    program: &Path,
+    mut command: Command,
     mut words: Vec<OsString>,
     more: &[OsString],
 ) -> Result<Output, FinalLinkError> {
     words.extend_from_slice(more);
     let file = link.staging.path("final-link.rsp");
-    let mut command = Command::new(program);
     command
         .args(response::shorten(words, &file).map_err(at(&file))?)
-        .env(GUARD, link.linker.guard_value())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    link.children.spawn(&mut command).and_then(|running| running.output()).map_err(|error| match error.kind() {
-        io::ErrorKind::Interrupted => FinalLinkError::Interrupted,
-        _ => FinalLinkError::Io(program.to_owned(), error),
-    })
+    link.children
+        .spawn(&mut command)
+        .and_then(|running| running.output())
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::Interrupted => FinalLinkError::Interrupted,
+            _ => FinalLinkError::Io(PathBuf::from(command.get_program()), error),
+        })
 }
 
 /// A closed stdout is the reader's choice, as it is under lld.
@@ -130,10 +150,20 @@ fn pass_on(bytes: &[u8]) {
 }
 
 /// Options that name a file in which inputs are listed.
-const SIDE_FILES: [&str; 5] = ["Map", "dependency-file", "why-extract", "print-archive-stats", "time-trace"];
+const SIDE_FILES: [&str; 5] = [
+    "Map",
+    "dependency-file",
+    "why-extract",
+    "print-archive-stats",
+    "time-trace",
+];
 
 fn translate_side_files(invocation: &Invocation, names: &Names) -> Result<(), FinalLinkError> {
-    for path in SIDE_FILES.iter().filter_map(|option| invocation.last(option)).map(Path::new) {
+    for path in SIDE_FILES
+        .iter()
+        .filter_map(|option| invocation.last(option))
+        .map(Path::new)
+    {
         // One that is not there was not written, and what is not a plain file (/dev/stdout) has been passed on already.
         if !fs::metadata(path).is_ok_and(|meta| meta.is_file()) {
             continue;

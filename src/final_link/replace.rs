@@ -44,9 +44,21 @@ pub(super) struct Builder<'a, 'n> {
 
 impl<'a, 'n> Builder<'a, 'n> {
     pub(super) fn new(link: &'a FinalLink<'a>, names: &'n mut Names) -> Self {
-        let module_of = link.plan.modules.iter().enumerate().map(|(at, m)| (m.name.as_os_str(), at)).collect();
+        let module_of = link
+            .plan
+            .modules
+            .iter()
+            .enumerate()
+            .map(|(at, m)| (m.name.as_os_str(), at))
+            .collect();
         let next_number = link.objects.iter().map(|object| object.number + 1).max().unwrap_or(0);
-        Builder { link, names, module_of, next_number, staged: HashMap::new() }
+        Builder {
+            link,
+            names,
+            module_of,
+            next_number,
+            staged: HashMap::new(),
+        }
     }
 
     pub(super) fn names(&self) -> &Names {
@@ -94,7 +106,10 @@ impl<'a, 'n> Builder<'a, 'n> {
             return Some(entry.item);
         }
         let opens = |item: &Item| matches!(item, Item::Option { def, .. } if def.canonical == "start-lib");
-        self.link.invocation.items[..entry.item].iter().rposition(opens).or(Some(entry.item))
+        self.link.invocation.items[..entry.item]
+            .iter()
+            .rposition(opens)
+            .or(Some(entry.item))
     }
 
     /// What stands in an item's place; none where it stays as it is.
@@ -104,8 +119,15 @@ impl<'a, 'n> Builder<'a, 'n> {
         away: &HashSet<&Forgotten>,
     ) -> Result<Option<Vec<OsString>>, FinalLinkError> {
         let inputs = self.link.inputs;
-        let entries: Vec<usize> = (0..inputs.entries.len()).filter(|e| inputs.entries[*e].item == item).collect();
-        let touched = |e: &usize| inputs.entries[*e].has_bitcode() || away.iter().any(|f| matches!(f, Forgotten::Native(entry, _) if entry == e));
+        let entries: Vec<usize> = (0..inputs.entries.len())
+            .filter(|e| inputs.entries[*e].item == item)
+            .collect();
+        let touched = |e: &usize| {
+            inputs.entries[*e].has_bitcode()
+                || away
+                    .iter()
+                    .any(|f| matches!(f, Forgotten::Native(entry, _) if entry == e))
+        };
         if !entries.iter().any(touched) {
             return Ok(None);
         }
@@ -134,7 +156,10 @@ impl<'a, 'n> Builder<'a, 'n> {
     fn replaceable(&self, script: &Path) -> Result<(), FinalLinkError> {
         let says_more = |known: &&crate::inputs::Script| known.path == script && known.content == ScriptContent::More;
         match self.link.inputs.scripts.iter().find(says_more) {
-            Some(_) => Err(FinalLinkError::Unfit(format!("linker script {} names bitcode and more", script.display()))),
+            Some(_) => Err(FinalLinkError::Unfit(format!(
+                "linker script {} names bitcode and more",
+                script.display()
+            ))),
             None => Ok(()),
         }
     }
@@ -150,7 +175,8 @@ impl<'a, 'n> Builder<'a, 'n> {
         }
         match entry.kind {
             FileKind::Archive | FileKind::ThinArchive if entry.has_bitcode() || self.loses_members(number, away) => {
-                self.archive(number, entry, away).map(|path| Some(path.into_os_string()))
+                self.archive(number, entry, away)
+                    .map(|path| Some(path.into_os_string()))
             }
             _ if entry.has_bitcode() => Ok(self.object_of(entry.path.as_os_str(), away).map(Into::into)),
             _ => Ok(Some(entry.path.clone().into_os_string())),
@@ -158,7 +184,8 @@ impl<'a, 'n> Builder<'a, 'n> {
     }
 
     fn loses_members(&self, number: usize, away: &HashSet<&Forgotten>) -> bool {
-        away.iter().any(|f| matches!(f, Forgotten::Native(entry, Some(_)) if *entry == number))
+        away.iter()
+            .any(|f| matches!(f, Forgotten::Native(entry, Some(_)) if *entry == number))
     }
 
     /// The object that stands for the bitcode lld calls `name`; none where it was not linked, stands at the end, or is
@@ -171,12 +198,7 @@ impl<'a, 'n> Builder<'a, 'n> {
 
     /// An archive with native objects for its bitcode, under its own file name, since `--exclude-libs` and people go by
     /// that. It is thin, so that nothing is copied, and every member has a path that tells it from its namesakes.
-    fn archive(
-        &mut self,
-        number: usize,
-        entry: &Entry,
-        away: &HashSet<&Forgotten>,
-    ) -> Result<PathBuf, FinalLinkError> {
+    fn archive(&mut self, number: usize, entry: &Entry, away: &HashSet<&Forgotten>) -> Result<PathBuf, FinalLinkError> {
         let mut members = Vec::new();
         for (position, member) in entry.members.iter().enumerate() {
             if away.contains(&Forgotten::Native(number, Some(position))) {
@@ -187,8 +209,13 @@ impl<'a, 'n> Builder<'a, 'n> {
                 false => Some(self.native_member(number, position, entry, member)?),
             });
         }
-        let members: Vec<NewMember<'_>> =
-            members.iter().map(|path| NewMember { name: path.as_os_str(), contents: Contents::File(path) }).collect();
+        let members: Vec<NewMember<'_>> = members
+            .iter()
+            .map(|path| NewMember {
+                name: path.as_os_str(),
+                contents: Contents::File(path),
+            })
+            .collect();
         let path = self.number(&entry.base(None), entry.shown(None))?;
         rebuild::write(&path, &members).map_err(|error| FinalLinkError::Unfit(error.to_string()))?;
         tracing::debug!(archive = %entry.path.display(), members = members.len(), "archive rebuilt");
@@ -238,7 +265,11 @@ impl<'a, 'n> Builder<'a, 'n> {
     fn number(&mut self, base: &str, shown: String) -> Result<PathBuf, FinalLinkError> {
         let number = self.next_number;
         self.next_number += 1;
-        let path = self.link.staging.named(number, base).map_err(at(self.link.staging.dir()))?;
+        let path = self
+            .link
+            .staging
+            .named(number, base)
+            .map_err(at(self.link.staging.dir()))?;
         self.names.insert(number, base, shown);
         Ok(path)
     }
@@ -268,8 +299,6 @@ fn write_member(entry: &Entry, member: &ArchiveMember, path: &Path) -> Result<()
             let file = std::path::absolute(file).map_err(at(file))?;
             std::os::unix::fs::symlink(file, path).map_err(at(path))
         }
-        (None, MemberData::Inside(_)) => {
-            Err(FinalLinkError::Unfit(format!("{} lost a member", entry.path.display())))
-        }
+        (None, MemberData::Inside(_)) => Err(FinalLinkError::Unfit(format!("{} lost a member", entry.path.display()))),
     }
 }

@@ -106,11 +106,7 @@ enum Place {
 /// Every member of the archive `data`, which lld would call `path`; thin archives' files are opened, in parallel.
 ///
 /// As `getArchiveMembers` in lld/ELF/Driver.cpp: a damaged archive or an unreadable member is an error, an empty one is not.
-pub fn members(
-    path: &Path,
-    data: &[u8],
-    fat: FatObjects,
-) -> Result<Vec<ArchiveMember>, ArchiveError> {
+pub fn members(path: &Path, data: &[u8], fat: FatObjects) -> Result<Vec<ArchiveMember>, ArchiveError> {
     let raw = raw_members(path, data)?.collect::<Result<Vec<_>, _>>()?;
     raw.into_par_iter()
         .with_min_len(16)
@@ -140,20 +136,13 @@ fn raw_members<'data>(
     let archive = ArchiveFile::parse(data).map_err(|error| damaged(error.to_string()))?;
     Ok(archive.members().map(move |member| {
         let member = member.map_err(|error| damaged(error.to_string()))?;
-        let header = member
-            .header()
-            .ok_or_else(|| damaged("not a Unix archive".into()))?;
-        let header_offset = std::ptr::from_ref(header)
-            .addr()
-            .saturating_sub(data.as_ptr().addr());
+        let header = member.header().ok_or_else(|| damaged("not a Unix archive".into()))?;
+        let header_offset = std::ptr::from_ref(header).addr().saturating_sub(data.as_ptr().addr());
         let place = if member.is_thin() {
             Place::Elsewhere
         } else {
-            let inside = inside(member.file_range(), data).ok_or_else(|| {
-                damaged(format!(
-                    "member at offset {header_offset} reaches past the end"
-                ))
-            })?;
+            let inside = inside(member.file_range(), data)
+                .ok_or_else(|| damaged(format!("member at offset {header_offset} reaches past the end")))?;
             Place::Inside(inside)
         };
         Ok(Raw {
@@ -171,12 +160,7 @@ fn inside((offset, size): (u64, u64), data: &[u8]) -> Option<Range<usize>> {
 }
 
 impl Raw<'_> {
-    fn open(
-        self,
-        archive: &Path,
-        data: &[u8],
-        fat: FatObjects,
-    ) -> Result<ArchiveMember, ArchiveError> {
+    fn open(self, archive: &Path, data: &[u8], fat: FatObjects) -> Result<ArchiveMember, ArchiveError> {
         let (kind, data) = match self.place {
             Place::Inside(range) => (
                 refine(data.get(range.clone()).unwrap_or_default(), fat),

@@ -29,12 +29,18 @@ impl Inputs {
         let mut sources = HashMap::new();
         for (number, entry) in self.entries.iter().enumerate() {
             if entry.kind.is_bitcode() {
-                let source = BitcodeSource { entry: number, member: None };
+                let source = BitcodeSource {
+                    entry: number,
+                    member: None,
+                };
                 sources.entry(entry.path.clone().into_os_string()).or_insert(source);
             }
             for (position, member) in entry.members.iter().enumerate() {
                 if member.kind.is_bitcode() {
-                    let source = BitcodeSource { entry: number, member: Some(position) };
+                    let source = BitcodeSource {
+                        entry: number,
+                        member: Some(position),
+                    };
                     sources.entry(member.module_name(&entry.path)).or_insert(source);
                 }
             }
@@ -88,17 +94,20 @@ impl Inputs {
     /// A file with bitcode that is not what it was when it was opened.
     pub fn changed(&self) -> Option<PathBuf> {
         let differs = |path: &Path, stamp: &Stamp| Stamp::of(path).map_or(true, |now| now != *stamp);
-        self.entries.iter().filter(|entry| entry.has_bitcode()).find_map(|entry| {
-            let members = entry.members.iter().filter(|member| member.kind.is_bitcode());
-            let member = members.filter_map(|member| match &member.data {
-                MemberData::File { path, stamp, .. } => Some((path, stamp)),
-                MemberData::Inside(_) => None,
-            });
-            std::iter::once((&entry.path, &entry.stamp))
-                .chain(member)
-                .find(|(path, stamp)| differs(path, stamp))
-                .map(|(path, _)| path.clone())
-        })
+        self.entries
+            .iter()
+            .filter(|entry| entry.has_bitcode())
+            .find_map(|entry| {
+                let members = entry.members.iter().filter(|member| member.kind.is_bitcode());
+                let member = members.filter_map(|member| match &member.data {
+                    MemberData::File { path, stamp, .. } => Some((path, stamp)),
+                    MemberData::Inside(_) => None,
+                });
+                std::iter::once((&entry.path, &entry.stamp))
+                    .chain(member)
+                    .find(|(path, stamp)| differs(path, stamp))
+                    .map(|(path, _)| path.clone())
+            })
     }
 }
 
@@ -117,6 +126,9 @@ impl Entry {
             Some(member) => Path::new(&member.name),
             None => &self.path,
         };
-        path.file_name().unwrap_or(OsStr::new("module.o")).to_string_lossy().into_owned()
+        path.file_name()
+            .unwrap_or(OsStr::new("module.o"))
+            .to_string_lossy()
+            .into_owned()
     }
 }

@@ -102,9 +102,7 @@ fn elf_kind(head: &[u8]) -> FileKind {
 /// The kind of a whole file in memory, fat LTO objects told apart where the link wants them.
 pub fn refine(data: &[u8], fat: FatObjects) -> FileKind {
     match (classify(data), fat) {
-        (FileKind::NativeObject, FatObjects::Looked) if fat_bitcode(data).is_some() => {
-            FileKind::FatObject
-        }
+        (FileKind::NativeObject, FatObjects::Looked) if fat_bitcode(data).is_some() => FileKind::FatObject,
         (kind, _) => kind,
     }
 }
@@ -112,8 +110,7 @@ pub fn refine(data: &[u8], fat: FatObjects) -> FileKind {
 /// The bitcode inside a fat LTO object: the first section of type `SHT_LLVM_LTO`, if it holds anything
 /// (`IRObjectFile::findBitcodeInObject`). A damaged object has none: lld then reports it as the ELF file it is.
 pub fn fat_bitcode(data: &[u8]) -> Option<&[u8]> {
-    section_of::<FileHeader64<Endianness>>(data)
-        .or_else(|| section_of::<FileHeader32<Endianness>>(data))
+    section_of::<FileHeader64<Endianness>>(data).or_else(|| section_of::<FileHeader32<Endianness>>(data))
 }
 
 fn section_of<Elf: FileHeader<Endian = Endianness>>(data: &[u8]) -> Option<&[u8]> {
@@ -123,10 +120,7 @@ fn section_of<Elf: FileHeader<Endian = Endianness>>(data: &[u8]) -> Option<&[u8]
     let section = sections
         .iter()
         .find(|section| section.sh_type(endian) == SHT_LLVM_LTO)?;
-    section
-        .data(endian, data)
-        .ok()
-        .filter(|contents| contents.len() > 1)
+    section.data(endian, data).ok().filter(|contents| contents.len() > 1)
 }
 
 #[cfg(test)]

@@ -37,8 +37,7 @@ impl Stamp {
 
 impl From<&std::fs::Metadata> for Stamp {
     fn from(metadata: &std::fs::Metadata) -> Self {
-        let nanoseconds =
-            |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+        let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
         Self {
             dev: metadata.dev(),
             ino: metadata.ino(),
@@ -65,11 +64,7 @@ pub(super) fn peek(path: &Path) -> io::Result<Peeked> {
     let mut head = [0; HEAD];
     let kind = match file.read_at(&mut head, 0) {
         Ok(length) => classify(head.get(..length).unwrap_or_default()),
-        Err(error)
-            if rustix::io::Errno::from_io_error(&error) == Some(rustix::io::Errno::SPIPE) =>
-        {
-            FileKind::Stream
-        }
+        Err(error) if rustix::io::Errno::from_io_error(&error) == Some(rustix::io::Errno::SPIPE) => FileKind::Stream,
         Err(error) => return Err(error),
     };
     Ok(Peeked { file, kind })

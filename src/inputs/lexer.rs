@@ -60,9 +60,7 @@ pub struct Lexer {
     outer: Vec<Cursor>,
 }
 
-const COMPOUND: &[&[u8]] = &[
-    b"<<=", b">>=", b"+=", b"-=", b"*=", b"/=", b"!=", b"&=", b"^=", b"|=",
-];
+const COMPOUND: &[&[u8]] = &[b"<<=", b">>=", b"+=", b"-=", b"*=", b"/=", b"!=", b"&=", b"^=", b"|="];
 const DOUBLE: &[&[u8]] = &[b"<<", b">>", b"&&", b"||", b"==", b"<=", b">="];
 
 impl Lexer {
@@ -146,8 +144,7 @@ impl Lexer {
             rest = match rest {
                 [b'/', b'*', comment @ ..] => {
                     let end = comment.windows(2).position(|pair| pair == b"*/");
-                    let end =
-                        end.ok_or_else(|| self.error("unclosed comment in a linker script"))?;
+                    let end = end.ok_or_else(|| self.error("unclosed comment in a linker script"))?;
                     comment.get(end + 2..).unwrap_or_default()
                 }
                 [b'#', comment @ ..] => {
@@ -167,10 +164,7 @@ impl Lexer {
 /// Length of the token at the start of `rest`, which is not empty and not space; `None` for a quote that never closes.
 fn token_length(rest: &[u8], mode: Mode) -> Option<usize> {
     if let [b'"', quoted @ ..] = rest {
-        return quoted
-            .iter()
-            .position(|&byte| byte == b'"')
-            .map(|end| end + 2);
+        return quoted.iter().position(|&byte| byte == b'"').map(|end| end + 2);
     }
     if let Some(operator) = COMPOUND.iter().find(|operator| rest.starts_with(operator)) {
         return Some(operator.len());
@@ -179,8 +173,7 @@ fn token_length(rest: &[u8], mode: Mode) -> Option<usize> {
     if word > 0 {
         return Some(word);
     }
-    let double =
-        mode == Mode::Expression && DOUBLE.iter().any(|operator| rest.starts_with(operator));
+    let double = mode == Mode::Expression && DOUBLE.iter().any(|operator| rest.starts_with(operator));
     Some(if double { 2 } else { 1 })
 }
 

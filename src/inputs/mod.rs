@@ -22,8 +22,8 @@ use std::sync::Arc;
 use memmap2::Mmap;
 use thiserror::Error;
 
-pub use bitcode::BitcodeSource;
 pub use archive::{ArchiveError, ArchiveMember, MemberData};
+pub use bitcode::BitcodeSource;
 pub use classify::FileKind;
 pub use file::Stamp;
 pub use lexer::ScriptError;

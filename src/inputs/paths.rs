@@ -89,10 +89,7 @@ mod tests {
             (&[".", "../x"], "./../x"),
         ];
         for (components, expected) in table {
-            let components: Vec<&[u8]> = components
-                .iter()
-                .map(|component| component.as_bytes())
-                .collect();
+            let components: Vec<&[u8]> = components.iter().map(|component| component.as_bytes()).collect();
             assert_eq!(join(&components), Path::new(expected), "{components:?}");
         }
     }
@@ -110,11 +107,7 @@ mod tests {
             ("/a/b", "/a"),
             ("./a", "."),
         ] {
-            assert_eq!(
-                parent(Path::new(path)).as_os_str(),
-                OsStr::new(expected),
-                "{path}"
-            );
+            assert_eq!(parent(Path::new(path)).as_os_str(), OsStr::new(expected), "{path}");
         }
     }
 

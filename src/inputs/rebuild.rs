@@ -108,11 +108,7 @@ pub fn write(path: &Path, members: &[NewMember<'_>]) -> Result<(), RebuildError>
     })
 }
 
-fn prepare<'a>(
-    archive: &Path,
-    member: &NewMember<'a>,
-    thin: bool,
-) -> Result<NewArchiveMember<'a>, RebuildError> {
+fn prepare<'a>(archive: &Path, member: &NewMember<'a>, thin: bool) -> Result<NewArchiveMember<'a>, RebuildError> {
     let (buffer, name) = match member.contents {
         Contents::Bytes(bytes) => (Buffer::Bytes(bytes), member.name.to_os_string()),
         Contents::File(file) => {

@@ -68,9 +68,7 @@ pub fn quick_scan(inv: &Invocation) -> Scan {
         .iter()
         .zip(glances)
         .filter(|(_, glance)| *glance == Glance::Later);
-    let steps = later
-        .map(|(input, _)| Step::Input(input))
-        .chain(script_steps(inv));
+    let steps = later.map(|(input, _)| Step::Input(input)).chain(script_steps(inv));
     let mut walker = Walker::new(inv, search, fat);
     for step in steps {
         // A damaged archive ends the link in the real linker; there is nothing for LTO to do in it.
@@ -99,13 +97,11 @@ fn glance_at(path: &Path, fat: FatObjects) -> std::io::Result<Glance> {
     match (peeked.kind, fat) {
         (FileKind::Bitcode, _) => return Ok(Glance::Bitcode),
         (FileKind::Text, _) => return Ok(Glance::Later),
-        (FileKind::Archive | FileKind::ThinArchive, _)
-        | (FileKind::NativeObject, FatObjects::Looked) => {}
+        (FileKind::Archive | FileKind::ThinArchive, _) | (FileKind::NativeObject, FatObjects::Looked) => {}
         _ => return Ok(Glance::Nothing),
     }
     let (kind, map) = peeked.map(fat)?;
-    let inside =
-        kind.is_archive() && map.is_some_and(|map| archive::holds_bitcode(path, &map, fat));
+    let inside = kind.is_archive() && map.is_some_and(|map| archive::holds_bitcode(path, &map, fat));
     Ok(if kind.is_bitcode() || inside {
         Glance::Bitcode
     } else {

@@ -71,7 +71,14 @@ const COMMANDS: &[(&[u8], Shape)] = &[
 ];
 
 /// Commands that name inputs, or only say which format those have.
-const NAMING: &[&[u8]] = &[b"INPUT", b"GROUP", b"SEARCH_DIR", b"OUTPUT_FORMAT", b"OUTPUT_ARCH", b"TARGET"];
+const NAMING: &[&[u8]] = &[
+    b"INPUT",
+    b"GROUP",
+    b"SEARCH_DIR",
+    b"OUTPUT_FORMAT",
+    b"OUTPUT_ARCH",
+    b"TARGET",
+];
 
 /// Reads a script from top to end, or to its first error.
 pub fn run(source: Source, actions: &mut dyn Actions) -> Result<(), ScriptError> {
@@ -107,8 +114,7 @@ impl Parser<'_> {
             Some((_, Shape::Directory)) => {
                 self.expect(b"(")?;
                 let directory = self.next(Mode::Script)?;
-                self.actions
-                    .search_dir(OsStr::from_bytes(unquote(&directory)));
+                self.actions.search_dir(OsStr::from_bytes(unquote(&directory)));
                 self.expect(b")")
             }
             Some((_, Shape::Parentheses)) => self.balanced(b"(", b")", Mode::Script),
@@ -119,9 +125,7 @@ impl Parser<'_> {
     }
 
     fn next(&mut self, mode: Mode) -> Result<Vec<u8>, ScriptError> {
-        self.lexer
-            .next(mode)?
-            .ok_or_else(|| self.lexer.error("unexpected EOF"))
+        self.lexer.next(mode)?.ok_or_else(|| self.lexer.error("unexpected EOF"))
     }
 
     fn expect(&mut self, expected: &[u8]) -> Result<(), ScriptError> {
@@ -129,13 +133,8 @@ impl Parser<'_> {
         if token == expected {
             return Ok(());
         }
-        let (expected, token) = (
-            String::from_utf8_lossy(expected),
-            String::from_utf8_lossy(&token),
-        );
-        Err(self
-            .lexer
-            .error(format!("{expected} expected, but got {token}")))
+        let (expected, token) = (String::from_utf8_lossy(expected), String::from_utf8_lossy(&token));
+        Err(self.lexer.error(format!("{expected} expected, but got {token}")))
     }
 
     fn include(&mut self) -> Result<(), ScriptError> {
@@ -195,8 +194,7 @@ impl Parser<'_> {
     /// `SYMBOL = EXPRESSION;`, with any assigning operator.
     fn assignment(&mut self, token: &[u8]) -> Result<(), ScriptError> {
         let operator = self.lexer.peek(Mode::Script)?.unwrap_or_default();
-        let assigns =
-            operator.starts_with(b"=") || (operator.len() > 1 && operator.ends_with(b"="));
+        let assigns = operator.starts_with(b"=") || (operator.len() > 1 && operator.ends_with(b"="));
         if !assigns {
             let token = String::from_utf8_lossy(token);
             return Err(self.lexer.error(format!("unknown directive: {token}")));
@@ -227,11 +225,7 @@ pub fn resolve(search: &Search, script: &Source, name: &OsStr) -> Result<Resolve
         return if exists(&path) {
             Ok(Resolved::File(path))
         } else {
-            Err(format!(
-                "cannot find {} inside {}",
-                name.display(),
-                sysroot.display()
-            ))
+            Err(format!("cannot find {} inside {}", name.display(), sysroot.display()))
         };
     }
     if let Some(rest) = bytes.strip_prefix(b"=") {

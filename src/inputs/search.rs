@@ -71,11 +71,9 @@ impl Search {
             .iter()
             .map(|suffix| [b"lib", name.as_bytes(), suffix].concat())
             .collect();
-        self.directories.iter().find_map(|directory| {
-            files
-                .iter()
-                .find_map(|file| self.in_directory(directory, file))
-        })
+        self.directories
+            .iter()
+            .find_map(|directory| files.iter().find_map(|file| self.in_directory(directory, file)))
     }
 
     /// A linker script named by `-T` or `INCLUDE` (lld `searchScript`): as it is, else along the search path.

@@ -20,9 +20,7 @@ const EFFECTS: &[(&str, Effect)] = &[
     ("no-as-needed", |state, _| state.as_needed = false),
     ("start-lib", |state, _| state.in_lib = true),
     ("end-lib", |state, _| state.in_lib = false),
-    ("format", |state, value| {
-        state.binary = value == Some("binary")
-    }),
+    ("format", |state, value| state.binary = value == Some("binary")),
 ];
 
 /// The state in force at item number `item`.
@@ -54,10 +52,7 @@ pub fn position_at(inv: &Invocation, item: usize) -> Position {
             }
             name => {
                 if let Some((_, effect)) = EFFECTS.iter().find(|(option, _)| *option == name) {
-                    effect(
-                        &mut state,
-                        value.as_deref().and_then(|value| value.to_str()),
-                    );
+                    effect(&mut state, value.as_deref().and_then(|value| value.to_str()));
                 }
             }
         }

@@ -96,8 +96,7 @@ pub(super) fn everything(inv: &Invocation) -> Result<Inputs, InputError> {
             Some((path, opened))
         })
         .collect();
-    let mut steps: Vec<(Step<'_>, Prepared)> =
-        inv.inputs.iter().map(Step::Input).zip(prepared).collect();
+    let mut steps: Vec<(Step<'_>, Prepared)> = inv.inputs.iter().map(Step::Input).zip(prepared).collect();
     steps.extend(script_steps(inv).into_iter().map(|step| (step, None)));
     let is_default = |step: &Step<'_>| match inv.items.get(step.item()) {
         Some(Item::Option { def, .. }) => def.canonical == "default-script",
@@ -239,19 +238,10 @@ impl<'a> Walker<'a> {
 
     fn miss_library(&mut self, item: usize, name: &OsStr) {
         use std::os::unix::ffi::OsStrExt;
-        self.miss(
-            item,
-            &concat(OsStr::new("-l"), name.as_bytes()),
-            Problem::NotFound,
-        );
+        self.miss(item, &concat(OsStr::new("-l"), name.as_bytes()), Problem::NotFound);
     }
 
-    fn add(
-        &mut self,
-        context: Context,
-        path: PathBuf,
-        opened: Result<Opened, Failure>,
-    ) -> Result<(), InputError> {
+    fn add(&mut self, context: Context, path: PathBuf, opened: Result<Opened, Failure>) -> Result<(), InputError> {
         let Opened {
             kind,
             members,
@@ -270,11 +260,7 @@ impl<'a> Walker<'a> {
             return Ok(());
         }
         let script = (kind == FileKind::Text).then(|| (context.clone(), path.clone()));
-        let Context {
-            item,
-            origin,
-            position,
-        } = context;
+        let Context { item, origin, position } = context;
         self.inputs.entries.push(Entry {
             item,
             path,
@@ -383,7 +369,13 @@ impl Actions for Reading<'_, '_> {
     }
 
     fn other(&mut self, script: &Source) {
-        for known in self.walker.inputs.scripts.iter_mut().filter(|known| known.path == script.path) {
+        for known in self
+            .walker
+            .inputs
+            .scripts
+            .iter_mut()
+            .filter(|known| known.path == script.path)
+        {
             known.content = ScriptContent::More;
         }
     }

@@ -121,9 +121,13 @@ impl Stats {
             cache_off: None,
             ms: Phases::default(),
             exit: None,
-            cwd: std::env::current_dir().map(|d| d.display().to_string()).unwrap_or_default(),
+            cwd: std::env::current_dir()
+                .map(|d| d.display().to_string())
+                .unwrap_or_default(),
             pid: std::process::id(),
-            start: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64()),
+            start: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0.0, |d| d.as_secs_f64()),
             began: Instant::now(),
         }
     }
@@ -136,7 +140,11 @@ impl Stats {
         self.ms.total = milliseconds(self.began.elapsed());
         let mut line = serde_json::to_vec(self)?;
         line.push(b'\n');
-        OpenOptions::new().append(true).create(true).open(file)?.write_all(&line)
+        OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(file)?
+            .write_all(&line)
     }
 }
 

@@ -32,7 +32,9 @@ pub fn files(clang: &Path) -> io::Result<Vec<PathBuf>> {
 fn libraries(file: &Path) -> io::Result<Vec<PathBuf>> {
     let map = crate::sys::map(&File::open(file)?)?;
     // A compiler that is no ELF file (a script) has no libraries that could be told from it; its bytes are all there is.
-    let Ok(elf) = Elf::parse(&map) else { return Ok(Vec::new()) };
+    let Ok(elf) = Elf::parse(&map) else {
+        return Ok(Vec::new());
+    };
     let origin = file.parent().unwrap_or(Path::new("/"));
     let dirs = run_path(&elf, origin);
     let is_compiler = |name: &str| ["LLVM", "clang"].iter().any(|word| name.contains(word));
@@ -57,15 +59,25 @@ fn run_path(elf: &Elf<'_>, origin: &Path) -> Vec<PathBuf> {
         .filter_map(|entry| elf.dynstrtab.get_at(usize::try_from(entry.d_val).ok()?))
         .flat_map(|list| list.split(':'))
         .filter(|dir| !dir.is_empty())
-        .map(|dir| PathBuf::from(dir.replace("$ORIGIN", &origin.to_string_lossy()).replace("${ORIGIN}", &origin.to_string_lossy())))
+        .map(|dir| {
+            PathBuf::from(
+                dir.replace("$ORIGIN", &origin.to_string_lossy())
+                    .replace("${ORIGIN}", &origin.to_string_lossy()),
+            )
+        })
         .collect()
 }
 
 /// Where the loader looks besides run paths: what the user added, and the folders of its configuration.
 fn system_dirs() -> impl Iterator<Item = PathBuf> {
     let added = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
-    let added: Vec<PathBuf> = std::env::split_paths(&added).filter(|dir| !dir.as_os_str().is_empty()).collect();
-    added.into_iter().chain(configured_dirs()).chain(["/lib", "/usr/lib", "/lib64", "/usr/lib64"].map(PathBuf::from))
+    let added: Vec<PathBuf> = std::env::split_paths(&added)
+        .filter(|dir| !dir.as_os_str().is_empty())
+        .collect();
+    added
+        .into_iter()
+        .chain(configured_dirs())
+        .chain(["/lib", "/usr/lib", "/lib64", "/usr/lib64"].map(PathBuf::from))
 }
 
 /// The folders `ld.so.conf` and what it includes from `ld.so.conf.d` name.
@@ -91,7 +103,11 @@ mod tests {
     fn clang_is_more_than_its_executable() {
         let clang = which::which("clang-22").unwrap();
         let files = files(&clang).unwrap();
-        let has = |word: &str| files.iter().any(|f| f.file_name().unwrap().to_string_lossy().contains(word));
+        let has = |word: &str| {
+            files
+                .iter()
+                .any(|f| f.file_name().unwrap().to_string_lossy().contains(word))
+        };
         assert!(has("clang") && has("libLLVM"), "{files:?}");
         assert!(!has("libc.so"), "{files:?}");
     }

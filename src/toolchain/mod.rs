@@ -7,6 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -37,9 +38,15 @@ impl LlvmVersion {
     /// The first `N.N.N` in a program's `--version` text that follows `marker` (`LLD `, `clang version `).
     fn find(text: &str, marker: &str) -> Option<LlvmVersion> {
         let after = &text[text.find(marker)? + marker.len()..];
-        let end = after.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(after.len());
+        let end = after
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(after.len());
         let mut parts = after[..end].split('.').map(|p| p.parse().ok());
-        Some(LlvmVersion { major: parts.next()??, minor: parts.next()??, patch: parts.next()?? })
+        Some(LlvmVersion {
+            major: parts.next()??,
+            minor: parts.next()??,
+            patch: parts.next()??,
+        })
     }
 }
 
@@ -63,6 +70,8 @@ pub struct NoCompiler(pub String);
 pub struct Linker {
     /// Where it is, by the name it is to be called by.
     pub path: PathBuf,
+    /// The name it was found by on PATH, where it was.
+    pub name: Option<String>,
     /// `-22` where we were called `thinlto-ld-22` or `ld.lld-22`.
     pub suffix: String,
 }
@@ -73,7 +82,11 @@ impl Linker {
     /// # Errors
     /// There is none, or the one named is ourselves.
     pub fn find(argv0: &OsStr, settings: &Settings) -> Result<Linker, ToolchainError> {
-        let name = Path::new(argv0).file_name().unwrap_or(argv0).to_string_lossy().into_owned();
+        let name = Path::new(argv0)
+            .file_name()
+            .unwrap_or(argv0)
+            .to_string_lossy()
+            .into_owned();
         let suffix = version_suffix(&name);
         let passed = guard();
         if let Some(path) = &settings.linker {
@@ -81,14 +94,35 @@ impl Linker {
             if is_ourselves(&path) || passed.contains(&path) {
                 return Err(ToolchainError::Ourselves(path));
             }
-            return Ok(Linker { path, suffix });
+            return Ok(Linker {
+                path,
+                name: None,
+                suffix,
+            });
         }
         let wanted = format!("ld.lld{suffix}");
         let found = which::which_all(&wanted)
             .into_iter()
             .flatten()
             .find(|path| !is_ourselves(path) && !passed.contains(path));
-        found.map(|path| Linker { path, suffix }).ok_or(ToolchainError::NoLinker(wanted))
+        match found {
+            Some(path) => Ok(Linker {
+                path,
+                name: Some(wanted),
+                suffix,
+            }),
+            None => Err(ToolchainError::NoLinker(wanted)),
+        }
+    }
+
+    /// The linker, to be run as the user would have run it, so that it calls itself what they expect.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.path);
+        if let Some(name) = &self.name {
+            command.arg0(name);
+        }
+        command.env(GUARD, self.guard_value());
+        command
     }
 
     /// What [`GUARD`] must say for the programs we start.
@@ -107,7 +141,9 @@ impl Linker {
 }
 
 fn guard() -> Vec<PathBuf> {
-    std::env::var_os(GUARD).map(|list| std::env::split_paths(&list).collect()).unwrap_or_default()
+    std::env::var_os(GUARD)
+        .map(|list| std::env::split_paths(&list).collect())
+        .unwrap_or_default()
 }
 
 /// `-22` of `thinlto-ld-22` and `ld.lld-22`; nothing for other names.
@@ -146,13 +182,19 @@ impl Clang {
             .ok_or_else(|| NoCompiler(format!("{} does not tell its LLVM version", linker.path.display())))?;
         let mut found = Vec::new();
         for path in candidates(linker, settings, wanted) {
-            let Some(version) = memo.ask(&path, "clang version ", &linker.guard_value()) else { continue };
+            let Some(version) = memo.ask(&path, "clang version ", &linker.guard_value()) else {
+                continue;
+            };
             if version == wanted {
                 return Ok(Clang { path, version });
             }
             found.push(format!("{} is {version}", path.display()));
         }
-        let found = if found.is_empty() { "none found".into() } else { found.join(", ") };
+        let found = if found.is_empty() {
+            "none found".into()
+        } else {
+            found.join(", ")
+        };
         Err(NoCompiler(format!("no clang {wanted} to match the linker ({found})")))
     }
 }
@@ -164,10 +206,21 @@ fn candidates(linker: &Linker, settings: &Settings, wanted: LlvmVersion) -> Vec<
     let numbered = format!("clang-{}", wanted.major);
     let mut paths = Vec::new();
     let real = fs::canonicalize(&linker.path).ok();
-    for dir in [linker.path.parent(), real.as_deref().and_then(Path::parent)].into_iter().flatten() {
-        paths.extend([dir.join(format!("clang{}", linker.suffix)), dir.join(&numbered), dir.join("clang")]);
+    for dir in [linker.path.parent(), real.as_deref().and_then(Path::parent)]
+        .into_iter()
+        .flatten()
+    {
+        paths.extend([
+            dir.join(format!("clang{}", linker.suffix)),
+            dir.join(&numbered),
+            dir.join("clang"),
+        ]);
     }
-    paths.extend([numbered.as_str(), "clang"].iter().filter_map(|name| which::which(name).ok()));
+    paths.extend(
+        [numbered.as_str(), "clang"]
+            .iter()
+            .filter_map(|name| which::which(name).ok()),
+    );
     paths.retain(|path| path.is_file());
     paths.dedup();
     paths
@@ -186,8 +239,15 @@ impl VersionMemo {
     }
 
     fn ask(&self, program: &Path, marker: &str, guard: &OsStr) -> Option<LlvmVersion> {
-        let entry = self.dir.as_ref().zip(stamp(program)).map(|(dir, stamp)| dir.join(stamp));
-        if let Some(version) = entry.as_ref().and_then(|e| LlvmVersion::find(&fs::read_to_string(e).ok()?, "")) {
+        let entry = self
+            .dir
+            .as_ref()
+            .zip(stamp(program))
+            .map(|(dir, stamp)| dir.join(stamp));
+        if let Some(version) = entry
+            .as_ref()
+            .and_then(|e| LlvmVersion::find(&fs::read_to_string(e).ok()?, ""))
+        {
             return Some(version);
         }
         let output = Command::new(program).arg("--version").env(GUARD, guard).output().ok()?;
@@ -219,7 +279,10 @@ fn stamp(path: &Path) -> Option<String> {
     let real = fs::canonicalize(path).ok()?;
     let meta = fs::metadata(&real).ok()?;
     let mut hasher = blake3::Hasher::new();
-    hasher.update(path.as_os_str().as_encoded_bytes()).update(b"\0").update(real.as_os_str().as_encoded_bytes());
+    hasher
+        .update(path.as_os_str().as_encoded_bytes())
+        .update(b"\0")
+        .update(real.as_os_str().as_encoded_bytes());
     for part in [meta.dev(), meta.ino(), meta.size()] {
         hasher.update(&part.to_le_bytes());
     }

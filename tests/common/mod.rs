@@ -38,11 +38,15 @@ impl Outcome {
     }
 
     pub fn reason(&self) -> &str {
-        self.stats.last().expect("no stats line")["reason"].as_str().unwrap_or_default()
+        self.stats.last().expect("no stats line")["reason"]
+            .as_str()
+            .unwrap_or_default()
     }
 
     pub fn backends(&self, what: &str) -> u64 {
-        self.stats.last().expect("no stats line")["backends"][what].as_u64().unwrap()
+        self.stats.last().expect("no stats line")["backends"][what]
+            .as_u64()
+            .unwrap()
     }
 }
 
@@ -54,7 +58,11 @@ impl Bench {
     /// A folder for LLVM `llvm`; its clang and lld must be there.
     pub fn of(llvm: u32) -> Bench {
         let dir = tempfile::tempdir().unwrap();
-        let bench = Bench { dir, llvm, env: Vec::new() };
+        let bench = Bench {
+            dir,
+            llvm,
+            env: Vec::new(),
+        };
         fs::create_dir(bench.path("tools")).unwrap();
         symlink(env!("CARGO_BIN_EXE_thinlto-ld"), bench.shim()).unwrap();
         bench
@@ -176,7 +184,10 @@ impl Bench {
     pub fn both(&self, driver: &str, words: &[&str]) -> Outcome {
         let outcome = self.both_differing(driver, words);
         let differing = self.differing_objects();
-        assert!(differing.is_empty(), "objects differ from in-process lld's: {differing:?}");
+        assert!(
+            differing.is_empty(),
+            "objects differ from in-process lld's: {differing:?}"
+        );
         outcome
     }
 
@@ -205,7 +216,10 @@ impl Bench {
         let outcome = self.through(&ours).ok();
         assert_eq!(outcome.mode(), "distributed", "{}", outcome.reason());
         let differing = self.differing_objects();
-        assert!(differing.is_empty(), "objects differ from in-process lld's: {differing:?}");
+        assert!(
+            differing.is_empty(),
+            "objects differ from in-process lld's: {differing:?}"
+        );
         outcome
     }
 
@@ -229,12 +243,19 @@ impl Bench {
         let inside = self.objects("in.P");
         let ours = self.objects("our.P");
         assert!(!inside.is_empty(), "in-process lld kept no objects");
-        let names: Vec<_> = inside.keys().map(|name| name.trim_start_matches("in.P").to_owned()).collect();
+        let names: Vec<_> = inside
+            .keys()
+            .map(|name| name.trim_start_matches("in.P").to_owned())
+            .collect();
         let mut differing: Vec<_> = names
             .into_iter()
             .filter(|number| inside.get(&format!("in.P{number}")) != ours.get(&format!("our.P{number}")))
             .collect();
-        differing.extend(ours.keys().map(|n| n.trim_start_matches("our.P").to_owned()).filter(|n| !inside.contains_key(&format!("in.P{n}"))));
+        differing.extend(
+            ours.keys()
+                .map(|n| n.trim_start_matches("our.P").to_owned())
+                .filter(|n| !inside.contains_key(&format!("in.P{n}"))),
+        );
         differing
     }
 

@@ -41,40 +41,16 @@ const MODULE_ASM: &[(&str, &str, Want)] = &[
     ),
     (X86, ".incbin \"\\141.\\x62in\"", Files(&["a.bin"])),
     (X86, ".incbin \"./a.bin\" # \"x.s\"", Files(&["./a.bin"])),
-    (
-        X86,
-        ".include \"x.s\"\n.incbin \"a.bin\"\n",
-        Files(&["x.s", "a.bin"]),
-    ),
-    (
-        X86,
-        ".include \"nest.s\"",
-        Files(&["nest.s", "x.s", "a.bin"]),
-    ),
+    (X86, ".include \"x.s\"\n.incbin \"a.bin\"\n", Files(&["x.s", "a.bin"])),
+    (X86, ".include \"nest.s\"", Files(&["nest.s", "x.s", "a.bin"])),
     (X86, "# .incbin \"a.bin\"\nnop", TooMany(&["a.bin"])),
-    (
-        X86,
-        ".ascii \".incbin \\\"a.bin\\\"\"",
-        Want::Undecidable(Name),
-    ),
+    (X86, ".ascii \".incbin \\\"a.bin\\\"\"", Want::Undecidable(Name)),
     (X86, "# uses .incbin for data\nnop", Want::None),
     (X86, ".if 0\n.incbin \"a.bin\"\n.endif", TooMany(&["a.bin"])),
-    (
-        X86,
-        ".set incbin, 1\n.incbin_data = 2\nfoo.include = 3",
-        Want::None,
-    ),
+    (X86, ".set incbin, 1\n.incbin_data = 2\nfoo.include = 3", Want::None),
     (X86, ".section .include.foo,\"a\"\n.byte 1", Want::None),
-    (
-        ARM,
-        "nop @ \"x.s\"\n.incbin \"a.bin\" @ c",
-        Files(&["a.bin"]),
-    ),
-    (
-        AARCH64,
-        "nop // c\n.incbin \"a.bin\" // c\n",
-        Files(&["a.bin"]),
-    ),
+    (ARM, "nop @ \"x.s\"\n.incbin \"a.bin\" @ c", Files(&["a.bin"])),
+    (AARCH64, "nop // c\n.incbin \"a.bin\" // c\n", Files(&["a.bin"])),
     (AARCH64, "nop ; .incbin \"a.bin\" ; nop", Files(&["a.bin"])),
     (
         RISCV,
@@ -82,16 +58,8 @@ const MODULE_ASM: &[(&str, &str, Want)] = &[
         TooMany(&["x.s", "a.bin"]),
     ),
     // Macros.
-    (
-        X86,
-        ".macro m\n.incbin \"a.bin\"\n.endm\nm",
-        Files(&["a.bin"]),
-    ),
-    (
-        X86,
-        ".macro m\n.incbin \"a.bin\"\n.endm",
-        TooMany(&["a.bin"]),
-    ),
+    (X86, ".macro m\n.incbin \"a.bin\"\n.endm\nm", Files(&["a.bin"])),
+    (X86, ".macro m\n.incbin \"a.bin\"\n.endm", TooMany(&["a.bin"])),
     (
         X86,
         ".macro m f\n.incbin \"\\f\"\n.endm\nm a.bin",
@@ -153,21 +121,13 @@ const MODULE_ASM: &[(&str, &str, Want)] = &[
         ".altmacro\n.macro m f\n.in&f& \"a.bin\"\n.endm",
         Want::Undecidable(AltMacro),
     ),
-    (
-        X86,
-        ".include \"mac.s\"\nput a.bin",
-        Want::Undecidable(Name),
-    ),
+    (X86, ".include \"mac.s\"\nput a.bin", Want::Undecidable(Name)),
     (
         X86,
         ".macro op r\nmov %\\r, %\\r\n.L\\@: .long .L\\@\n.endm\nop rax",
         Want::None,
     ),
-    (
-        X86,
-        ".irp n,0,1,2\n.equ .L_num_x\\n, \\n\n.endr",
-        Want::None,
-    ),
+    (X86, ".irp n,0,1,2\n.equ .L_num_x\\n, \\n\n.endr", Want::None),
 ];
 
 /// Inline assembly: its text, constraints and operands.
@@ -180,24 +140,9 @@ const INLINE_ASM: &[(&str, &str, &str, Want)] = &[
         "",
         TooMany(&["a.bin", "x.s"]),
     ),
-    (
-        ".incbin \"${0:c}.bin\"",
-        "i",
-        "ptr @a",
-        Want::Undecidable(Name),
-    ),
-    (
-        ".in${0:c} \"a.bin\"",
-        "i",
-        "ptr @cbin",
-        Want::Undecidable(Directive),
-    ),
-    (
-        ".byte $0\n.long ${0:n}\n.L${:uid}:",
-        "i",
-        "i32 1",
-        Want::None,
-    ),
+    (".incbin \"${0:c}.bin\"", "i", "ptr @a", Want::Undecidable(Name)),
+    (".in${0:c} \"a.bin\"", "i", "ptr @cbin", Want::Undecidable(Directive)),
+    (".byte $0\n.long ${0:n}\n.L${:uid}:", "i", "i32 1", Want::None),
 ];
 
 fn folder() -> tempfile::TempDir {
@@ -297,10 +242,7 @@ fn check(dir: &Path, triple: &str, text: &str, ir: &str, want: Want) {
 fn module_assembly_is_read_as_clang_reads_it() {
     let dir = folder();
     for (triple, text, want) in MODULE_ASM {
-        let ir = format!(
-            "target triple = \"{triple}\"\nmodule asm \"{}\"\n",
-            ir_string(text)
-        );
+        let ir = format!("target triple = \"{triple}\"\nmodule asm \"{}\"\n", ir_string(text));
         check(dir.path(), triple, text, &ir, want.clone());
     }
 }
@@ -324,10 +266,7 @@ fn a_macro_in_one_text_is_known_in_the_next() {
     let cwd = Path::new("/nonexistent");
     let texts = [".macro m d f:vararg\n\\d \\f\n.endm", "m .incbin \"a.bin\""];
     assert_eq!(find(&texts, cwd), AsmFiles::Undecidable(Directive));
-    assert_eq!(
-        find(&texts[1..], cwd),
-        AsmFiles::Files(vec!["a.bin".into()])
-    );
+    assert_eq!(find(&texts[1..], cwd), AsmFiles::Files(vec!["a.bin".into()]));
 }
 
 #[test]
@@ -339,10 +278,7 @@ fn missing_files_are_named_and_circles_end() {
     )
     .unwrap();
     let want = ["me.s", "gone.s", "gone.bin"].map(PathBuf::from).to_vec();
-    assert_eq!(
-        find(&[".include \"me.s\""], dir.path()),
-        AsmFiles::Files(want)
-    );
+    assert_eq!(find(&[".include \"me.s\""], dir.path()), AsmFiles::Files(want));
     for special in [".", "/dev/zero"] {
         assert!(matches!(
             find(&[format!(".include \"{special}\"")], dir.path()),
@@ -395,10 +331,7 @@ fn fuzz_tmp() {
             AsmFiles::None => "none\n".to_string(),
             AsmFiles::Files(f) => format!(
                 "files {}\n",
-                f.iter()
-                    .map(|p| p.display().to_string())
-                    .collect::<Vec<_>>()
-                    .join(" ")
+                f.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(" ")
             ),
             AsmFiles::Undecidable(u) => format!("undecidable {}\n", u.name()),
         };

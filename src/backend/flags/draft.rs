@@ -135,9 +135,7 @@ impl Draft {
             .strip_prefix("--")
             .or_else(|| value.strip_prefix('-'))
             .ok_or("not an LLVM option")?;
-        let (name, argument) = bare
-            .split_once('=')
-            .map_or((bare, None), |(n, a)| (n, Some(a)));
+        let (name, argument) = bare.split_once('=').map_or((bare, None), |(n, a)| (n, Some(a)));
         let rule = match mllvm::find(name, self.llvm.major) {
             Found::Rule(rule) => rule,
             Found::Elsewhere => Rule::Same,
@@ -159,11 +157,7 @@ impl Draft {
             }
             Rule::Choice(choices) => {
                 let given = given?;
-                let words = choices
-                    .iter()
-                    .find(|c| c.0 == given)
-                    .ok_or("its value is not known")?
-                    .1;
+                let words = choices.iter().find(|c| c.0 == given).ok_or("its value is not known")?.1;
                 self.push(words);
             }
             Rule::Apply(apply) => apply(self, given?)?,
@@ -214,11 +208,9 @@ impl Draft {
             }
             (false, Some(file)) => {
                 if self.llvm.major >= 22 {
-                    self.passes
-                        .push("-fprofile-instrument-use=csllvm".to_owned());
+                    self.passes.push("-fprofile-instrument-use=csllvm".to_owned());
                 }
-                self.passes
-                    .push(format!("-fprofile-instrument-use-path={file}"));
+                self.passes.push(format!("-fprofile-instrument-use-path={file}"));
                 self.inputs.push(file.into());
             }
             (false, None) => {}
@@ -252,11 +244,7 @@ impl Draft {
 
     /// `createConfig`'s reading of the value: `all`, `none`, `labels`, or else a file.
     fn settle_sections(&mut self) {
-        let Some(value) = self
-            .sections
-            .take()
-            .or_else(|| self.sections_fallback.take())
-        else {
+        let Some(value) = self.sections.take().or_else(|| self.sections_fallback.take()) else {
             return;
         };
         match value.as_str() {
@@ -265,8 +253,7 @@ impl Draft {
             "all" | "none" | "labels" => self.words.push(format!("-fbasic-block-sections={value}")),
             file => {
                 self.inputs.push(file.into());
-                self.words
-                    .push(format!("-fbasic-block-sections=list={file}"));
+                self.words.push(format!("-fbasic-block-sections=list={file}"));
             }
         }
     }
@@ -308,9 +295,7 @@ impl Draft {
     }
 
     pub(super) fn remarks_with_hotness(&mut self, _: &str) -> Done {
-        self.remarks
-            .hotness
-            .push("-fdiagnostics-show-hotness".to_owned());
+        self.remarks.hotness.push("-fdiagnostics-show-hotness".to_owned());
         Ok(())
     }
 

@@ -127,12 +127,7 @@ impl Flags {
     ///
     /// # Errors
     /// Names the first setting which has no faithful translation for this version of LLVM.
-    pub fn derive(
-        lto: &[LtoSetting],
-        kind: OutputKind,
-        llvm: LlvmVersion,
-        trace: Trace,
-    ) -> Result<Self, NotFaithful> {
+    pub fn derive(lto: &[LtoSetting], kind: OutputKind, llvm: LlvmVersion, trace: Trace) -> Result<Self, NotFaithful> {
         let mut draft = Draft::new(llvm, kind.into());
         let unfaithful = |setting: &LtoSetting, why| NotFaithful {
             reason: setting.spelled.clone(),
@@ -140,8 +135,7 @@ impl Flags {
         };
         let mut counted = Vec::new();
         for (at, setting) in lto.iter().enumerate() {
-            let row = settings::find(setting.name)
-                .ok_or_else(|| unfaithful(setting, "no translation is known"))?;
+            let row = settings::find(setting.name).ok_or_else(|| unfaithful(setting, "no translation is known"))?;
             if let Several::LastOf(group) = row.several {
                 counted.retain(|(_, _, several)| *several != Several::LastOf(group));
             }
@@ -152,10 +146,8 @@ impl Flags {
             match effect {
                 Effect::None => {}
                 Effect::InProcess(why) => return Err(unfaithful(setting, why)),
-                Effect::Apply(apply) => {
-                    apply(&mut draft, setting.value.as_deref().unwrap_or_default())
-                        .map_err(|why| unfaithful(setting, why))?
-                }
+                Effect::Apply(apply) => apply(&mut draft, setting.value.as_deref().unwrap_or_default())
+                    .map_err(|why| unfaithful(setting, why))?,
             }
         }
         draft.settle();
@@ -171,11 +163,7 @@ impl Flags {
     fn from_draft(draft: Draft, trace: Trace) -> Result<Self, (&'static str, &'static str)> {
         // lld/Common/Args.cpp, `getCGOptLevel`.
         let codegen = draft.codegen.unwrap_or(draft.opt.clamp(2, 3));
-        let recipe = if codegen == draft.opt {
-            Recipe::One
-        } else {
-            Recipe::Two
-        };
+        let recipe = if codegen == draft.opt { Recipe::One } else { Recipe::Two };
         if recipe == Recipe::Two && draft.remarks.file.is_some() {
             return Err((
                 "opt-remarks-filename",
@@ -215,10 +203,7 @@ impl Flags {
             })
         };
         if arch.starts_with("mips") && self.cpu.is_none() {
-            return refuse(
-                &module.triple,
-                "clang chooses a CPU for MIPS where lld has none",
-            );
+            return refuse(&module.triple, "clang chooses a CPU for MIPS where lld has none");
         }
         if self.features.is_empty() {
             return Ok(());
@@ -301,10 +286,7 @@ impl Flags {
         let missing = X86_COMPANIONS
             .iter()
             .filter(move |f| !self.features.is_empty() && !named(f));
-        self.features
-            .iter()
-            .cloned()
-            .chain(missing.map(|f| format!("-{f}")))
+        self.features.iter().cloned().chain(missing.map(|f| format!("-{f}")))
     }
 
     /// The optimiser's level and what lld's `PipelineTuningOptions` have on at it; only -O2 and up vectorize, and LLVM
@@ -357,10 +339,7 @@ impl Flags {
     /// llvm/lib/LTO/LTOBackend.cpp, `codegen`; lld makes the directory, clang doesn't.
     fn dwo_file(&self, task: usize) -> Option<String> {
         let dir = self.dwo_dir.as_deref()?;
-        Some(format!(
-            "{}/{task}.dwo",
-            dir.strip_suffix('/').unwrap_or(dir)
-        ))
+        Some(format!("{}/{task}.dwo", dir.strip_suffix('/').unwrap_or(dir)))
     }
 
     /// llvm/lib/LTO/LTO.cpp, `setupLLVMOptimizationRemarks`.
@@ -455,10 +434,7 @@ impl Flags {
             return Ok(());
         };
         let refuse = |reason: String, why| Err(NotFaithful { reason, why });
-        let asked = Command::new(clang)
-            .args(&question)
-            .stdin(Stdio::null())
-            .output();
+        let asked = Command::new(clang).args(&question).stdin(Stdio::null()).output();
         match asked {
             Ok(answer) if answer.status.success() => Ok(()),
             Ok(answer) => {
@@ -468,10 +444,7 @@ impl Flags {
                     "clang does not take the link's LTO options",
                 )
             }
-            Err(error) => refuse(
-                format!("{}: {error}", clang.display()),
-                "clang can't be run",
-            ),
+            Err(error) => refuse(format!("{}: {error}", clang.display()), "clang can't be run"),
         }
     }
 }
@@ -497,12 +470,6 @@ fn glued(option: &str, file: &Path) -> OsString {
 }
 
 fn finish(mut line: Vec<OsString>, input: &Path, output: &Path) -> Vec<OsString> {
-    line.extend([
-        "-o".into(),
-        output.into(),
-        "-x".into(),
-        "ir".into(),
-        input.into(),
-    ]);
+    line.extend(["-o".into(), output.into(), "-x".into(), "ir".into(), input.into()]);
     line
 }

@@ -17,10 +17,7 @@ fn module_and_inline_text_is_found() {
             assert_eq!(found.len(), 3, "clang-{} {options}: {text}", llvm.version);
             assert_eq!(found[0], ".globl blob\nblob: .incbin \"blob.bin\"\n");
             assert!(found.contains(&"first $0".to_owned()), "{text}");
-            assert!(
-                found.contains(&"second\n.incbin \"\u{e9}.bin\"".to_owned()),
-                "{text}"
-            );
+            assert!(found.contains(&"second\n.incbin \"\u{e9}.bin\"".to_owned()), "{text}");
         }
     }
 }
@@ -28,7 +25,6 @@ fn module_and_inline_text_is_found() {
 #[test]
 fn no_assembly_is_no_text() {
     let llvm = Llvm::newest();
-    let found =
-        assembly(&llvm.compile("none", "int f(int x) { return x; }", "-O2 -flto=thin")).unwrap();
+    let found = assembly(&llvm.compile("none", "int f(int x) { return x; }", "-O2 -flto=thin")).unwrap();
     assert_eq!(found, Vec::<String>::new());
 }

@@ -79,8 +79,7 @@ impl<'a> Metadata<'a> {
                 ids::METADATA_STRINGS => strings = Strings::new(&record)?,
                 ids::METADATA_INDEX_OFFSET => {
                     let begin = block.position();
-                    let offset =
-                        record.operand(0)? | record.operand(1)?.checked_shl(32).unwrap_or(0);
+                    let offset = record.operand(0)? | record.operand(1)?.checked_shl(32).unwrap_or(0);
                     block.skip_bits(offset)?;
                     let Some(Entry::Record) = block.next(&mut record)? else {
                         return Err(BitcodeError::Malformed(
@@ -105,8 +104,7 @@ impl<'a> Metadata<'a> {
                     }
                     name.clear();
                 }
-                ids::METADATA_KIND | ids::METADATA_GLOBAL_DECL_ATTACHMENT | ids::METADATA_INDEX => {
-                }
+                ids::METADATA_KIND | ids::METADATA_GLOBAL_DECL_ATTACHMENT | ids::METADATA_INDEX => {}
                 code => {
                     if let Nodes::Kept(kept) = &mut nodes {
                         kept.push((code, record.operands.clone()));
@@ -123,10 +121,7 @@ impl<'a> Metadata<'a> {
     }
 
     /// The module flags whose value is an integer: key and value. A flag is a node of behavior, key and value.
-    pub fn module_flags(
-        &mut self,
-        constants: &Constants,
-    ) -> Result<Vec<(Vec<u8>, u32)>, BitcodeError> {
+    pub fn module_flags(&mut self, constants: &Constants) -> Result<Vec<(Vec<u8>, u32)>, BitcodeError> {
         let mut found = Vec::new();
         if self.flags.len() > MOST_FLAGS {
             return Err(BitcodeError::Malformed("too many module flags"));

@@ -21,14 +21,8 @@ fn levels_and_models_are_the_compilers() {
             ("-fno-pic -mcmodel=kernel", 0, 0, Some(2)),
         ];
         for (options, pic, pie, model) in cases {
-            let facts =
-                single(&llvm.compile("levels", SOURCE, &format!("-O2 -flto=thin {options}")));
-            let found = (
-                facts.pic_level,
-                facts.pie_level,
-                facts.code_model,
-                facts.summary,
-            );
+            let facts = single(&llvm.compile("levels", SOURCE, &format!("-O2 -flto=thin {options}")));
+            let found = (facts.pic_level, facts.pie_level, facts.code_model, facts.summary);
             assert_eq!(
                 found,
                 (pic, pie, model, SummaryKind::Thin),
@@ -45,16 +39,11 @@ fn levels_and_models_are_the_compilers() {
 #[test]
 fn flags_are_found_behind_much_metadata() {
     let llvm = Llvm::newest();
-    let functions: String = (0..200).map(|n| format!("struct S{n} {{ int a; struct S{n} *p; }}; int f{n}(struct S{n} *s) {{ return s->p->a; }}\n")).collect();
-    let facts = single(&llvm.compile(
-        "much",
-        &functions,
-        "-O2 -g -flto=thin -fPIE -mcmodel=medium",
-    ));
-    assert_eq!(
-        (facts.pic_level, facts.pie_level, facts.code_model),
-        (2, 2, Some(3))
-    );
+    let functions: String = (0..200)
+        .map(|n| format!("struct S{n} {{ int a; struct S{n} *p; }}; int f{n}(struct S{n} *s) {{ return s->p->a; }}\n"))
+        .collect();
+    let facts = single(&llvm.compile("much", &functions, "-O2 -g -flto=thin -fPIE -mcmodel=medium"));
+    assert_eq!((facts.pic_level, facts.pie_level, facts.code_model), (2, 2, Some(3)));
 }
 
 #[test]
@@ -73,9 +62,7 @@ fn the_producer_is_the_compilers_version() {
     for llvm in Llvm::all() {
         let facts = Facts::read(&llvm.compile("producer", SOURCE, "-flto=thin")).unwrap();
         assert!(
-            facts
-                .producer
-                .starts_with(&format!("LLVM{}.", llvm.version)),
+            facts.producer.starts_with(&format!("LLVM{}.", llvm.version)),
             "{}",
             facts.producer
         );
@@ -102,8 +89,7 @@ fn split_units_have_two_modules() {
                   int A::f() { return 1; } A::~A() {} int B::f() { return 2; } int call(A *a) { return a->f(); }\n\
                   A *make() { return new B; }";
     for llvm in Llvm::all() {
-        let options =
-            "-O2 -fPIC -flto=thin -fsplit-lto-unit -fvisibility=hidden -fwhole-program-vtables";
+        let options = "-O2 -fPIC -flto=thin -fsplit-lto-unit -fvisibility=hidden -fwhole-program-vtables";
         let facts = Facts::read(&llvm.compile("cxxsplit", source, options)).unwrap();
         let kinds: Vec<_> = facts.modules.iter().map(|module| module.summary).collect();
         assert_eq!(kinds, [SummaryKind::Thin, SummaryKind::Regular]);
@@ -121,8 +107,7 @@ fn split_units_have_two_modules() {
 #[test]
 fn unified_modules_are_what_the_link_asks_for() {
     for llvm in Llvm::all().into_iter().filter(|llvm| llvm.version > 16) {
-        let facts =
-            Facts::read(&llvm.compile("unified", SOURCE, "-O2 -flto=thin -funified-lto")).unwrap();
+        let facts = Facts::read(&llvm.compile("unified", SOURCE, "-O2 -flto=thin -funified-lto")).unwrap();
         assert!(facts.modules[0].unified_lto);
         assert_eq!(facts.kind(LtoMode::Default), LtoKind::Thin);
         assert_eq!(facts.kind(LtoMode::Thin), LtoKind::Thin);
@@ -133,17 +118,9 @@ fn unified_modules_are_what_the_link_asks_for() {
 #[test]
 fn no_summary_is_told_from_a_summary() {
     for llvm in Llvm::all() {
-        let facts = Facts::read(&llvm.compile(
-            "bare",
-            SOURCE,
-            "-O2 -flto=thin -Xclang -disable-llvm-passes",
-        ))
-        .unwrap();
+        let facts = Facts::read(&llvm.compile("bare", SOURCE, "-O2 -flto=thin -Xclang -disable-llvm-passes")).unwrap();
         assert_eq!(facts.kind(LtoMode::Default), LtoKind::NoSummary);
-        llvm.write(
-            "as.ll",
-            "target triple = \"aarch64-none-elf\"\n@v = global i32 1\n",
-        );
+        llvm.write("as.ll", "target triple = \"aarch64-none-elf\"\n@v = global i32 1\n");
         llvm.run("llvm-as", ["as.ll", "-o", "as.bc"]);
         let facts = single(&llvm.read("as.bc"));
         assert_eq!(
@@ -158,13 +135,7 @@ fn a_wrapper_is_taken_off() {
     let llvm = Llvm::newest();
     let raw = llvm.compile("wrapped", SOURCE, "-O2 -flto=thin -fPIC");
     let mut wrapped = Vec::new();
-    for word in [
-        0x0B17_C0DE_u32,
-        0,
-        20,
-        u32::try_from(raw.len()).unwrap(),
-        0x0100_0007,
-    ] {
+    for word in [0x0B17_C0DE_u32, 0, 20, u32::try_from(raw.len()).unwrap(), 0x0100_0007] {
         wrapped.extend(word.to_le_bytes());
     }
     wrapped.extend(&raw);
@@ -177,9 +148,6 @@ fn a_wrapper_is_taken_off() {
 
 #[test]
 fn other_files_are_refused() {
-    assert_eq!(
-        Facts::read(b"\x7fELF").unwrap_err(),
-        BitcodeError::NotBitcode
-    );
+    assert_eq!(Facts::read(b"\x7fELF").unwrap_err(), BitcodeError::NotBitcode);
     assert_eq!(Facts::read(b"").unwrap_err(), BitcodeError::NotBitcode);
 }

@@ -48,33 +48,18 @@ fn modules_and_summaries_are_those_of_the_link() {
     for llvm in Llvm::all() {
         let indexes = build(&llvm);
         let index = Index::parse(&indexes[0]).unwrap();
-        let paths: Vec<_> = index
-            .modules()
-            .into_iter()
-            .map(|module| module.path)
-            .collect();
-        assert_eq!(
-            paths,
-            [b"one.o".to_vec(), b"three.o".to_vec(), b"two.o".to_vec()]
-        );
+        let paths: Vec<_> = index.modules().into_iter().map(|module| module.path).collect();
+        assert_eq!(paths, [b"one.o".to_vec(), b"three.o".to_vec(), b"two.o".to_vec()]);
         for module in index.modules() {
             let bytes = llvm.read(std::str::from_utf8(&module.path).unwrap());
-            assert_eq!(
-                Some(module.hash),
-                Facts::read(&bytes).unwrap().modules[0].hash
-            );
+            assert_eq!(Some(module.hash), Facts::read(&bytes).unwrap().modules[0].hash);
         }
         let own: Vec<_> = index.definitions_of(b"one.o");
         assert_eq!(own.len(), 1);
-        assert_eq!(
-            (own[0].guid, own[0].of),
-            (guid(b"main"), SummaryOf::Function)
-        );
+        assert_eq!((own[0].guid, own[0].of), (guid(b"main"), SummaryOf::Function));
         assert!(own[0].flags.is_live() && own[0].flags.linkage() == Linkage::External);
         assert!(index.summarized().contains(&guid(b"three")));
-        let variables = Index::parse(&indexes[2])
-            .unwrap()
-            .definitions_of(b"three.o");
+        let variables = Index::parse(&indexes[2]).unwrap().definitions_of(b"three.o");
         assert!(
             variables
                 .iter()
@@ -117,11 +102,7 @@ fn renamed_modules_give_the_same_objects() {
 fn a_lazy_member_is_skipped_and_a_module_without_summary_empty() {
     for llvm in Llvm::all() {
         build(&llvm);
-        llvm.compile(
-            "lazy",
-            "int lazy(void) { return 1; }",
-            "-O2 -fPIC -flto=thin",
-        );
+        llvm.compile("lazy", "int lazy(void) { return 1; }", "-O2 -fPIC -flto=thin");
         llvm.compile(
             "bare",
             "int bare(void) { return 1; }",
@@ -165,10 +146,7 @@ fn the_canonical_form_forgets_paths_only() {
     let mut moved = index.clone();
     moved.rename_modules(|path| [b"elsewhere/", path].concat());
     assert_eq!(
-        canonical(&moved, |path| path
-            .strip_prefix(b"elsewhere/")
-            .unwrap()
-            .to_vec()),
+        canonical(&moved, |path| path.strip_prefix(b"elsewhere/").unwrap().to_vec()),
         reference
     );
     assert_ne!(canonical(&moved, |path| path.to_vec()), reference);

@@ -51,9 +51,8 @@ fn cure(llvm: &Llvm, indexes: &[Index]) -> Vec<(Index, usize)> {
                 .modules()
                 .into_iter()
                 .filter(|module| module.path != name.as_bytes());
-            let imported = imported.flat_map(|module| {
-                symbols(&llvm.read(std::str::from_utf8(&module.path).unwrap())).unwrap()
-            });
+            let imported =
+                imported.flat_map(|module| symbols(&llvm.read(std::str::from_utf8(&module.path).unwrap())).unwrap());
             let declarations: Vec<_> = own
                 .into_iter()
                 .chain(imported)
@@ -80,11 +79,8 @@ fn position_independent_code_is_what_the_whole_index_makes_it() {
             .collect();
         let objects = llvm.in_process(&OBJECTS, options);
         let mut differed = 0;
-        for (((name, index), object), (cured, added)) in OBJECTS
-            .iter()
-            .zip(&indexes)
-            .zip(&objects)
-            .zip(cure(&llvm, &indexes))
+        for (((name, index), object), (cured, added)) in
+            OBJECTS.iter().zip(&indexes).zip(&objects).zip(cure(&llvm, &indexes))
         {
             differed += usize::from(&llvm.backend(name, &index.write(), "pic") != object);
             assert!(added > 0, "{name} of LLVM {}", llvm.version);
@@ -133,15 +129,8 @@ fn what_has_a_summary_is_left_alone() {
 #[test]
 fn an_added_summary_reads_back() {
     for llvm in Llvm::all() {
-        llvm.compile(
-            "alone",
-            "int main(void) { return 0; }",
-            "-O2 -fpie -flto=thin",
-        );
-        let [bytes] = llvm
-            .thin_link(&["alone.o"], "-pie -e main")
-            .try_into()
-            .unwrap();
+        llvm.compile("alone", "int main(void) { return 0; }", "-O2 -fpie -flto=thin");
+        let [bytes] = llvm.thin_link(&["alone.o"], "-pie -e main").try_into().unwrap();
         let mut index = Index::parse(&bytes).unwrap();
         let guid = 0xfedc_ba98_7654_3210;
         let weak = Declaration {

@@ -19,42 +19,18 @@ fn names_kinds_and_linkages_are_the_sources() {
             (symbol.kind, symbol.presence, symbol.linkage)
         };
         use Presence::{Declaration, Definition};
-        assert_eq!(
-            of("there"),
-            (SymbolKind::Variable, Declaration, Linkage::External)
-        );
+        assert_eq!(of("there"), (SymbolKind::Variable, Declaration, Linkage::External));
         assert_eq!(
             of("perhaps"),
             (SymbolKind::Function, Declaration, Linkage::ExternalWeak)
         );
-        assert_eq!(
-            of("here"),
-            (SymbolKind::Variable, Definition, Linkage::External)
-        );
-        assert_eq!(
-            of("mine"),
-            (SymbolKind::Variable, Definition, Linkage::Internal)
-        );
-        assert_eq!(
-            of("soft"),
-            (SymbolKind::Function, Definition, Linkage::WeakAny)
-        );
-        assert_eq!(
-            of("common_one"),
-            (SymbolKind::Variable, Definition, Linkage::Common)
-        );
-        assert_eq!(
-            of("other_name"),
-            (SymbolKind::Alias, Definition, Linkage::External)
-        );
-        assert_eq!(
-            of("chosen"),
-            (SymbolKind::Ifunc, Definition, Linkage::External)
-        );
-        assert_eq!(
-            of("a_label"),
-            (SymbolKind::Function, Declaration, Linkage::External)
-        );
+        assert_eq!(of("here"), (SymbolKind::Variable, Definition, Linkage::External));
+        assert_eq!(of("mine"), (SymbolKind::Variable, Definition, Linkage::Internal));
+        assert_eq!(of("soft"), (SymbolKind::Function, Definition, Linkage::WeakAny));
+        assert_eq!(of("common_one"), (SymbolKind::Variable, Definition, Linkage::Common));
+        assert_eq!(of("other_name"), (SymbolKind::Alias, Definition, Linkage::External));
+        assert_eq!(of("chosen"), (SymbolKind::Ifunc, Definition, Linkage::External));
+        assert_eq!(of("a_label"), (SymbolKind::Function, Declaration, Linkage::External));
     }
 }
 
@@ -68,34 +44,20 @@ fn guids_are_llvms() {
         llvm.write("guids.ll", module);
         llvm.run(
             "clang",
-            [
-                "-Wno-override-module",
-                "-flto=thin",
-                "-c",
-                "guids.ll",
-                "-o",
-                "guids.o",
-            ],
+            ["-Wno-override-module", "-flto=thin", "-c", "guids.ll", "-o", "guids.o"],
         );
-        let [index] = llvm
-            .thin_link(&["guids.o"], "-e main -u odd")
-            .try_into()
-            .unwrap();
+        let [index] = llvm.thin_link(&["guids.o"], "-e main -u odd").try_into().unwrap();
         let names = symbols(&llvm.read("guids.o")).unwrap();
         assert!(names.iter().any(|symbol| symbol.name == b"\x01odd"));
         let summarized = crate::bitcode::Index::parse(&index).unwrap().summarized();
-        assert_eq!(
-            summarized,
-            names.iter().map(|symbol| guid(&symbol.name)).collect()
-        );
+        assert_eq!(summarized, names.iter().map(|symbol| guid(&symbol.name)).collect());
     }
 }
 
 #[test]
 fn both_modules_of_a_split_unit_are_read() {
     let llvm = Llvm::newest();
-    let source =
-        "struct A { virtual int f(); }; int A::f() { return 1; } int call(A *a) { return a->f(); }";
+    let source = "struct A { virtual int f(); }; int A::f() { return 1; } int call(A *a) { return a->f(); }";
     let options = "-O2 -flto=thin -fsplit-lto-unit -fvisibility=hidden -fwhole-program-vtables";
     let found = symbols(&llvm.compile("cxxboth", source, options)).unwrap();
     let vtable: Vec<_> = found

@@ -87,10 +87,7 @@ fn accepts_and_rejects_what_lld_does_in_its_words() {
         assert_eq!(ours.is_ok(), good, "{text:?}: {ours:?}");
         if let Err(e) = ours {
             let said = String::from_utf8_lossy(&lld.stderr).into_owned();
-            assert!(
-                said.contains(&e.to_string()),
-                "{text:?}: ours {e:?}, lld's {said:?}"
-            );
+            assert!(said.contains(&e.to_string()), "{text:?}: ours {e:?}, lld's {said:?}");
         }
     }
 }
@@ -161,30 +158,15 @@ fn values_are_those_lld_reads() {
                 ..default
             },
         ),
-        (
-            "cache_size_bytes=0",
-            Policy {
-                bytes: 0,
-                ..default
-            },
-        ),
-        (
-            "cache_size_files=9",
-            Policy {
-                files: 9,
-                ..default
-            },
-        ),
+        ("cache_size_bytes=0", Policy { bytes: 0, ..default }),
+        ("cache_size_files=9", Policy { files: 9, ..default }),
     ];
     for (text, policy) in table {
         assert_eq!(Policy::parse(text), Ok(policy), "{text:?}");
     }
     // lld reads the character before an empty value; whatever comes of that, we say no.
     for text in ["cache_size=", "cache_size_bytes="] {
-        assert!(matches!(
-            Policy::parse(text),
-            Err(PolicyError::EmptyValue(_))
-        ));
+        assert!(matches!(Policy::parse(text), Err(PolicyError::EmptyValue(_))));
     }
 }
 
@@ -232,10 +214,7 @@ fn the_longest_unused_go_first() {
         ]
     };
     let is = |v: Vec<(String, Why)>, want: &[(&str, Why)]| {
-        assert_eq!(
-            v.iter().map(|(n, w)| (n.as_str(), *w)).collect::<Vec<_>>(),
-            want
-        );
+        assert_eq!(v.iter().map(|(n, w)| (n.as_str(), *w)).collect::<Vec<_>>(), want);
     };
     is(gone(unbounded(), files(), 0), &[]);
     is(

@@ -34,9 +34,7 @@ impl Fixture {
     fn put(&self, n: u32, content: &[u8]) {
         let from = self.path("made.o");
         std::fs::write(&from, content).unwrap();
-        self.store
-            .put(&key(n), &outputs(&from), b"warning: w\n")
-            .unwrap();
+        self.store.put(&key(n), &outputs(&from), b"warning: w\n").unwrap();
     }
 
     fn get(&self, n: u32) -> Result<(Vec<u8>, Hit), Miss> {
@@ -56,8 +54,7 @@ impl Fixture {
     }
 
     fn content(&self, content: &[u8]) -> PathBuf {
-        self.store
-            .path(blake3::hash(content).as_bytes(), CONTENT_SUFFIX)
+        self.store.path(blake3::hash(content).as_bytes(), CONTENT_SUFFIX)
     }
 }
 
@@ -110,12 +107,7 @@ fn an_empty_object_is_refused() {
 #[test]
 fn side_outputs_come_along_and_must_be_those_asked_for() {
     let f = fixture();
-    let (o, dwo, o2, dwo2) = (
-        f.path("a.o"),
-        f.path("a.dwo"),
-        f.path("b.o"),
-        f.path("b.dwo"),
-    );
+    let (o, dwo, o2, dwo2) = (f.path("a.o"), f.path("a.dwo"), f.path("b.o"), f.path("b.dwo"));
     std::fs::write(&o, "object").unwrap();
     std::fs::write(&dwo, "debug").unwrap();
     let with = |o: &'static str, d: &'static str| (f.path(o), f.path(d));
@@ -247,8 +239,7 @@ fn a_use_is_noted_once_in_a_while() {
         f.get(1).unwrap();
         for file in [f.entry(1), f.content(b"object")] {
             assert_eq!(
-                std::fs::metadata(&file).unwrap().modified().unwrap()
-                    > set + Duration::from_secs(1),
+                std::fs::metadata(&file).unwrap().modified().unwrap() > set + Duration::from_secs(1),
                 moves
             );
         }
@@ -277,9 +268,7 @@ fn no_folder_no_cache_and_the_reason_has_a_name() {
     );
     // /proc takes no new folders, whoever asks.
     assert_eq!(
-        Store::open(Path::new("/proc/thinlto-ld"))
-            .unwrap_err()
-            .name(),
+        Store::open(Path::new("/proc/thinlto-ld")).unwrap_err().name(),
         "cache-cannot-create"
     );
 }
@@ -291,19 +280,12 @@ fn many_links_at_once_never_get_a_wrong_object() {
     const KEYS: u32 = 8;
     let f = fixture();
     let (hits, prunes) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let object = |key: u32, variant: u32| {
-        format!("object {key} ")
-            .repeat(500 + variant as usize)
-            .into_bytes()
-    };
+    let object = |key: u32, variant: u32| format!("object {key} ").repeat(500 + variant as usize).into_bytes();
     std::thread::scope(|s| {
         for thread in 0..64u32 {
             let (f, hits, prunes) = (&f, &hits, &prunes);
             s.spawn(move || {
-                let (made, got) = (
-                    f.path(&format!("made{thread}.o")),
-                    f.path(&format!("got{thread}.o")),
-                );
+                let (made, got) = (f.path(&format!("made{thread}.o")), f.path(&format!("got{thread}.o")));
                 for round in 0..60u32 {
                     let n = (thread + round) % KEYS;
                     if thread % 16 == 0 {
@@ -312,9 +294,7 @@ fn many_links_at_once_never_get_a_wrong_object() {
                             interval: Duration::ZERO,
                             ..Policy::default()
                         };
-                        if let policy::Pruned::Done(plan) =
-                            policy::prune(&f.store, &policy).unwrap()
-                        {
+                        if let policy::Pruned::Done(plan) = policy::prune(&f.store, &policy).unwrap() {
                             prunes.fetch_add(plan.remove.len(), Ordering::Relaxed);
                         }
                     } else if thread % 16 == 1 {
@@ -327,15 +307,10 @@ fn many_links_at_once_never_get_a_wrong_object() {
                         }
                     } else {
                         std::fs::write(&made, object(n, thread % 3)).unwrap();
-                        f.store
-                            .put(&key(n), &outputs(&made), n.to_string().as_bytes())
-                            .unwrap();
+                        f.store.put(&key(n), &outputs(&made), n.to_string().as_bytes()).unwrap();
                         if let Ok(hit) = f.store.get(&key(n), &outputs(&got)) {
                             let bytes = std::fs::read(&got).unwrap();
-                            assert!(
-                                (0..3).any(|v| bytes == object(n, v)),
-                                "wrong object under key {n}"
-                            );
+                            assert!((0..3).any(|v| bytes == object(n, v)), "wrong object under key {n}");
                             assert_eq!(hit.warnings, n.to_string().as_bytes());
                             hits.fetch_add(1, Ordering::Relaxed);
                         }

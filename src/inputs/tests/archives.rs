@@ -20,14 +20,7 @@ fn lld_names(folder: &Folder, linker: &str, archive: &str) -> Vec<String> {
     let list = folder.at("list");
     let output = folder.at("out");
     let index_only = format!("--thinlto-index-only={list}");
-    run(Command::new(linker).args([
-        "-shared",
-        &index_only,
-        "--whole-archive",
-        archive,
-        "-o",
-        &output,
-    ]));
+    run(Command::new(linker).args(["-shared", &index_only, "--whole-archive", archive, "-o", &output]));
     std::fs::read_to_string(list)
         .unwrap()
         .lines()
@@ -38,12 +31,7 @@ fn lld_names(folder: &Folder, linker: &str, archive: &str) -> Vec<String> {
 #[test]
 fn members_are_named_as_lld_names_them() {
     let folder = Folder::new();
-    for (file, function) in [
-        ("a.o", "a"),
-        ("deep/er/b.o", "b"),
-        (LONG, "c"),
-        ("deep/a.o", "d"),
-    ] {
+    for (file, function) in [("a.o", "a"), ("deep/er/b.o", "b"), (LONG, "c"), ("deep/a.o", "d")] {
         // The oldest clang's, which every lld reads.
         folder.compile("clang-16", file, function, &["-flto=thin"]);
     }
@@ -69,23 +57,10 @@ fn members_are_named_as_lld_names_them() {
             .collect();
         assert!(ours.len() > 1);
         for linker in LINKERS {
-            assert_eq!(
-                ours,
-                lld_names(&folder, linker, &archive),
-                "{linker} {flags}"
-            );
+            assert_eq!(ours, lld_names(&folder, linker, &archive), "{linker} {flags}");
         }
-        for member in entry
-            .members
-            .iter()
-            .filter(|member| member.kind == FileKind::Bitcode)
-        {
-            assert!(
-                entry
-                    .member_bytes(member)
-                    .unwrap()
-                    .starts_with(b"BC\xC0\xDE")
-            );
+        for member in entry.members.iter().filter(|member| member.kind == FileKind::Bitcode) {
+            assert!(entry.member_bytes(member).unwrap().starts_with(b"BC\xC0\xDE"));
         }
         assert_eq!(quick_scan(&inv), Scan::HasBitcode);
     }
@@ -111,10 +86,7 @@ fn thin_members_are_files() {
         })
         .collect();
     let lib = folder.path().join("lib");
-    assert_eq!(
-        paths,
-        [(lib.join("../deep/a.o"), true), (lib.join("../n.o"), false)]
-    );
+    assert_eq!(paths, [(lib.join("../deep/a.o"), true), (lib.join("../n.o"), false)]);
 
     std::fs::remove_file(folder.at("n.o")).unwrap();
     let inv = link(&[&archive]);
@@ -133,10 +105,7 @@ fn equal_names_are_told_apart_by_offset() {
     let inputs = Inputs::open(&link(&[&archive])).unwrap();
     assert_eq!(
         members(&inputs),
-        [
-            ("m.o".into(), FileKind::Bitcode),
-            ("m.o".into(), FileKind::Bitcode)
-        ]
+        [("m.o".into(), FileKind::Bitcode), ("m.o".into(), FileKind::Bitcode)]
     );
     let [first, second] = &inputs.entries[0].members[..] else {
         panic!()
@@ -145,10 +114,7 @@ fn equal_names_are_told_apart_by_offset() {
     let bytes = |member| inputs.entries[0].member_bytes(member).unwrap();
     assert_eq!(bytes(first), std::fs::read(folder.at("x/m.o")).unwrap());
     assert_eq!(bytes(second), std::fs::read(folder.at("y/m.o")).unwrap());
-    assert_eq!(
-        text(second.display_name(Path::new("t.a")).as_bytes()),
-        "t.a(m.o)"
-    );
+    assert_eq!(text(second.display_name(Path::new("t.a")).as_bytes()), "t.a(m.o)");
 }
 
 #[test]
@@ -165,12 +131,7 @@ fn other_archives() {
     assert!(members(&open(&folder.ar("rcT", "empty-thin.a", &[]))).is_empty());
 
     let mixed = folder.ar("rc", "mixed.a", &["n.o", "readme", "empty", "f.o"]);
-    let kinds = |inputs: &Inputs| {
-        members(inputs)
-            .into_iter()
-            .map(|(_, kind)| kind)
-            .collect::<Vec<_>>()
-    };
+    let kinds = |inputs: &Inputs| members(inputs).into_iter().map(|(_, kind)| kind).collect::<Vec<_>>();
     let (native, text) = (FileKind::NativeObject, FileKind::Text);
     assert_eq!(kinds(&open(&mixed)), [native, text, text, native]);
     assert_eq!(quick_scan(&link(&[&mixed])), Scan::None);
@@ -228,10 +189,7 @@ impl Parts {
         let folder = Folder::new();
         folder.compile(clang, "used.o", "used", &[]);
         folder.compile(clang, LONG, "unused", &[]);
-        let source = folder.write(
-            "broken.c",
-            "int missing(void); int broken(void) { return missing(); }",
-        );
+        let source = folder.write("broken.c", "int missing(void); int broken(void) { return missing(); }");
         run(Command::new(clang).args(["-c", &source, "-o", &folder.at("sub/broken.o")]));
         let source = folder.write(
             "main.c",
@@ -254,11 +212,7 @@ impl Parts {
         let prefix = format!("{archive}(");
         let taken = text(&output.stdout)
             .lines()
-            .filter_map(|line| {
-                line.strip_prefix(&prefix)?
-                    .strip_suffix(')')
-                    .map(str::to_owned)
-            })
+            .filter_map(|line| line.strip_prefix(&prefix)?.strip_suffix(')').map(str::to_owned))
             .collect();
         (taken, text(&output.stderr))
     }
@@ -266,13 +220,9 @@ impl Parts {
 
 #[test]
 fn every_lld_takes_archives_we_write() {
-    for (linker, clang) in LINKERS
-        .into_iter()
-        .zip(["clang-22", "clang-19", "clang-16"])
-    {
+    for (linker, clang) in LINKERS.into_iter().zip(["clang-22", "clang-19", "clang-16"]) {
         let parts = Parts::new(clang);
-        let files =
-            ["used.o", LONG, "sub/broken.o"].map(|file| PathBuf::from(parts.folder.at(file)));
+        let files = ["used.o", LONG, "sub/broken.o"].map(|file| PathBuf::from(parts.folder.at(file)));
         let bytes = files.each_ref().map(|file| std::fs::read(file).unwrap());
         let names = ["used.o", LONG, "broken.o"].map(OsString::from);
         let as_files: Vec<_> = names
@@ -304,10 +254,7 @@ fn every_lld_takes_archives_we_write() {
             rebuild::write(Path::new(&archive), members).unwrap();
             let (taken, said) = parts.link(linker, &archive, &[]);
             assert_eq!(taken.len(), 2, "{linker} {archive}: {taken:?} {said}");
-            assert!(
-                taken.contains(&broken.to_owned()),
-                "{linker} {archive}: {taken:?}"
-            );
+            assert!(taken.contains(&broken.to_owned()), "{linker} {archive}: {taken:?}");
             let (taken, said_whole) = parts.link(linker, &archive, &["--whole-archive"]);
             assert_eq!(taken.len(), 3, "{linker} {archive}: {taken:?} {said_whole}");
             let place = [format!("{broken}:("), format!("in archive {archive}")];
@@ -332,10 +279,7 @@ fn every_lld_takes_archives_we_write() {
 #[test]
 fn equal_names_survive_a_rebuild() {
     let folder = Folder::new();
-    let (one, two) = (
-        folder.native("one/m.o", "one"),
-        folder.native("two/m.o", "two"),
-    );
+    let (one, two) = (folder.native("one/m.o", "one"), folder.native("two/m.o", "two"));
     let (one, two) = (std::fs::read(one).unwrap(), std::fs::read(two).unwrap());
     let name = std::ffi::OsStr::new(LONG);
     let twins = [&one, &two].map(|bytes| NewMember {
@@ -353,13 +297,7 @@ fn equal_names_survive_a_rebuild() {
         .collect();
     assert_eq!(bytes, [&one[..], &two[..]]);
     for linker in LINKERS {
-        run(Command::new(linker).args([
-            "-shared",
-            "--whole-archive",
-            &archive,
-            "-o",
-            &folder.at("out"),
-        ]));
+        run(Command::new(linker).args(["-shared", "--whole-archive", &archive, "-o", &folder.at("out")]));
     }
 }
 
@@ -372,18 +310,13 @@ fn what_cannot_be_rebuilt_is_an_error_with_names() {
             name: name.as_ref(),
             contents,
         }];
-        rebuild::write(Path::new(&archive), &members)
-            .unwrap_err()
-            .to_string()
+        rebuild::write(Path::new(&archive), &members).unwrap_err().to_string()
     };
     let gone = folder.at("gone.o");
     let error = write("m.o", Contents::File(Path::new(&gone)));
     assert!(error.contains(&gone) && error.contains(&archive), "{error}");
     let error = write("a\nb", Contents::Bytes(b"x"));
-    assert!(
-        error.contains(&archive) && error.contains("a\\nb"),
-        "{error}"
-    );
+    assert!(error.contains(&archive) && error.contains("a\\nb"), "{error}");
     rebuild::write(Path::new(&archive), &[]).unwrap();
     assert_eq!(std::fs::read(&archive).unwrap(), b"!<arch>\n");
 }

@@ -31,10 +31,7 @@ fn scripts_that_name_themselves_end() {
         assert_eq!(quick_scan(&inv), Scan::None);
         let inputs = Inputs::open(&inv).unwrap();
         let problem = &inputs.missing[0].problem;
-        assert!(
-            matches!(problem, Problem::Nesting | Problem::Script(_)),
-            "{problem}"
-        );
+        assert!(matches!(problem, Problem::Nesting | Problem::Script(_)), "{problem}");
     }
 }
 

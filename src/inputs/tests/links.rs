@@ -15,23 +15,8 @@ fn libraries_are_found_where_lld_finds_them() {
     let table: &[&[&str]] = &[
         &[&l1, &l2, "-lstatic", "-lboth"],
         &[&l2, &l1, "-lstatic", "-lboth"],
-        &[
-            &l1,
-            &l2,
-            "-Bstatic",
-            "-lstatic",
-            "-lboth",
-            "-Bdynamic",
-            "-lboth",
-        ],
-        &[
-            &l1,
-            &l2,
-            "-Bstatic",
-            "--push-state",
-            "-Bdynamic",
-            "-lsecond",
-        ],
+        &[&l1, &l2, "-Bstatic", "-lstatic", "-lboth", "-Bdynamic", "-lboth"],
+        &[&l1, &l2, "-Bstatic", "--push-state", "-Bdynamic", "-lsecond"],
         &[&doubled, &l2, "-lstatic", "-l:odd.name", "-l:libboth.a"],
         &[&dotted, "-lsecond", "-lboth"],
         &[&sysroot, "-L=/lib", "-lr"],
@@ -96,45 +81,18 @@ fn entries_tell_where_they_come_from() {
     let seen: Vec<_> = inputs
         .entries
         .iter()
-        .map(|entry| {
-            (
-                entry.item,
-                entry.kind,
-                entry.origin.clone(),
-                entry.position.as_needed,
-            )
-        })
+        .map(|entry| (entry.item, entry.kind, entry.origin.clone(), entry.position.as_needed))
         .collect();
     assert_eq!(
         seen,
         [
             (2, FileKind::Text, Origin::CommandLine, false),
-            (
-                2,
-                FileKind::NativeObject,
-                Origin::Script(script.clone().into()),
-                false
-            ),
-            (
-                2,
-                FileKind::SharedObject,
-                Origin::Script(script.into()),
-                true
-            ),
-            (
-                3,
-                FileKind::Archive,
-                Origin::Library("static".into()),
-                false
-            ),
+            (2, FileKind::NativeObject, Origin::Script(script.clone().into()), false),
+            (2, FileKind::SharedObject, Origin::Script(script.into()), true),
+            (3, FileKind::Archive, Origin::Library("static".into()), false),
         ]
     );
-    assert!(
-        inputs
-            .entries
-            .iter()
-            .all(|entry| entry.position.whole_archive)
-    );
+    assert!(inputs.entries.iter().all(|entry| entry.position.whole_archive));
     assert_eq!(inputs.missing.len(), 1);
     assert_eq!(
         (inputs.missing[0].item, inputs.missing[0].name.to_str()),
@@ -146,12 +104,7 @@ fn entries_tell_where_they_come_from() {
 #[test]
 fn every_kind() {
     let folder = tree();
-    let fat = folder.compile(
-        "clang-22",
-        "fat.o",
-        "fat",
-        &["-flto=thin", "-ffat-lto-objects"],
-    );
+    let fat = folder.compile("clang-22", "fat.o", "fat", &["-flto=thin", "-ffat-lto-objects"]);
     let wrapped = folder.compile(
         "clang-22",
         "wrapped.o",
@@ -166,11 +119,7 @@ fn every_kind() {
     let shared = folder.at("l1/libboth.so");
     let script = folder.write("kind.ld", "");
     let program = "/proc/self/exe";
-    assert!(
-        std::fs::read(&wrapped)
-            .unwrap()
-            .starts_with(&[0xde, 0xc0, 0x17, 0x0b])
-    );
+    assert!(std::fs::read(&wrapped).unwrap().starts_with(&[0xde, 0xc0, 0x17, 0x0b]));
     let table = [
         (&thin, FileKind::Bitcode, true),
         (&full, FileKind::Bitcode, true),
@@ -189,43 +138,25 @@ fn every_kind() {
         assert_eq!(inputs.has_bitcode(), bitcode, "{path}");
         assert_eq!(
             quick_scan(&plain),
-            if bitcode {
-                Scan::HasBitcode
-            } else {
-                Scan::None
-            },
+            if bitcode { Scan::HasBitcode } else { Scan::None },
             "{path}"
         );
-        assert_eq!(
-            inputs.entries[0].map.is_some(),
-            bitcode || kind.is_archive(),
-            "{path}"
-        );
+        assert_eq!(inputs.entries[0].map.is_some(), bitcode || kind.is_archive(), "{path}");
         let data = link(&["--format=binary", path]);
         assert_eq!(Inputs::open(&data).unwrap().entries[0].kind, FileKind::Data);
         assert_eq!(quick_scan(&data), Scan::None, "{path}");
         let symbols = link(&[format!("--just-symbols={path}")]);
-        assert_eq!(
-            Inputs::open(&symbols).unwrap().entries[0].kind,
-            FileKind::Data
-        );
+        assert_eq!(Inputs::open(&symbols).unwrap().entries[0].kind, FileKind::Data);
         assert_eq!(quick_scan(&symbols), Scan::None, "{path}");
     }
     let shared_or_program = Inputs::open(&link(&[program])).unwrap().entries[0].kind;
-    assert!(matches!(
-        shared_or_program,
-        FileKind::SharedObject | FileKind::Unknown
-    ));
-    for (path, kind) in [
-        (&fat, FileKind::FatObject),
-        (&native, FileKind::NativeObject),
-    ] {
+    assert!(matches!(shared_or_program, FileKind::SharedObject | FileKind::Unknown));
+    for (path, kind) in [(&fat, FileKind::FatObject), (&native, FileKind::NativeObject)] {
         let inv = link(&["--fat-lto-objects", path]);
         let inputs = Inputs::open(&inv).unwrap();
         assert_eq!(inputs.entries[0].kind, kind);
         assert_eq!(quick_scan(&inv) == Scan::HasBitcode, kind.is_bitcode());
-        let inside =
-            super::super::classify::fat_bitcode(&std::fs::read(path).unwrap()).map(<[u8]>::to_vec);
+        let inside = super::super::classify::fat_bitcode(&std::fs::read(path).unwrap()).map(<[u8]>::to_vec);
         assert_eq!(
             inside.is_some_and(|bitcode| bitcode.starts_with(b"BC\xC0\xDE")),
             kind.is_bitcode()

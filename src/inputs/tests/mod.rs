@@ -14,9 +14,7 @@ use tempfile::TempDir;
 
 use super::Inputs;
 use crate::cmdline::table::Dashes;
-use crate::cmdline::{
-    Arity, Input, InputName, Invocation, Item, OptionDef, OutputKind, Position, Role,
-};
+use crate::cmdline::{Arity, Input, InputName, Invocation, Item, OptionDef, OutputKind, Position, Role};
 
 const LINKERS: [&str; 3] = ["ld.lld-22", "ld.lld-19", "ld.lld-16"];
 
@@ -47,10 +45,7 @@ impl Folder {
 
     /// Compiles one C function called `name` into `file`.
     fn compile(&self, clang: &str, file: &str, name: &str, flags: &[&str]) -> String {
-        let source = self.write(
-            &format!("{name}.c"),
-            format!("int {name}(void) {{ return 1; }}\n"),
-        );
+        let source = self.write(&format!("{name}.c"), format!("int {name}(void) {{ return 1; }}\n"));
         let object = self.at(file);
         run(Command::new(clang)
             .args(["-O1", "-fPIC", "-c", &source, "-o", &object])
@@ -107,13 +102,7 @@ fn link<S: AsRef<str>>(words: &[S]) -> Invocation {
     let mut words = words.iter().map(|word| word.as_ref().to_owned());
     while let Some(word) = words.next() {
         let item = inv.items.len();
-        let mut input = |name, position| {
-            inv.inputs.push(Input {
-                name,
-                position,
-                item,
-            })
-        };
+        let mut input = |name, position| inv.inputs.push(Input { name, position, item });
         let (name, value): (&'static str, _) = match word.as_str() {
             "-T" => ("script", words.next()),
             "-dT" => ("default-script", words.next()),
@@ -208,11 +197,7 @@ fn lld_opens<S: AsRef<str>>(linker: &str, words: &[S], output: &Path) -> Vec<Pat
 
 /// Every file that we open for the same link.
 fn we_open(inputs: &Inputs) -> Vec<PathBuf> {
-    inputs
-        .entries
-        .iter()
-        .map(|entry| entry.path.clone())
-        .collect()
+    inputs.entries.iter().map(|entry| entry.path.clone()).collect()
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -251,21 +236,13 @@ fn tree() -> Folder {
 
 fn agree(folder: &Folder, words: &[String]) {
     let inputs = Inputs::open(&link(words)).unwrap();
-    let only_scripts: Vec<_> = inputs
-        .scripts
-        .iter()
-        .map(|script| script.path.clone())
-        .collect();
+    let only_scripts: Vec<_> = inputs.scripts.iter().map(|script| script.path.clone()).collect();
     let ours = we_open(&inputs);
     for linker in LINKERS {
         let theirs: Vec<_> = lld_opens(linker, words, &folder.path().join("out"))
             .into_iter()
             .filter(|path| ours.contains(path) || !only_scripts.contains(path))
             .collect();
-        assert_eq!(
-            ours, theirs,
-            "{linker} {words:?} (missing: {:?})",
-            inputs.missing
-        );
+        assert_eq!(ours, theirs, "{linker} {words:?} (missing: {:?})", inputs.missing);
     }
 }

@@ -31,10 +31,7 @@ fn scripts_bring_in_what_lld_reads() {
         "",
     ];
     folder.write("included.ld", "INPUT(one.o)");
-    folder.write(
-        "inner.ld",
-        format!("SEARCH_DIR({}) INPUT(one.o)", at("root/lib")),
-    );
+    folder.write("inner.ld", format!("SEARCH_DIR({}) INPUT(one.o)", at("root/lib")));
     for script in scripts {
         let script = folder.write("script.ld", script);
         let paths = [
@@ -43,11 +40,7 @@ fn scripts_bring_in_what_lld_reads() {
             format!("-L{}", folder.path().display()),
         ];
         for middle in [vec![script.clone()], vec!["-T".into(), script.clone()]] {
-            let words: Vec<String> = [at("main.o")]
-                .into_iter()
-                .chain(paths.clone())
-                .chain(middle)
-                .collect();
+            let words: Vec<String> = [at("main.o")].into_iter().chain(paths.clone()).chain(middle).collect();
             agree(&folder, &words);
         }
     }
@@ -58,16 +51,10 @@ fn scripts_below_the_sysroot_stay_below_it() {
     let folder = tree();
     let sysroot = format!("--sysroot={}", folder.at("root"));
     let below = folder.write("root/lib/below.ld", "INPUT(/abs.o =abs.o =/abs.o)");
-    let outside = folder.write(
-        "outside.ld",
-        format!("INPUT({} =abs.o)", folder.at("one.o")),
-    );
+    let outside = folder.write("outside.ld", format!("INPUT({} =abs.o)", folder.at("one.o")));
     let broken = folder.write("root/broken.ld", "INPUT(/nothing.o)");
     for script in [&below, &outside, &broken] {
-        agree(
-            &folder,
-            &[sysroot.clone(), folder.at("main.o"), script.clone()],
-        );
+        agree(&folder, &[sysroot.clone(), folder.at("main.o"), script.clone()]);
     }
     agree(&folder, &[folder.at("main.o"), below]);
 }
@@ -77,14 +64,8 @@ fn relative_names_are_tried_from_here_too() {
     let folder = tree();
     let up = "../".repeat(std::env::current_dir().unwrap().components().count() - 1);
     let here = format!("{up}{}", folder.path().strip_prefix("/").unwrap().display());
-    let script = folder.write(
-        "far/script.ld",
-        format!("INPUT({here}/one.o) INPUT(beside.o)"),
-    );
-    agree(
-        &folder,
-        &[format!("{here}/main.o"), format!("-L{here}/sub"), script],
-    );
+    let script = folder.write("far/script.ld", format!("INPUT({here}/one.o) INPUT(beside.o)"));
+    agree(&folder, &[format!("{here}/main.o"), format!("-L{here}/sub"), script]);
     folder.write("near.ld", "INPUT(one.o)");
     agree(
         &folder,
@@ -146,9 +127,7 @@ fn script_options_take_the_state_where_they_stand() {
             .collect();
         agree(&folder, &words);
         assert_eq!(
-            Inputs::open(&link(&words)).unwrap().entries[0]
-                .position
-                .prefer_static,
+            Inputs::open(&link(&words)).unwrap().entries[0].position.prefer_static,
             static_too
         );
     }
@@ -161,20 +140,12 @@ fn quick_scan_looks_behind_scripts() {
     folder.ar("rc", "hidden/libbit.a", &["one.o", "bit.o"]);
     let library = folder.write("bit.ld", "INPUT(bit.o)");
     let searched = folder.write("search.ld", format!("SEARCH_DIR({})", folder.at("hidden")));
-    for words in [
-        vec![library.as_str()],
-        vec!["-T", &library],
-        vec![&searched, "-lbit"],
-    ] {
+    for words in [vec![library.as_str()], vec!["-T", &library], vec![&searched, "-lbit"]] {
         let inv = link(&words);
         assert_eq!(quick_scan(&inv), Scan::HasBitcode, "{words:?}");
         assert!(Inputs::open(&inv).unwrap().has_bitcode(), "{words:?}");
     }
-    for words in [
-        vec!["-lbit"],
-        vec!["-nostdlib", &searched, "-lbit"],
-        vec![&searched],
-    ] {
+    for words in [vec!["-lbit"], vec!["-nostdlib", &searched, "-lbit"], vec![&searched]] {
         assert_eq!(quick_scan(&link(&words)), Scan::None, "{words:?}");
     }
 }
