@@ -39,7 +39,7 @@ pub enum Undecidable {
     /// The operand is no string, or has something odd after it.
     #[error("an .incbin or .include that cannot be understood")]
     Malformed,
-    /// An included file is there and can't be read.
+    /// An included file is there and can't be read, or is no regular file.
     #[error("{}: cannot be read: {kind}", .path.display())]
     Unreadable {
         /// Which.
@@ -146,7 +146,13 @@ fn follow(mut texts: Vec<Vec<u8>>, cwd: &Path) -> Result<Vec<PathBuf>, Undecidab
 /// An included file's text; `None` where there is none, and the assembler will say so.
 fn read(path: &Path, most: u64) -> Result<Option<Vec<u8>>, Undecidable> {
     let mut text = Vec::new();
-    let result = std::fs::File::open(path).and_then(|f| f.take(most).read_to_end(&mut text));
+    let result = std::fs::metadata(path).and_then(|m| {
+        // A pipe could keep us waiting, and would be empty for the assembler then.
+        if !m.is_file() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        std::fs::File::open(path)?.take(most).read_to_end(&mut text)
+    });
     match result {
         Ok(_) => Ok(Some(text)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
