@@ -103,7 +103,7 @@ pub fn of_file(file: &File) -> io::Result<(Digest, u64)> {
 ///
 /// The memo is one file of checked records, read whole at [`Digests::open`] and appended to once by [`Digests::save`] with a
 /// single `O_APPEND` write, so that links at the same time need no lock. A record whose check fails is ignored; a memo with
-/// such records, or too long, is written anew and renamed into place. What a link next to us appends meanwhile is then lost,
+/// such records, too many said twice, or too long, is written anew and renamed into place. What a link next to us appends meanwhile is then lost,
 /// which costs it one more hashing.
 #[derive(Debug)]
 pub struct Digests {
@@ -118,8 +118,10 @@ struct State {
     order: Vec<Stamp>,
     /// Learnt by this process and safe to remember.
     fresh: Vec<Stamp>,
-    /// Records in the file that are damaged or said twice.
-    waste: usize,
+    /// Records in the file that are said twice: links at the same time learnt the same.
+    twice: usize,
+    /// Records that fail their check, and a last one cut short, after which appending would go out of step.
+    damaged: usize,
 }
 
 impl Digests {
@@ -138,11 +140,14 @@ impl Digests {
         let mut state = State::default();
         if let Ok(bytes) = std::fs::read(memo) {
             let (records, rest) = bytes.as_chunks::<RECORD_LEN>();
-            state.waste += usize::from(!rest.is_empty());
+            state.damaged += usize::from(!rest.is_empty());
             for record in records {
                 match decode(record) {
-                    Some((stamp, digest)) if state.known.insert(stamp, digest).is_none() => state.order.push(stamp),
-                    _ => state.waste += 1,
+                    Some((stamp, digest)) if state.known.insert(stamp, digest).is_none() => {
+                        state.order.push(stamp);
+                    }
+                    Some(_) => state.twice += 1,
+                    None => state.damaged += 1,
                 }
             }
         }
@@ -155,7 +160,8 @@ impl Digests {
     /// The digest of the content of `path`.
     ///
     /// # Errors
-    /// Whatever opening or reading the file gives; a directory is an error.
+    /// Whatever opening or reading the file gives. What is no regular file is an error: a pipe or a device has no content
+    /// to speak of, and reading it may never end.
     pub fn of(&self, path: &Path) -> io::Result<Digest> {
         Ok(self.with_stamp(path)?.0)
     }
@@ -168,7 +174,11 @@ impl Digests {
     pub fn with_stamp(&self, path: &Path) -> io::Result<(Digest, Stamp)> {
         // The time before the stamp, and the stamp before the content: whatever changes from here on shows.
         let now = SystemTime::now();
-        let stamp = Stamp::of(path)?;
+        let metadata = std::fs::metadata(path)?;
+        if !metadata.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        let stamp = Stamp::from_metadata(&metadata);
         if let Some(digest) = self.state().known.get(&stamp) {
             return Ok((*digest, stamp));
         }
@@ -198,13 +208,13 @@ impl Digests {
             return Ok(());
         }
         state.order.extend_from_slice(&fresh);
-        let total = state.order.len().saturating_add(state.waste);
-        if state.waste > 0 || total > MAX_RECORDS {
+        let total = state.order.len().saturating_add(state.twice);
+        if state.damaged > 0 || state.twice > state.order.len() / 4 || total > MAX_RECORDS {
             if total > MAX_RECORDS {
                 let surplus = state.order.len().saturating_sub(MAX_RECORDS / 2);
                 state.order.drain(..surplus);
             }
-            state.waste = 0;
+            (state.twice, state.damaged) = (0, 0);
             return rewrite(memo, &encode_all(&state.known, &state.order));
         }
         let bytes = encode_all(&state.known, &fresh);
@@ -344,7 +354,15 @@ mod tests {
         assert_eq!(digests.of(&file).unwrap(), *blake3::hash(b"one").as_bytes());
         digests.save().unwrap();
         assert_eq!(std::fs::metadata(&memo).unwrap().len(), RECORD_LEN as u64);
-        assert_eq!(Digests::open(&memo).state().waste, 0);
+        assert_eq!(Digests::open(&memo).state().damaged, 0);
+    }
+
+    #[test]
+    fn a_device_is_not_read() {
+        for path in ["/dev/zero", "/"] {
+            let error = Digests::in_memory().of(Path::new(path)).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        }
     }
 
     #[test]
@@ -367,7 +385,7 @@ mod tests {
         });
         let digests = Digests::open(&memo);
         let state = digests.state();
-        assert_eq!((state.order.len(), state.waste), (64, 0));
+        assert_eq!((state.order.len(), state.damaged), (64, 0));
         for (i, file) in files.iter().enumerate() {
             assert_eq!(
                 state.known[&Stamp::of(file).unwrap()],

@@ -319,22 +319,3 @@ fn what_clang_would_reject_does_not_panic() {
         AsmFiles::Undecidable(Malformed)
     );
 }
-#[test]
-fn fuzz_tmp() {
-    let dir = Path::new("/tmp/fz");
-    let mut out = String::new();
-    for n in 0..400 {
-        let Ok(t) = std::fs::read(dir.join(format!("{n}.txt"))) else {
-            continue;
-        };
-        out += &match find(&[t], dir) {
-            AsmFiles::None => "none\n".to_string(),
-            AsmFiles::Files(f) => format!(
-                "files {}\n",
-                f.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(" ")
-            ),
-            AsmFiles::Undecidable(u) => format!("undecidable {}\n", u.name()),
-        };
-    }
-    std::fs::write(dir.join("ours"), out).unwrap();
-}
