@@ -12,6 +12,8 @@ use crate::cmdline::{LtoSetting, OutputKind};
 mod draft;
 mod mllvm;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 use draft::{Draft, Remarks};
 use settings::{Effect, Several};
@@ -137,12 +139,7 @@ impl Flags {
     ///
     /// # Errors
     /// Names the first setting which has no faithful translation for this version of LLVM.
-    pub fn derive(
-        lto: &[LtoSetting],
-        kind: OutputKind,
-        llvm: LlvmVersion,
-        trace: Trace,
-    ) -> Result<Self, NotFaithful> {
+    pub fn derive(lto: &[LtoSetting], kind: OutputKind, llvm: LlvmVersion, trace: Trace) -> Result<Self, NotFaithful> {
         let mut draft = Draft::new(llvm, kind.into());
         let unfaithful = |setting: &LtoSetting, why| NotFaithful {
             reason: setting.spelled.clone(),
@@ -150,8 +147,7 @@ impl Flags {
         };
         let mut counted = Vec::new();
         for (at, setting) in lto.iter().enumerate() {
-            let row = settings::find(setting.name)
-                .ok_or_else(|| unfaithful(setting, "no translation is known"))?;
+            let row = settings::find(setting.name).ok_or_else(|| unfaithful(setting, "no translation is known"))?;
             if let Several::LastOf(group) = row.several {
                 counted.retain(|(_, _, several)| *several != Several::LastOf(group));
             }
@@ -162,10 +158,8 @@ impl Flags {
             match effect {
                 Effect::None => {}
                 Effect::InProcess(why) => return Err(unfaithful(setting, why)),
-                Effect::Apply(apply) => {
-                    apply(&mut draft, setting.value.as_deref().unwrap_or_default())
-                        .map_err(|why| unfaithful(setting, why))?
-                }
+                Effect::Apply(apply) => apply(&mut draft, setting.value.as_deref().unwrap_or_default())
+                    .map_err(|why| unfaithful(setting, why))?,
             }
         }
         draft.settle();
@@ -181,11 +175,7 @@ impl Flags {
     fn from_draft(draft: Draft, trace: Trace) -> Result<Self, (&'static str, &'static str)> {
         // lld/Common/Args.cpp, `getCGOptLevel`.
         let codegen = draft.codegen.unwrap_or(draft.opt.clamp(2, 3));
-        let recipe = if codegen == draft.opt {
-            Recipe::One
-        } else {
-            Recipe::Two
-        };
+        let recipe = if codegen == draft.opt { Recipe::One } else { Recipe::Two };
         if recipe == Recipe::Two && draft.remarks.file.is_some() {
             return Err((
                 "opt-remarks-filename",
@@ -225,10 +215,7 @@ impl Flags {
             })
         };
         if arch.starts_with("mips") && self.cpu.is_none() {
-            return refuse(
-                &module.triple,
-                "clang chooses a CPU for MIPS where lld has none",
-            );
+            return refuse(&module.triple, "clang chooses a CPU for MIPS where lld has none");
         }
         if self.features.is_empty() {
             return Ok(());
@@ -282,14 +269,8 @@ impl Flags {
             Relocation::OfModule if module.pic_level > 0 => "pic",
             Relocation::OfModule => "static",
         };
-        // The last three of these are what lld forces; `-discard-value-names` is what its LLVMContext does.
-        let fixed = [
-            "-disable-free",
-            "-discard-value-names",
-            "-ffunction-sections",
-            "-fdata-sections",
-            "-faddrsig",
-        ];
+        // What lld forces on, after something that only saves time.
+        let fixed = ["-disable-free", "-ffunction-sections", "-fdata-sections", "-faddrsig"];
         let mut line = words(["-cc1", "-triple", module.triple.as_str(), action]);
         line.extend(words(fixed));
         line.extend(words(["-mrelocation-model", relocation]));
@@ -311,10 +292,7 @@ impl Flags {
         let missing = X86_COMPANIONS
             .iter()
             .filter(move |f| !self.features.is_empty() && !named(f));
-        self.features
-            .iter()
-            .cloned()
-            .chain(missing.map(|f| format!("-{f}")))
+        self.features.iter().cloned().chain(missing.map(|f| format!("-{f}")))
     }
 
     /// The optimiser's level and what lld's `PipelineTuningOptions` have on at it; only -O2 and up vectorize, and LLVM
@@ -347,10 +325,10 @@ impl Flags {
                 .filter(|f| !f.is_empty())
                 .unwrap_or("yaml");
             line.extend(["-opt-record-format".to_owned(), format.to_owned()]);
-            for passes in &self.remarks.passes {
+            if let Some(passes) = &self.remarks.passes {
                 line.extend(["-opt-record-passes".to_owned(), passes.clone()]);
             }
-            line.extend(self.remarks.hotness.iter().cloned());
+            line.extend(self.remarks.hotness.map(str::to_owned));
         }
         line
     }
@@ -367,10 +345,7 @@ impl Flags {
     /// llvm/lib/LTO/LTOBackend.cpp, `codegen`; lld makes the directory, clang doesn't.
     fn dwo_file(&self, task: usize) -> Option<String> {
         let dir = self.dwo_dir.as_deref()?;
-        Some(format!(
-            "{}/{task}.dwo",
-            dir.strip_suffix('/').unwrap_or(dir)
-        ))
+        Some(format!("{}/{task}.dwo", dir.strip_suffix('/').unwrap_or(dir)))
     }
 
     /// llvm/lib/LTO/LTO.cpp, `setupLLVMOptimizationRemarks`.
@@ -465,10 +440,7 @@ impl Flags {
             return Ok(());
         };
         let refuse = |reason: String, why| Err(NotFaithful { reason, why });
-        let asked = Command::new(clang)
-            .args(&question)
-            .stdin(Stdio::null())
-            .output();
+        let asked = Command::new(clang).args(&question).stdin(Stdio::null()).output();
         match asked {
             Ok(answer) if answer.status.success() => Ok(()),
             Ok(answer) => {
@@ -478,10 +450,7 @@ impl Flags {
                     "clang does not take the link's LTO options",
                 )
             }
-            Err(error) => refuse(
-                format!("{}: {error}", clang.display()),
-                "clang can't be run",
-            ),
+            Err(error) => refuse(format!("{}: {error}", clang.display()), "clang can't be run"),
         }
     }
 }
@@ -507,12 +476,6 @@ fn glued(option: &str, file: &Path) -> OsString {
 }
 
 fn finish(mut line: Vec<OsString>, input: &Path, output: &Path) -> Vec<OsString> {
-    line.extend([
-        "-o".into(),
-        output.into(),
-        "-x".into(),
-        "ir".into(),
-        input.into(),
-    ]);
+    line.extend(["-o".into(), output.into(), "-x".into(), "ir".into(), input.into()]);
     line
 }
