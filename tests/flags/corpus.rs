@@ -18,6 +18,8 @@ pub const SOURCES: &[(&str, &str, &str)] = &[
         r#"
 extern "C" { double sum(const double *, int); int pick(int); int work(int); int plain(int *, int); extern int table[64];
              void may_throw(int); __attribute__((weak)) int hook(int x) { return x + 1; } }
+extern "C" int first(int);
+int (*volatile pointer)(int);
 thread_local int counter;
 int zeroes[100];
 struct Guard { int v; Guard() : v(pick(3)) {} ~Guard() { counter++; } } guard;
@@ -26,6 +28,7 @@ struct Derived : Base { int f(int x) override { return x * pick(x); } };
 Base *volatile object = new Derived;
 static __attribute__((noinline)) int deep(const int *p, int n) { return n > 0 ? deep(p, n - 2) * *p + deep(p, n - 1) : *p; }
 extern "C" int main(int argc, char **) {
+  pointer = first;
   double d[16]; for (int i = 0; i < 16; i++) d[i] = i * argc;
   try { Guard g; may_throw(argc); } catch (int e) { counter += e; }
   counter += object->f(argc) + hook(argc) + work(argc) + plain(table, 64) + zeroes[argc];
@@ -97,7 +100,7 @@ int plain(int *p, int n) {
 
 /// Compiles the sources for one LLVM and position model. The module `d` loses its target attributes: only there do
 /// the link's CPU and features show.
-pub fn compile(dir: &Path, llvm: u32, pic: bool) {
+pub fn compile(dir: &Path, llvm: u32, model: &str) {
     fs::create_dir_all(dir).unwrap();
     for (name, options, text) in SOURCES {
         let stem = name.split('.').next().unwrap();
@@ -106,9 +109,7 @@ pub fn compile(dir: &Path, llvm: u32, pic: bool) {
         let clang = format!("clang-{llvm}");
         let compile = |from: &Path, to: &str, extra: &[&str]| {
             let mut command = Command::new(&clang);
-            command
-                .current_dir(dir)
-                .args(["-flto=thin", if pic { "-fPIC" } else { "-fno-pic" }]);
+            command.current_dir(dir).args(["-flto=thin", model]);
             run(command.args(options.split(' ')).args(extra).arg(from).args(["-o", to]));
         };
         if stem == "d" {
@@ -132,8 +133,8 @@ pub fn compile(dir: &Path, llvm: u32, pic: bool) {
     }
 }
 
-pub fn corpus(root: &Path, llvm: u32, pic: bool) -> PathBuf {
-    root.join(format!("corpus-{llvm}-{pic}"))
+pub fn corpus(root: &Path, llvm: u32, model: &str) -> PathBuf {
+    root.join(format!("corpus-{llvm}{model}"))
 }
 
 pub const SAMPLE: &str = "work:20000:100\n 2: 5000\n 3: 5000\n 4: 10 pick:10\n 5: 4000\n 7: 1\nmain:100:1\n 1: 1\n";

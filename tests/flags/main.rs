@@ -1,6 +1,8 @@
 //! Every row of the flag tables against the real programs: a small link made by in-process lld and by our commands,
 //! object by object. Knows nothing of the rest of the pipeline: it runs the thin link itself.
 
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail by panicking")]
+
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,6 +23,7 @@ use rows::{
 mod corpus;
 mod rows;
 
+const STEMS: [&str; 4] = ["a", "b", "c", "d"];
 const TRIPLE: &str = "x86_64-pc-linux-gnu";
 
 fn run(command: &mut Command) {
@@ -67,45 +70,49 @@ struct Bench {
     llvm: u32,
     kind: OutputKind,
     words: Vec<String>,
+    /// What its modules were compiled with.
+    modules: String,
 }
 
 impl Bench {
     fn new(root: &Path, name: &str, row: &Row) -> Self {
         let dir = root.join(name);
         fs::create_dir_all(&dir).unwrap();
-        for stem in ["a", "b", "c", "d"] {
-            // A relocatable link has both kinds of modules.
-            let pic = match row.kind {
-                Exe => false,
-                Pie | Shared => true,
-                Rel => stem == "b" || stem == "d",
-            };
-            fs::copy(
-                corpus(root, row.llvm, pic).join(format!("{stem}.o")),
-                dir.join(format!("{stem}.o")),
-            )
-            .unwrap();
-        }
-        let words = row.options.split_whitespace().map(str::to_owned).collect();
-        Self {
+        let mut words: Vec<_> = row.options.split_whitespace().map(str::to_owned).collect();
+        let modules = match row.kind {
+            _ if words.first().is_some_and(|w| w.starts_with("-fpi") || w == "-fPIC") => words.remove(0),
+            Exe => "-fno-pic".to_owned(),
+            Pie | Shared => "-fPIC".to_owned(),
+            Rel => "mixed".to_owned(),
+        };
+        let bench = Self {
             dir,
             llvm: row.llvm,
             kind: row.kind,
             words,
+            modules,
+        };
+        for stem in STEMS {
+            let from = corpus(root, row.llvm, bench.model(stem)).join(format!("{stem}.o"));
+            fs::copy(from, bench.dir.join(format!("{stem}.o"))).unwrap();
+        }
+        bench
+    }
+
+    /// The position model a module is compiled for; a relocatable link has both kinds.
+    fn model(&self, stem: &str) -> &str {
+        match (self.modules.as_str(), stem) {
+            ("mixed", "b" | "d") => "-fPIC",
+            ("mixed", _) => "-fno-pic",
+            (model, _) => model,
         }
     }
 
-    fn pic_level(&self, stem: &str) -> u32 {
-        match self.kind {
-            Exe => 0,
-            Pie | Shared => 2,
-            Rel => {
-                if stem == "b" || stem == "d" {
-                    2
-                } else {
-                    0
-                }
-            }
+    fn target(&self, stem: &str) -> ModuleTarget {
+        let pic_level = if self.model(stem) == "-fno-pic" { 0 } else { 2 };
+        ModuleTarget {
+            triple: TRIPLE.to_owned(),
+            pic_level,
         }
     }
 
@@ -144,13 +151,18 @@ impl Bench {
 
     /// Ours, by task.
     fn distributed(&self, flags: &Flags) -> Vec<Vec<u8>> {
-        self.lld(&["--thinlto-index-only".to_owned()]);
+        let targets = STEMS.map(|stem| self.target(stem));
+        let mut extra = vec!["--thinlto-index-only".to_owned()];
+        extra.extend(
+            flags
+                .thin_link_extra(&targets)
+                .into_iter()
+                .map(|w| w.into_string().unwrap()),
+        );
+        self.lld(&extra);
         let clang = PathBuf::from(format!("clang-{}", self.llvm));
         let backend = |(at, stem): (usize, &str)| {
-            let target = ModuleTarget {
-                triple: TRIPLE.to_owned(),
-                pic_level: self.pic_level(stem),
-            };
+            let target = self.target(stem);
             flags.accepts(&target).unwrap();
             flags.probe(&clang, &target).unwrap();
             let [module, index, object, intermediate] =
@@ -172,7 +184,7 @@ impl Bench {
             }
             fs::read(self.dir.join(job.object)).unwrap()
         };
-        ["a", "b", "c", "d"].into_iter().enumerate().map(backend).collect()
+        STEMS.into_iter().enumerate().map(backend).collect()
     }
 }
 
@@ -189,8 +201,11 @@ fn entries(file: &[u8]) -> Vec<String> {
     entries
 }
 
+/// Objects of links without options, by LLVM version and kind.
+type Plain = Mutex<HashMap<(u32, String), Vec<Vec<u8>>>>;
+
 /// What is wrong with a row, if anything.
-fn check(root: &Path, at: usize, row: &Row, plain: &Mutex<HashMap<(u32, String), Vec<Vec<u8>>>>) -> Option<String> {
+fn check(root: &Path, at: usize, row: &Row, plain: &Plain) -> Option<String> {
     let mut bench = Bench::new(root, &format!("row{at}"), row);
     for word in &mut bench.words {
         for shared in ["sample", "list", "csprofile", "irprofile"] {
@@ -259,12 +274,12 @@ fn every_row_makes_the_objects_of_in_process_lld() {
     materials(root);
     let models: Vec<_> = [22, 19, 16]
         .into_iter()
-        .flat_map(|llvm| [(llvm, false), (llvm, true)])
+        .flat_map(|llvm| ["-fno-pic", "-fPIC", "-fpie"].map(|model| (llvm, model)))
         .collect();
     in_parallel(models.len(), |at| {
         compile(&corpus(root, models[at].0, models[at].1), models[at].0, models[at].1)
     });
-    let plain = Mutex::new(HashMap::new());
+    let plain = Plain::default();
     let mut links: Vec<_> = ROWS.iter().map(|r| (r.llvm, r.kind)).collect();
     links.sort_by_key(|l| format!("{l:?}"));
     links.dedup();

@@ -34,6 +34,13 @@ pub const ROWS: &[Row] = &[
     row(22, Pie, "", Same),
     row(22, Shared, "", Same),
     row(22, Rel, "", Same),
+    // The first word may say what the modules are compiled with, if not with what fits the output.
+    row(22, Pie, "-fpie", Visible),
+    row(22, Exe, "-fPIC", Visible),
+    row(22, Exe, "-fpie", Visible),
+    row(22, Rel, "-fpie --lto-O1", Visible),
+    row(19, Pie, "-fpie", Visible),
+    row(19, Exe, "-fPIC", Visible),
     row(22, Exe, "--lto-O0", Visible),
     row(22, Exe, "--lto-O1", Visible),
     row(22, Rel, "--lto-O1 -plugin-opt=mcpu=znver3", Visible),

@@ -3,7 +3,6 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use thiserror::Error;
 
@@ -11,6 +10,7 @@ use crate::cmdline::{LtoSetting, OutputKind};
 
 mod draft;
 mod mllvm;
+mod probe;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -103,6 +103,8 @@ enum Recipe {
 #[derive(Clone, Debug)]
 pub struct Flags {
     relocation: Relocation,
+    /// The option that makes a thin link write declarations into index files, where there is need and it has one.
+    declarations: Option<&'static str>,
     recipe: Recipe,
     opt: u8,
     codegen: u8,
@@ -121,15 +123,6 @@ pub struct Flags {
 
 /// lld's and clang's default `--time-trace-granularity`, in microseconds.
 const GRANULARITY: u32 = 500;
-
-/// The CPU that clang's driver names to the linker for an architecture when nobody chose one: no need to ask whether
-/// clang knows it.
-const DEFAULT_CPUS: &[(&str, &str)] = &[
-    ("x86_64", "x86-64"),
-    ("aarch64", "generic"),
-    ("riscv64", "generic-rv64"),
-    ("loongarch64", "loongarch64"),
-];
 
 /// What clang's X86TargetInfo::initFeatureMap adds to SSE4.2 and AVX of its own accord, LLVM's table doesn't.
 const X86_COMPANIONS: &[&str] = &["crc32", "popcnt", "xsave"];
@@ -163,7 +156,8 @@ impl Flags {
             }
         }
         draft.settle();
-        Self::from_draft(draft, trace).map_err(|(name, why)| {
+        let declarations = declarations(kind, llvm, lto);
+        Self::from_draft(draft, trace, declarations).map_err(|(name, why)| {
             let culprit = lto.iter().rev().find(|s| s.name == name);
             NotFaithful {
                 reason: culprit.map_or_else(|| name.to_owned(), |s| s.spelled.clone()),
@@ -172,7 +166,11 @@ impl Flags {
         })
     }
 
-    fn from_draft(draft: Draft, trace: Trace) -> Result<Self, (&'static str, &'static str)> {
+    fn from_draft(
+        draft: Draft,
+        trace: Trace,
+        declarations: Option<&'static str>,
+    ) -> Result<Self, (&'static str, &'static str)> {
         // lld/Common/Args.cpp, `getCGOptLevel`.
         let codegen = draft.codegen.unwrap_or(draft.opt.clamp(2, 3));
         let recipe = if codegen == draft.opt { Recipe::One } else { Recipe::Two };
@@ -185,6 +183,7 @@ impl Flags {
         let traced = draft.traced || trace == Trace::Always;
         Ok(Self {
             relocation: draft.relocation,
+            declarations,
             recipe,
             opt: draft.opt,
             codegen,
@@ -224,6 +223,19 @@ impl Flags {
             ("x86_64", None | Some("x86-64")) => Ok(()),
             _ => refuse("-mattr", "clang adds features of its own on this target"),
         }
+    }
+
+    /// Options the thin link needs besides the link's own, for backends of these modules to see what in-process ones do.
+    ///
+    /// In-process, a declaration is `dso_local` if its definition is, anywhere in the link; an individual index tells
+    /// that only of what it imports. Position-independent modules outside of a shared library would reach the rest
+    /// through the GOT, so the index is made to name them too.
+    #[must_use]
+    pub fn thin_link_extra<'a>(&self, modules: impl IntoIterator<Item = &'a ModuleTarget>) -> Vec<OsString> {
+        let independent = modules.into_iter().any(|m| m.pic_level > 0);
+        self.declarations
+            .filter(|_| independent)
+            .map_or_else(Vec::new, |option| words(["-mllvm", option]))
     }
 
     /// The commands of one backend, in order: `clang -cc1` arguments, without clang's own name.
@@ -413,46 +425,14 @@ impl Flags {
         }
         bytes
     }
+}
 
-    /// The command that asks clang whether it takes these flags for this target, where that isn't known already.
-    /// Its answer is the same as long as clang is.
-    #[must_use]
-    pub fn question(&self, module: &ModuleTarget) -> Option<Vec<OsString>> {
-        let usual_cpu = self
-            .cpu
-            .as_deref()
-            .is_none_or(|c| DEFAULT_CPUS.contains(&(arch(&module.triple), c)));
-        if !self.unusual && usual_cpu {
-            return None;
-        }
-        let mut line = self.begin(module, "-emit-obj");
-        line.extend(words(self.levels()));
-        // An empty file is an empty module.
-        Some(finish(line, Path::new("/dev/null"), Path::new("/dev/null")))
-    }
-
-    /// Asks `clang` the [`question`](Self::question), if there is one.
-    ///
-    /// # Errors
-    /// Clang does not take the flags, or can't be run: then no backend of this link would succeed.
-    pub fn probe(&self, clang: &Path, module: &ModuleTarget) -> Result<(), NotFaithful> {
-        let Some(question) = self.question(module) else {
-            return Ok(());
-        };
-        let refuse = |reason: String, why| Err(NotFaithful { reason, why });
-        let asked = Command::new(clang).args(&question).stdin(Stdio::null()).output();
-        match asked {
-            Ok(answer) if answer.status.success() => Ok(()),
-            Ok(answer) => {
-                let said = String::from_utf8_lossy(&answer.stderr);
-                refuse(
-                    said.lines().next().unwrap_or_default().to_owned(),
-                    "clang does not take the link's LTO options",
-                )
-            }
-            Err(error) => refuse(format!("{}: {error}", clang.display()), "clang can't be run"),
-        }
-    }
+/// LLVM 16's lld doesn't know the option, and none takes it twice.
+fn declarations(kind: OutputKind, llvm: LlvmVersion, lto: &[LtoSetting]) -> Option<&'static str> {
+    let option = "-import-declaration";
+    let given = |s: &LtoSetting| s.value.as_deref().is_some_and(|v| v.contains(option));
+    let wanted = kind != OutputKind::Shared && llvm.major >= 19 && !lto.iter().any(given);
+    wanted.then_some(option)
 }
 
 fn arch(triple: &str) -> &str {
