@@ -13,7 +13,7 @@ pub(super) struct Remarks {
     /// As given; lld puts it into the file's name even where it is empty.
     pub(super) format: String,
     pub(super) passes: Option<String>,
-    pub(super) hotness: Vec<String>,
+    pub(super) hotness: Option<&'static str>,
 }
 
 /// What the settings read so far come to.
@@ -53,6 +53,11 @@ fn level(value: &str) -> Result<u8, &'static str> {
     value.parse().ok().filter(|l| *l <= 3).ok_or(LEVELS)
 }
 
+/// What makes clang write XRay's function index as lld does: in LLVM 16 this option means the contrary of its name.
+fn xray_index(llvm: LlvmVersion) -> Option<&'static str> {
+    (llvm.major == 16).then_some("-fno-xray-function-index")
+}
+
 impl Draft {
     pub(super) fn new(llvm: LlvmVersion, relocation: Relocation) -> Self {
         Self {
@@ -63,7 +68,7 @@ impl Draft {
             cpu: None,
             features: Vec::new(),
             passes: Vec::new(),
-            words: Vec::new(),
+            words: xray_index(llvm).map(str::to_owned).into_iter().collect(),
             sections_fallback: None,
             sections: None,
             inputs: Vec::new(),
@@ -160,7 +165,7 @@ impl Draft {
                 let words = choices.iter().find(|c| c.0 == given).ok_or("its value is not known")?.1;
                 self.push(words);
             }
-            Rule::Apply(apply) => apply(self, given?)?,
+            Rule::Apply(apply) => apply(self, argument.unwrap_or_default())?,
             Rule::Drop | Rule::ThinLink => {}
             Rule::InProcess(why) => return Err(why),
             Rule::Same => {
@@ -169,6 +174,14 @@ impl Draft {
                 // Many such options name a file to read; which do, only LLVM knows, but a name that opens is one.
                 self.inputs.extend(argument.map(PathBuf::from));
             }
+        }
+        Ok(())
+    }
+
+    /// LLVM 16's spelling of `-xray-function-index=0`.
+    pub(super) fn no_xray_index(&mut self, value: &str) -> Done {
+        if mllvm::boolean(Some(value)).ok_or("not a boolean")? {
+            self.words.retain(|w| Some(w.as_str()) != xray_index(self.llvm));
         }
         Ok(())
     }
@@ -295,15 +308,17 @@ impl Draft {
     }
 
     pub(super) fn remarks_with_hotness(&mut self, _: &str) -> Done {
-        self.remarks.hotness.push("-fdiagnostics-show-hotness".to_owned());
+        self.remarks.hotness = Some("-fdiagnostics-show-hotness");
         Ok(())
     }
 
     pub(super) fn remarks_threshold(&mut self, value: &str) -> Done {
-        self.remarks
-            .hotness
-            .push(format!("-fdiagnostics-hotness-threshold={value}"));
-        Ok(())
+        // clang's runThinLTOBackend has no line for it: every remark is written.
+        if value == "0" {
+            Ok(())
+        } else {
+            Err("clang forgets it in ThinLTO backends")
+        }
     }
 
     pub(super) fn disable_verify(&mut self, _: &str) -> Done {

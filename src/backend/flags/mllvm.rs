@@ -104,17 +104,10 @@ const CODEGEN: &[Row] = &[
         NEWEST,
         Rule::Bool(&[], &["-fno-xray-function-index"]),
     ),
-    between("no-xray-index", 16, 16, Rule::Bool(&["-fno-xray-function-index"], &[])),
-    between(
+    between("no-xray-index", 16, 16, Rule::Apply(Draft::no_xray_index)),
+    // Not -gcall-site-info: it is for clang's own debug info, and the code generator never hears of it.
+    row(
         "emit-call-site-info",
-        22,
-        NEWEST,
-        Rule::Bool(&["-gcall-site-info"], &[]),
-    ),
-    between(
-        "emit-call-site-info",
-        16,
-        19,
         Rule::Bool(&["-debug-info-kind=constructor", "-dwarf-version=5"], &[]),
     ),
     between(

@@ -3,7 +3,6 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use thiserror::Error;
 
@@ -12,7 +11,10 @@ pub use crate::toolchain::LlvmVersion;
 
 mod draft;
 mod mllvm;
+mod probe;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 use draft::{Draft, Remarks};
 use settings::{Effect, Several};
@@ -110,15 +112,6 @@ pub struct Flags {
 /// lld's and clang's default `--time-trace-granularity`, in microseconds.
 const GRANULARITY: u32 = 500;
 
-/// The CPU that clang's driver names to the linker for an architecture when nobody chose one: no need to ask whether
-/// clang knows it.
-const DEFAULT_CPUS: &[(&str, &str)] = &[
-    ("x86_64", "x86-64"),
-    ("aarch64", "generic"),
-    ("riscv64", "generic-rv64"),
-    ("loongarch64", "loongarch64"),
-];
-
 /// What clang's X86TargetInfo::initFeatureMap adds to SSE4.2 and AVX of its own accord, LLVM's table doesn't.
 const X86_COMPANIONS: &[&str] = &["crc32", "popcnt", "xsave"];
 
@@ -160,7 +153,10 @@ impl Flags {
         })
     }
 
-    fn from_draft(draft: Draft, trace: Trace) -> Result<Self, (&'static str, &'static str)> {
+    fn from_draft(
+        draft: Draft,
+        trace: Trace,
+    ) -> Result<Self, (&'static str, &'static str)> {
         // lld/Common/Args.cpp, `getCGOptLevel`.
         let codegen = draft.codegen.unwrap_or(draft.opt.clamp(2, 3));
         let recipe = if codegen == draft.opt { Recipe::One } else { Recipe::Two };
@@ -257,14 +253,8 @@ impl Flags {
             Relocation::OfModule if module.pic_level > 0 => "pic",
             Relocation::OfModule => "static",
         };
-        // The last three of these are what lld forces; `-discard-value-names` is what its LLVMContext does.
-        let fixed = [
-            "-disable-free",
-            "-discard-value-names",
-            "-ffunction-sections",
-            "-fdata-sections",
-            "-faddrsig",
-        ];
+        // What lld forces on, after something that only saves time.
+        let fixed = ["-disable-free", "-ffunction-sections", "-fdata-sections", "-faddrsig"];
         let mut line = words(["-cc1", "-triple", module.triple.as_str(), action]);
         line.extend(words(fixed));
         line.extend(words(["-mrelocation-model", relocation]));
@@ -319,10 +309,10 @@ impl Flags {
                 .filter(|f| !f.is_empty())
                 .unwrap_or("yaml");
             line.extend(["-opt-record-format".to_owned(), format.to_owned()]);
-            for passes in &self.remarks.passes {
+            if let Some(passes) = &self.remarks.passes {
                 line.extend(["-opt-record-passes".to_owned(), passes.clone()]);
             }
-            line.extend(self.remarks.hotness.iter().cloned());
+            line.extend(self.remarks.hotness.map(str::to_owned));
         }
         line
     }
@@ -406,46 +396,6 @@ impl Flags {
             bytes.extend(u64::MAX.to_le_bytes());
         }
         bytes
-    }
-
-    /// The command that asks clang whether it takes these flags for this target, where that isn't known already.
-    /// Its answer is the same as long as clang is.
-    #[must_use]
-    pub fn question(&self, module: &ModuleTarget) -> Option<Vec<OsString>> {
-        let usual_cpu = self
-            .cpu
-            .as_deref()
-            .is_none_or(|c| DEFAULT_CPUS.contains(&(arch(&module.triple), c)));
-        if !self.unusual && usual_cpu {
-            return None;
-        }
-        let mut line = self.begin(module, "-emit-obj");
-        line.extend(words(self.levels()));
-        // An empty file is an empty module.
-        Some(finish(line, Path::new("/dev/null"), Path::new("/dev/null")))
-    }
-
-    /// Asks `clang` the [`question`](Self::question), if there is one.
-    ///
-    /// # Errors
-    /// Clang does not take the flags, or can't be run: then no backend of this link would succeed.
-    pub fn probe(&self, clang: &Path, module: &ModuleTarget) -> Result<(), NotFaithful> {
-        let Some(question) = self.question(module) else {
-            return Ok(());
-        };
-        let refuse = |reason: String, why| Err(NotFaithful { reason, why });
-        let asked = Command::new(clang).args(&question).stdin(Stdio::null()).output();
-        match asked {
-            Ok(answer) if answer.status.success() => Ok(()),
-            Ok(answer) => {
-                let said = String::from_utf8_lossy(&answer.stderr);
-                refuse(
-                    said.lines().next().unwrap_or_default().to_owned(),
-                    "clang does not take the link's LTO options",
-                )
-            }
-            Err(error) => refuse(format!("{}: {error}", clang.display()), "clang can't be run"),
-        }
     }
 }
 
