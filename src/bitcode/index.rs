@@ -106,9 +106,9 @@ impl Index {
         if bytes.is_empty() {
             return Ok(Self::default());
         }
-        Ok(Self {
-            items: items_of(Block::stream(unwrap(bytes)?), 0)?,
-        })
+        let mut budget = bytes.len().saturating_mul(8);
+        let items = items_of(Block::stream(unwrap(bytes)?), 0, &mut budget)?;
+        Ok(Self { items })
     }
 
     /// The index as a file again: same blocks, same records, same order. Only the packing differs.
