@@ -84,3 +84,6 @@ fn constants(mut block: Block<'_>, texts: &mut Vec<String>) -> Result<(), Bitcod
 fn text(operands: &[u64]) -> String {
     String::from_utf8_lossy(&bytes_of(operands)).into_owned()
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@
 //! (`thinLTOFinalizeInModule` leaves declarations alone), and reads its `dso_local`.
 
 use super::index::{Index, Item, OwnedRecord, SummaryFlags, SummaryOf};
-use super::symbols::Linkage;
+use super::symbols::{Linkage, Presence, Symbol, SymbolKind, guid};
 use super::{BitcodeError, ids};
 
 /// A name declared in a module and resolved within the link.
@@ -20,6 +20,28 @@ pub struct Declaration {
     pub of: SummaryOf,
     /// How it is declared: external or extern_weak.
     pub linkage: Linkage,
+}
+
+impl Declaration {
+    /// What a module that names `symbol` makes of it once it is defined elsewhere: one it declares itself, or one that another
+    /// module defines or declares and whose users are imported. None for names that stay within their module.
+    pub fn of(symbol: &Symbol) -> Option<Self> {
+        let linkage = match (symbol.presence, symbol.linkage) {
+            (_, linkage) if linkage.is_local() => return None,
+            (Presence::Declaration, linkage) => linkage,
+            (Presence::Definition, _) => Linkage::External,
+        };
+        let of = match symbol.kind {
+            SymbolKind::Variable => SummaryOf::Variable,
+            // Of an alias the record does not say what it names; the backend asks a declaration's summary only for its flags.
+            SymbolKind::Function | SymbolKind::Ifunc | SymbolKind::Alias => SummaryOf::Function,
+        };
+        Some(Self {
+            guid: guid(&symbol.name),
+            of,
+            linkage,
+        })
+    }
 }
 
 /// Summary versions whose records are laid out as written here (LLVM 16 has 9, 19 has 10, 22 has 12).
@@ -145,3 +167,6 @@ fn summary(module: u64, value: u64, declaration: &Declaration) -> OwnedRecord {
         blob: None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -237,3 +237,6 @@ fn resolve(
         linkage: Linkage::from_module(at(layout.linkage)),
     }))
 }
+
+#[cfg(test)]
+mod tests;
