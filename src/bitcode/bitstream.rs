@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::BitcodeError;
+use super::bits::Cursor;
 
 /// The widest record abbreviation accepted, in operands. LLVM's own stay under 50; without a limit a small hostile file could
 /// define one of thousands of literals and repeat it at no cost.
@@ -23,100 +24,6 @@ const DEFINE_ABBREV: u64 = 2;
 const UNABBREV_RECORD: u64 = 3;
 
 type Result<T> = std::result::Result<T, BitcodeError>;
-
-/// A place in a run of bytes, in bits.
-#[derive(Debug, Clone)]
-struct Cursor<'a> {
-    bytes: &'a [u8],
-    bit: usize,
-}
-
-impl<'a> Cursor<'a> {
-    fn left(&self) -> usize {
-        (self.bytes.len() * 8).saturating_sub(self.bit)
-    }
-
-    /// Reads `width` bits, 0 to 64, lowest first.
-    fn read(&mut self, width: u32) -> Result<u64> {
-        if width == 0 {
-            return Ok(0);
-        }
-        let shift = (self.bit & 7) as u32;
-        let rest = self.bytes.get(self.bit >> 3..).unwrap_or_default();
-        let value = match rest.first_chunk::<8>() {
-            Some(chunk) if width + shift <= 64 => u64::from_le_bytes(*chunk) >> shift,
-            _ => {
-                if self.left() < width as usize {
-                    return Err(BitcodeError::Truncated);
-                }
-                let mut wide = [0u8; 16];
-                for (to, from) in wide.iter_mut().zip(rest) {
-                    *to = *from;
-                }
-                (u128::from_le_bytes(wide) >> shift) as u64
-            }
-        };
-        self.bit += width as usize;
-        Ok(value & (u64::MAX >> (64 - width)))
-    }
-
-    /// Reads a variable-width integer in chunks of `width` bits.
-    fn vbr(&mut self, width: u32) -> Result<u64> {
-        let more = 1u64 << (width - 1);
-        let mut value = 0u64;
-        let mut shift = 0u32;
-        loop {
-            let chunk = self.read(width)?;
-            let part = chunk & (more - 1);
-            if shift >= 64 && part != 0 {
-                return Err(BitcodeError::Malformed(
-                    "a variable-width integer has more than 64 bits",
-                ));
-            }
-            value |= part.checked_shl(shift).unwrap_or(0);
-            if chunk & more == 0 {
-                return Ok(value);
-            }
-            shift = shift.saturating_add(width - 1);
-        }
-    }
-
-    fn align32(&mut self) -> Result<()> {
-        let aligned = self.bit.next_multiple_of(32);
-        if aligned > self.bytes.len() * 8 {
-            return Err(BitcodeError::Truncated);
-        }
-        self.bit = aligned;
-        Ok(())
-    }
-
-    /// Takes `length` bytes from an aligned place.
-    fn take(&mut self, length: u64) -> Result<&'a [u8]> {
-        let rest = self.bytes.get(self.bit >> 3..).unwrap_or_default();
-        let taken = usize::try_from(length)
-            .ok()
-            .and_then(|length| rest.get(..length))
-            .ok_or(BitcodeError::Truncated)?;
-        self.bit += taken.len() * 8;
-        Ok(taken)
-    }
-}
-
-/// A bare run of VBR6 integers: the lengths within METADATA_STRINGS' blob.
-#[derive(Debug)]
-pub struct Vbr6<'a>(Cursor<'a>);
-
-impl<'a> Vbr6<'a> {
-    /// Starts at the first byte.
-    pub fn new(bytes: &'a [u8]) -> Self {
-        Self(Cursor { bytes, bit: 0 })
-    }
-
-    /// The next integer; an error at the end.
-    pub fn read(&mut self) -> Result<u64> {
-        self.0.vbr(6)
-    }
-}
 
 #[derive(Debug, Clone, Copy)]
 enum Scalar {
@@ -197,7 +104,7 @@ impl<'a> Block<'a> {
     pub fn stream(bytes: &'a [u8]) -> Self {
         Self {
             id: None,
-            cursor: Cursor { bytes, bit: 0 },
+            cursor: Cursor::new(bytes),
             width: 2,
             abbreviations: Vec::new(),
             info: Rc::default(),
@@ -209,25 +116,14 @@ impl<'a> Block<'a> {
         self.id
     }
 
-    /// Moves to `bit` counted from the current place, if it is still in the block: METADATA's INDEX_OFFSET is used so.
-    pub fn skip_bits(&mut self, bits: u64) -> Result<()> {
-        let bits = usize::try_from(bits).map_err(|_| BitcodeError::Truncated)?;
-        if bits > self.cursor.left() {
-            return Err(BitcodeError::Truncated);
-        }
-        self.cursor.bit += bits;
-        Ok(())
-    }
-
-    /// The bits read of this block so far.
+    /// How many bits of this block have been read.
     pub fn position(&self) -> u64 {
-        self.cursor.bit as u64
+        self.cursor.position() as u64
     }
 
-    /// Goes to the bit that `position` once gave, or a sum of such.
+    /// Goes to the bit `position` gave once, or to a later one: METADATA's index is followed so.
     pub fn seek(&mut self, position: u64) -> Result<()> {
-        self.cursor.bit = 0;
-        self.skip_bits(position)
+        self.cursor.seek(position)
     }
 
     /// The next block or record, none at the end. Errors are for good: the place after one means nothing.
@@ -287,7 +183,7 @@ impl<'a> Block<'a> {
         let abbreviations = info.get(&id).cloned().unwrap_or_default();
         Ok(Block {
             id: Some(id),
-            cursor: Cursor { bytes, bit: 0 },
+            cursor: Cursor::new(bytes),
             width,
             abbreviations,
             info,

@@ -119,17 +119,34 @@ fn deep_nesting_is_refused() {
 /// An abbreviation of literals costs a record nothing: many such records must not become a huge tree.
 #[test]
 fn literals_do_not_multiply() {
-    let mut writer = Bits::default();
-    writer.push(2, 2);
-    // 200 operands, in VBR5.
-    writer.push(0b11000, 5);
-    writer.push(0b11100, 5);
-    writer.push(0, 5);
+    let mut body = Bits::default();
+    // Define an abbreviation of 200 literals, a count that takes two chunks of VBR5.
+    body.push(2, 3);
+    body.push(0b1_1000, 5);
+    body.push(200 >> 4, 5);
     for _ in 0..200 {
-        writer.push(1, 1);
-        writer.push(7, 8);
+        body.push(1, 1);
+        body.push(7, 8);
     }
-    let bytes = writer.file();
+    for _ in 0..100_000 {
+        body.push(4, 3);
+    }
+    let body = body.file();
+    let body = &body[RAW_MAGIC.len()..body.len() / 4 * 4];
+    let mut bytes = RAW_MAGIC.to_vec();
+    let mut header = Bits::default();
+    // Enter block 8 with 3 bits an abbreviation.
+    header.push(1, 2);
+    header.push(8, 8);
+    header.push(3, 4);
+    header.push(0, 18);
+    bytes.extend(&header.file()[RAW_MAGIC.len()..8]);
+    bytes.extend(u32::try_from(body.len() / 4).unwrap().to_le_bytes());
+    bytes.extend(body);
+    assert_eq!(
+        Index::parse(&bytes),
+        Err(BitcodeError::Malformed("more operands than there are bits"))
+    );
     read_all(&bytes);
 }
 

@@ -289,7 +289,19 @@ fn items_of(
     }
     let mut items = Vec::new();
     let mut record = Record::default();
+    let mut has_blob = false;
     while let Some(entry) = block.next(&mut record)? {
+        if let Entry::Record = entry {
+            // LLVM writes neither, and neither could be written again here.
+            if depth == 0 {
+                return Err(BitcodeError::Malformed(
+                    "a record stands outside of any block",
+                ));
+            }
+            if record.blob.is_some() && std::mem::replace(&mut has_blob, true) {
+                return Err(BitcodeError::Malformed("a block has two blobs"));
+            }
+        }
         *budget = budget
             .checked_sub(record.operands.len())
             .ok_or(BitcodeError::Malformed("more operands than there are bits"))?;

@@ -2,6 +2,7 @@
 //! ThinLTO index files, which are rewritten here. Knows nothing of archives, links or compilers, and opens no file.
 
 pub mod assembly;
+pub mod bits;
 pub mod bitstream;
 pub mod facts;
 pub mod ids;

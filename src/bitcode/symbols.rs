@@ -192,9 +192,9 @@ pub fn symbols(bytes: &[u8]) -> Result<Vec<Symbol>, BitcodeError> {
     }
 }
 
-fn waiting_symbols<'l>(
+fn waiting_symbols(
     mut module: Block<'_>,
-    waiting: &mut Vec<(Vec<u64>, &'l Layout)>,
+    waiting: &mut Vec<(Vec<u64>, &Layout)>,
 ) -> Result<(), BitcodeError> {
     let mut record = Record::default();
     while let Some(entry) = module.next(&mut record)? {

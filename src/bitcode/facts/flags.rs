@@ -3,7 +3,8 @@
 
 use std::collections::HashMap;
 
-use crate::bitcode::bitstream::{Block, Entry, Record, Vbr6};
+use crate::bitcode::bits::Vbr6;
+use crate::bitcode::bitstream::{Block, Entry, Record};
 use crate::bitcode::{BitcodeError, ids};
 
 /// The integers among a module's constants, by value id.
@@ -81,7 +82,7 @@ impl<'a> Metadata<'a> {
                     let begin = block.position();
                     let offset =
                         record.operand(0)? | record.operand(1)?.checked_shl(32).unwrap_or(0);
-                    block.skip_bits(offset)?;
+                    block.seek(begin.saturating_add(offset))?;
                     let Some(Entry::Record) = block.next(&mut record)? else {
                         return Err(BitcodeError::Malformed(
                             "the metadata's index is not where it should be",
