@@ -14,7 +14,7 @@ pub mod writer;
 pub use assembly::assembly;
 pub use facts::{Facts, LtoKind, LtoMode, ModuleFacts, SummaryKind};
 pub use index::Index;
-pub use resolve::Declaration;
+pub use resolve::{Declaration, Resolutions};
 pub use symbols::{Symbol, guid, symbols};
 
 use bitstream::{Block, Entry, Record};

@@ -1,5 +1,6 @@
 //! Tells a module's index which of the names it only declares are defined within the link: the `dso_local` in-process lld knows
-//! from the whole combined index, and a distributed backend otherwise does not. Knows nothing of how those names were found.
+//! from the whole combined index, and a distributed backend otherwise does not. Knows nothing of files: the caller hands in
+//! the indexes and modules of one link.
 //!
 //! In-process, llvm's FunctionImportUtils.cpp `processGlobalForThinLTO` asks the combined index about every declaration too; a
 //! per-module index only has the module's own definitions and its imports, so position-independent code then reaches
@@ -7,8 +8,11 @@
 //! backend imports nothing for it (LTOBackend.cpp `initImportList`), finds no definition to change by it
 //! (`thinLTOFinalizeInModule` leaves declarations alone), and reads its `dso_local`.
 
+use std::collections::HashMap;
+
+use super::facts::{Facts, SummaryKind};
 use super::index::{Index, Item, OwnedRecord, SummaryFlags, SummaryOf};
-use super::symbols::{Linkage, Presence, Symbol, SymbolKind, guid};
+use super::symbols::{Linkage, Presence, Symbol, SymbolKind, guid, symbols};
 use super::{BitcodeError, ids};
 
 /// A name declared in a module and resolved within the link.
@@ -44,6 +48,62 @@ impl Declaration {
     }
 }
 
+/// What the link's modules together say of each name: the part of in-process lld's combined index that is needed here.
+#[derive(Debug, Clone, Default)]
+pub struct Resolutions(HashMap<u64, bool>);
+
+impl Resolutions {
+    /// Adds a thin module's own definitions, from its index. `own` is its path as the index has it.
+    pub fn add_index(&mut self, own: &[u8], index: &Index) {
+        for summary in index.definitions_of(own) {
+            self.add(summary.guid, summary.flags.is_dso_local());
+        }
+    }
+
+    /// Adds the definitions in the regular part of a split unit, given the whole file: no index has them, but the combined
+    /// index does (llvm `LTO::addModule` reads their summaries into it). Files without such a part add nothing.
+    pub fn add_regular_part(&mut self, file: &[u8]) -> Result<(), BitcodeError> {
+        let modules = Facts::read(file)?.modules;
+        let regular = |module: usize| {
+            modules
+                .get(module)
+                .is_some_and(|facts| facts.summary == SummaryKind::Regular)
+        };
+        if modules
+            .iter()
+            .all(|facts| facts.summary != SummaryKind::Regular)
+        {
+            return Ok(());
+        }
+        for symbol in symbols(file)? {
+            if symbol.presence == Presence::Definition && regular(symbol.module) {
+                self.add(guid(&symbol.name), symbol.dso_local);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether every definition in the link is dso_local (llvm `ValueInfo::isDSOLocal`).
+    pub fn is_dso_local(&self, guid: u64) -> bool {
+        self.0.get(&guid).copied().unwrap_or(false)
+    }
+
+    /// What to add to a module's index, given all names in the module and in those it imports from.
+    pub fn declarations<'s>(
+        &self,
+        named: impl IntoIterator<Item = &'s Symbol>,
+    ) -> Vec<Declaration> {
+        let declarations = named.into_iter().filter_map(Declaration::of);
+        declarations
+            .filter(|declaration| self.is_dso_local(declaration.guid))
+            .collect()
+    }
+
+    fn add(&mut self, guid: u64, dso_local: bool) {
+        *self.0.entry(guid).or_insert(true) &= dso_local;
+    }
+}
+
 /// Summary versions whose records are laid out as written here (LLVM 16 has 9, 19 has 10, 22 has 12).
 const KNOWN_VERSIONS: std::ops::RangeInclusive<u64> = 9..=12;
 /// From this one on a VALUE_GUID is [valueid, upper half, lower half].
@@ -73,7 +133,7 @@ impl Index {
             return Err(BitcodeError::SummaryVersion(version));
         }
         let mut summarized = self.summarized();
-        let mut values: std::collections::HashMap<u64, u64> = self
+        let mut values: HashMap<u64, u64> = self
             .guids()
             .into_iter()
             .map(|(value, guid)| (guid, value))

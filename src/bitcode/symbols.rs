@@ -104,6 +104,10 @@ pub struct Symbol {
     pub presence: Presence,
     /// How it is bound.
     pub linkage: Linkage,
+    /// Whether the compiler took it to be resolved within what is linked, as for all that is hidden or local.
+    pub dso_local: bool,
+    /// Which of the file's modules it is in, as `Facts::modules` counts them.
+    pub module: usize,
 }
 
 /// LLVM's id of an external name: the first eight bytes of its MD5, little-endian
@@ -116,51 +120,64 @@ pub fn guid(name: &[u8]) -> u64 {
         .map_or(0, |first| u64::from_le_bytes(*first))
 }
 
-/// How one kind of record is read: its kind, and where its presence and linkage stand, counted after the name.
+/// How one kind of record is read: [strtab offset, size, …], and where the rest stands.
 struct Layout {
     code: u64,
     kind: SymbolKind,
-    presence: fn(&[u64]) -> Presence,
+    /// The operand, and its value, that tell a declaration.
+    declared: Option<(usize, u64)>,
     linkage: usize,
+    visibility: usize,
+    dso_local: usize,
 }
 
-/// Every value a module's records number, in the reader's order (llvm `BitcodeReader::parseModule`).
+/// Every value a module's records number (llvm `BitcodeReader::parseGlobalVarRecord` and its neighbours).
 const LAYOUTS: [Layout; 4] = [
-    // [strtab offset, size, type, isconst, initid, linkage, …]
+    // type, isconst, initid, linkage, alignment, section, visibility, threadlocal, unnamed_addr, externally_initialized,
+    // dllstorageclass, comdat, attributes, dso_local
     Layout {
         code: ids::MODULE_GLOBALVAR,
         kind: SymbolKind::Variable,
-        presence: |r| declared_if(r.get(4) == Some(&0)),
+        declared: Some((4, 0)),
         linkage: 5,
+        visibility: 8,
+        dso_local: 15,
     },
-    // [strtab offset, size, type, cc, isproto, linkage, …]
+    // type, cc, isproto, linkage, paramattr, alignment, section, visibility, gc, unnamed_addr, prologuedata,
+    // dllstorageclass, comdat, prefixdata, personalityfn, dso_local
     Layout {
         code: ids::MODULE_FUNCTION,
         kind: SymbolKind::Function,
-        presence: |r| declared_if(r.get(4) == Some(&1)),
+        declared: Some((4, 1)),
         linkage: 5,
+        visibility: 9,
+        dso_local: 17,
     },
-    // [strtab offset, size, type, addrspace, aliasee or resolver, linkage, …]
+    // type, addrspace, aliasee, linkage, visibility, dllstorageclass, threadlocal, unnamed_addr, dso_local
     Layout {
         code: ids::MODULE_ALIAS,
         kind: SymbolKind::Alias,
-        presence: |_| Presence::Definition,
+        declared: None,
         linkage: 5,
+        visibility: 6,
+        dso_local: 10,
     },
+    // type, addrspace, resolver, linkage, visibility, dso_local
     Layout {
         code: ids::MODULE_IFUNC,
         kind: SymbolKind::Ifunc,
-        presence: |_| Presence::Definition,
+        declared: None,
         linkage: 5,
+        visibility: 6,
+        dso_local: 7,
     },
 ];
 
-fn declared_if(condition: bool) -> Presence {
-    if condition {
-        Presence::Declaration
-    } else {
-        Presence::Definition
-    }
+/// A record that waits for its names' string table.
+struct Waiting<'l> {
+    module: usize,
+    operands: Vec<u64>,
+    layout: &'l Layout,
 }
 
 /// Every global name of every module in the file, in the file's order. Unnamed values are left out.
@@ -169,15 +186,19 @@ pub fn symbols(bytes: &[u8]) -> Result<Vec<Symbol>, BitcodeError> {
     let mut record = Record::default();
     let mut found = Vec::new();
     // A string table serves every module before it that has none yet (llvm getBitcodeFileContents).
-    let mut waiting: Vec<(Vec<u64>, &Layout)> = Vec::new();
+    let mut waiting = Vec::new();
+    let mut modules = 0;
     while let Some(entry) = stream.next(&mut record)? {
         let Entry::Block(block) = entry else { continue };
         match block.id() {
-            Some(ids::MODULE_BLOCK) => waiting_symbols(block, &mut waiting)?,
+            Some(ids::MODULE_BLOCK) => {
+                collect(block, modules, &mut waiting)?;
+                modules += 1;
+            }
             Some(ids::STRTAB_BLOCK) => {
                 let table = string_table(block)?;
-                for (operands, layout) in waiting.drain(..) {
-                    found.extend(resolve(&operands, layout, table)?);
+                for waiting in waiting.drain(..) {
+                    found.extend(waiting.resolve(table)?);
                 }
             }
             _ => {}
@@ -192,50 +213,72 @@ pub fn symbols(bytes: &[u8]) -> Result<Vec<Symbol>, BitcodeError> {
     }
 }
 
-fn waiting_symbols(
-    mut module: Block<'_>,
-    waiting: &mut Vec<(Vec<u64>, &Layout)>,
+fn collect(
+    mut block: Block<'_>,
+    module: usize,
+    waiting: &mut Vec<Waiting<'_>>,
 ) -> Result<(), BitcodeError> {
     let mut record = Record::default();
-    while let Some(entry) = module.next(&mut record)? {
+    while let Some(entry) = block.next(&mut record)? {
         let Entry::Record = entry else { continue };
         if record.code == ids::MODULE_VERSION && record.operand(0)? < 2 {
             return Err(BitcodeError::ModuleVersion(record.operand(0)?));
         }
         if let Some(layout) = LAYOUTS.iter().find(|layout| layout.code == record.code) {
-            let head = record
+            let operands = record
                 .operands
-                .get(..6)
-                .ok_or(BitcodeError::Malformed("a global's record is too short"))?;
-            waiting.push((head.to_vec(), layout));
+                .iter()
+                .copied()
+                .take(layout.dso_local + 1)
+                .collect();
+            waiting.push(Waiting {
+                module,
+                operands,
+                layout,
+            });
         }
     }
     Ok(())
 }
 
-fn resolve(
-    operands: &[u64],
-    layout: &Layout,
-    table: &[u8],
-) -> Result<Option<Symbol>, BitcodeError> {
-    let at = |index: usize| operands.get(index).copied().unwrap_or_default();
-    let bounds = |value: u64| usize::try_from(value).map_err(|_| BitcodeError::Truncated);
-    let (offset, size) = (bounds(at(0))?, bounds(at(1))?);
-    if size == 0 {
-        return Ok(None);
+impl Waiting<'_> {
+    /// Operands the writer left out at a record's end are zeros.
+    fn at(&self, index: usize) -> u64 {
+        self.operands.get(index).copied().unwrap_or_default()
     }
-    let name = table
-        .get(offset..)
-        .and_then(|rest| rest.get(..size))
-        .ok_or(BitcodeError::Malformed(
-            "a name lies outside of the string table",
-        ))?;
-    Ok(Some(Symbol {
-        name: name.to_vec(),
-        kind: layout.kind,
-        presence: (layout.presence)(operands),
-        linkage: Linkage::from_module(at(layout.linkage)),
-    }))
+
+    fn resolve(&self, table: &[u8]) -> Result<Option<Symbol>, BitcodeError> {
+        let bounds = |value: u64| usize::try_from(value).map_err(|_| BitcodeError::Truncated);
+        let (offset, size) = (bounds(self.at(0))?, bounds(self.at(1))?);
+        if size == 0 {
+            return Ok(None);
+        }
+        let name = table
+            .get(offset..)
+            .and_then(|rest| rest.get(..size))
+            .ok_or(BitcodeError::Malformed(
+                "a name lies outside of the string table",
+            ))?;
+        let declared = self
+            .layout
+            .declared
+            .is_some_and(|(index, value)| self.at(index) == value);
+        let linkage = Linkage::from_module(self.at(self.layout.linkage));
+        // llvm BitcodeReader.cpp `inferDSOLocal`.
+        let hidden = self.at(self.layout.visibility) != 0 && linkage != Linkage::ExternalWeak;
+        Ok(Some(Symbol {
+            name: name.to_vec(),
+            kind: self.layout.kind,
+            presence: if declared {
+                Presence::Declaration
+            } else {
+                Presence::Definition
+            },
+            linkage,
+            dso_local: self.at(self.layout.dso_local) == 1 || hidden || linkage.is_local(),
+            module: self.module,
+        }))
+    }
 }
 
 #[cfg(test)]

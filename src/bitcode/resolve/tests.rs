@@ -1,7 +1,4 @@
-use std::collections::HashSet;
-
 use super::*;
-use crate::bitcode::symbols;
 use crate::bitcode::testing::Llvm;
 
 /// Default-PIE code whose names are resolved in other modules without being imported: addresses taken, weak references,
@@ -33,12 +30,11 @@ const MODULES: [(&str, &str); 3] = [
 
 /// What a link does with the indexes: everything named in a module or in those it imports from, if it is dso_local elsewhere.
 fn cure<'n>(llvm: &Llvm, names: &[&'n str], indexes: &[Index]) -> Vec<(&'n str, Index)> {
-    let own = |(name, index): (&&str, &Index)| index.definitions_of(name.as_bytes());
-    let summaries = names.iter().zip(indexes).flat_map(own);
-    let local: HashSet<u64> = summaries
-        .filter(|summary| summary.flags.is_dso_local())
-        .map(|summary| summary.guid)
-        .collect();
+    let mut resolutions = Resolutions::default();
+    for (name, index) in names.iter().zip(indexes) {
+        resolutions.add_index(name.as_bytes(), index);
+        resolutions.add_regular_part(&llvm.read(name)).unwrap();
+    }
     let cured = |(name, index): (&&'n str, &Index)| {
         let mut cured = index.clone();
         // The module itself is among them.
@@ -46,12 +42,12 @@ fn cure<'n>(llvm: &Llvm, names: &[&'n str], indexes: &[Index]) -> Vec<(&'n str, 
             .modules()
             .into_iter()
             .map(|module| String::from_utf8(module.path).unwrap());
-        let named = modules.flat_map(|path| symbols(&llvm.read(&path)).unwrap());
-        let declarations: Vec<_> = named
-            .filter_map(|symbol| Declaration::of(&symbol))
-            .filter(|declaration| local.contains(&declaration.guid))
+        let named: Vec<_> = modules
+            .flat_map(|path| symbols(&llvm.read(&path)).unwrap())
             .collect();
-        cured.add_dso_local(name.as_bytes(), &declarations).unwrap();
+        cured
+            .add_dso_local(name.as_bytes(), &resolutions.declarations(&named))
+            .unwrap();
         (*name, cured)
     };
     names.iter().zip(indexes).map(cured).collect()
@@ -65,7 +61,7 @@ const CLASSES: [(&str, &str); 3] = [
          template <class T> T twice(T v) { static T last; last += v; return last + v; }\n\
          inline int bump() { static int n; return ++n + Shape::made; } Shape *make(int); extern thread_local int depth;\n\
          typedef int (*fn)(); extern fn hook; int describe(const Shape &);\n\
-         int main(int c, char **) { Shape *s = make(c); hook = bump; depth++; int r = describe(*s) + twice(c) + Shape::made; delete s; return r; }",
+         int main(int c, char **) { Shape *s = make(c); hook = bump; depth++; int r = describe(*s) + twice(c) + Shape::made; r += describe(*new Shape); delete s; return r; }",
     ),
     (
         "cxxsecond",
@@ -143,6 +139,19 @@ fn classes_and_templates_too() {
             "-O1 -fPIE -flto=thin -fvisibility-inlines-hidden",
             link,
         );
+    }
+}
+
+#[test]
+fn split_units_too() {
+    for llvm in Llvm::all() {
+        let link = "-pie -e main --unresolved-symbols=ignore-all";
+        let split =
+            "-O2 -fPIE -flto=thin -fsplit-lto-unit -fvisibility=hidden -fwhole-program-vtables";
+        compare(&llvm, &CLASSES, split, link);
+        // A vtable that is not hidden has a copy in the thin part too, which is not dso_local: all must be.
+        let public = "-O2 -fpie -flto=thin -fsplit-lto-unit -fwhole-program-vtables";
+        compare(&llvm, &CLASSES, public, link);
     }
 }
 

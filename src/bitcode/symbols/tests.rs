@@ -8,9 +8,15 @@ fn names_kinds_and_linkages_are_the_sources() {
                   int set(int n) { mine[n & 3] = n; return perhaps ? perhaps() : soft(); }\n\
                   int other_name(int) __attribute__((alias(\"set\")));\n\
                   static int (*choose(void))(void) { return soft; } int chosen(void) __attribute__((ifunc(\"choose\")));\n\
-                  int labelled(void) __asm__(\"a_label\"); int use(void) { return labelled() + chosen(); }";
+                  int labelled(void) __asm__(\"a_label\"); int use(void) { return labelled() + chosen(); }\n\
+                  __attribute__((visibility(\"hidden\"))) int covered; __attribute__((visibility(\"protected\"))) int cover(void) { return ++covered; }";
     for llvm in Llvm::all() {
-        let found = symbols(&llvm.compile("names", source, "-O1 -fcommon -flto=thin")).unwrap();
+        let found = symbols(&llvm.compile(
+            "names",
+            source,
+            "-O1 -fPIC -fsemantic-interposition -fcommon -flto=thin",
+        ))
+        .unwrap();
         let of = |name: &str| {
             let symbol = found
                 .iter()
@@ -19,6 +25,18 @@ fn names_kinds_and_linkages_are_the_sources() {
             (symbol.kind, symbol.presence, symbol.linkage)
         };
         use Presence::{Declaration, Definition};
+        let local = |name: &str| {
+            found
+                .iter()
+                .find(|symbol| symbol.name == name.as_bytes())
+                .unwrap()
+                .dso_local
+        };
+        assert_eq!(["mine", "covered", "cover"].map(local), [true; 3]);
+        assert_eq!(
+            ["here", "there", "perhaps", "use", "other_name"].map(local),
+            [false; 5]
+        );
         assert_eq!(
             of("there"),
             (SymbolKind::Variable, Declaration, Linkage::External)
