@@ -59,7 +59,7 @@ mod tests {
         words.extend(["a b", "q\"uo\\te", "", "'", "tab\there"].map(OsString::from));
         let short = shorten(words.clone(), &dir.path().join("r")).unwrap();
         assert_eq!(short.len(), 2);
-        let read = crate::cmdline::response::expand(&short, crate::cmdline::tokenize::Quoting::Posix).unwrap();
+        let read = crate::cmdline::response::expand(short, crate::cmdline::tokenize::Quoting::Posix).unwrap();
         assert_eq!(read[1..], words);
     }
 }

@@ -100,7 +100,7 @@ impl Backends<'_> {
             .iter()
             .filter(|module| self.cache.is_some() && module.key.is_none())
             .count();
-        let waiting = self.from_cache(&prepared, &mut results);
+        let waiting = self.take_cached(&prepared, &mut results);
         counts.cached = prepared.len() - waiting.len();
         let waiting_weights: Vec<u64> = waiting.iter().map(|module| weights[*module]).collect();
         let (clang, children, cache) = (self.clang, self.children, self.cache);
@@ -152,7 +152,7 @@ impl Backends<'_> {
     }
 
     /// Takes what the cache has; the modules it does not have.
-    fn from_cache(&self, prepared: &[Prepared], results: &mut [Option<Done>]) -> Vec<usize> {
+    fn take_cached(&self, prepared: &[Prepared], results: &mut [Option<Done>]) -> Vec<usize> {
         use rayon::prelude::*;
         let Some(cache) = self.cache else {
             return (0..prepared.len()).collect();

@@ -15,9 +15,9 @@ use super::flags::{JobFiles, ModuleTarget};
 use super::process::Backend;
 use super::{BackendError, Backends};
 use crate::bitcode::facts::{Facts, ModuleFacts};
-use crate::bitcode::index::{Index, SummaryOf};
-use crate::bitcode::resolve::Declaration;
-use crate::bitcode::symbols::{self, Presence, SymbolKind};
+use crate::bitcode::index::Index;
+use crate::bitcode::resolve::{Declaration, Resolutions};
+use crate::bitcode::symbols;
 use crate::bitcode::{assembly, facts};
 use crate::cache::{Key, ModuleParts};
 use crate::cmdline::OutputKind;
@@ -82,11 +82,14 @@ pub(super) fn all(link: &Backends<'_>) -> Result<Vec<Prepared>, BackendError> {
         .collect()
 }
 
-fn read(module: &PlannedModule, link: &Backends<'_>) -> Result<Read, BackendError> {
-    let bytes = link
-        .inputs
+fn bytes<'a>(module: &PlannedModule, link: &Backends<'a>) -> Result<&'a [u8], BackendError> {
+    link.inputs
         .bitcode(module.source)
-        .map_err(|error| unfit(module, "cannot be read", error))?;
+        .map_err(|error| unfit(module, "cannot be read", error))
+}
+
+fn read(module: &PlannedModule, link: &Backends<'_>) -> Result<Read, BackendError> {
+    let bytes = bytes(module, link)?;
     let facts = Facts::read(bytes).map_err(|error| unfit(module, "is no bitcode we can read", error))?;
     let own = facts
         .modules
@@ -138,41 +141,19 @@ fn missing_declarations(
     if !wanting.contains(&true) {
         return Ok(modules.iter().map(|_| Vec::new()).collect());
     }
-    let mut local: HashMap<u64, SummaryOf> = HashMap::new();
+    let mut resolutions = Resolutions::default();
     for module in modules {
-        for summary in module.index.definitions_of(module.name.as_bytes()) {
-            if summary.flags.is_dso_local() {
-                local.insert(summary.guid, summary.of);
-            }
-        }
+        resolutions.add_index(module.name.as_bytes(), &module.index);
+        resolutions
+            .add_regular_part(bytes(module, link)?)
+            .map_err(|error| unfit(module, "its regular part cannot be read", error))?;
     }
     let declared: Vec<Vec<Declaration>> = modules
         .par_iter()
         .map(|module| {
-            let bytes = link
-                .inputs
-                .bitcode(module.source)
-                .map_err(|error| unfit(module, "cannot be read", error))?;
-            let symbols =
-                symbols::symbols(bytes).map_err(|error| unfit(module, "its symbols cannot be read", error))?;
-            let named = symbols
-                .into_iter()
-                .filter(|symbol| !symbol.linkage.is_local())
-                .filter_map(|symbol| {
-                    let guid = symbols::guid(&symbol.name);
-                    let defined_as = *local.get(&guid)?;
-                    let of = match (defined_as, symbol.kind) {
-                        (SummaryOf::Alias, SymbolKind::Variable) => SummaryOf::Variable,
-                        (SummaryOf::Alias, _) => SummaryOf::Function,
-                        (other, _) => other,
-                    };
-                    let linkage = match symbol.presence {
-                        Presence::Declaration => symbol.linkage,
-                        Presence::Definition => symbols::Linkage::External,
-                    };
-                    Some(Declaration { guid, of, linkage })
-                });
-            Ok(named.collect())
+            let named = symbols::symbols(bytes(module, link)?);
+            let named = named.map_err(|error| unfit(module, "its symbols cannot be read", error))?;
+            Ok(resolutions.declarations(&named))
         })
         .collect::<Result<_, BackendError>>()?;
     Ok(modules

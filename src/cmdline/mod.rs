@@ -7,7 +7,7 @@ pub mod invocation;
 mod lto_options;
 mod options;
 mod parse;
-mod position;
+pub mod position;
 mod read;
 pub mod response;
 pub mod table;

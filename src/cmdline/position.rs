@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 
 use super::error::CommandLineError;
-use super::invocation::Position;
+use super::invocation::{Invocation, Item, OutputKind, Position};
 
 /// What `--push-state` saves: `--as-needed`, `-Bstatic`, `--whole-archive`, and nothing else.
 type Saved = (bool, bool, bool);
@@ -45,6 +45,18 @@ impl State {
     /// The state for an input that stands here.
     pub fn position(&self) -> Position {
         self.position
+    }
+
+    /// The state in force at item number `item` of a command line that was read.
+    pub fn at(invocation: &Invocation, item: usize) -> Position {
+        let mut state = Self::new(invocation.kind == OutputKind::Relocatable);
+        for item in invocation.items.iter().take(item) {
+            if let Item::Option { def, value, .. } = item {
+                // What would be an error here was one when the command line was read.
+                let _ = state.pass(def.canonical, value.as_deref());
+            }
+        }
+        state.position()
     }
 
     /// Go past an option; those without a say in the state change nothing.

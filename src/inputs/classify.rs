@@ -1,6 +1,7 @@
 //! What a file is, from as few of its bytes as will do: the magic, and for fat LTO the ELF section headers.
 //! Knows nothing of paths, nor of what is inside bitcode.
 
+use crate::cmdline::Invocation;
 use object::Endianness;
 use object::elf::{FileHeader32, FileHeader64};
 use object::read::elf::{FileHeader, SectionHeader};
@@ -56,6 +57,16 @@ pub enum FatObjects {
     /// Nobody looks (the default).
     #[default]
     Ignored,
+}
+
+impl FatObjects {
+    /// What a command line says.
+    pub fn of(invocation: &Invocation) -> Self {
+        match invocation.fat_lto_objects() {
+            true => Self::Looked,
+            false => Self::Ignored,
+        }
+    }
 }
 
 const MAGICS: &[(&[u8], FileKind)] = &[

@@ -11,7 +11,6 @@ pub mod rebuild;
 mod scan;
 pub mod script;
 pub mod search;
-mod state;
 mod walk;
 
 use std::ffi::OsString;

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 
+use super::Inputs;
 use super::archive;
 use super::classify::{FatObjects, FileKind};
 use super::file::peek;
 use super::search::Search;
 use super::walk::{Step, Walker, locate, script_steps};
-use super::{Inputs, state};
 use crate::cmdline::{Input, Invocation};
 
 /// The answer.
@@ -39,7 +39,7 @@ const WORTH_THREADS: usize = 1024;
 /// What cannot be opened or is damaged holds none: the real linker will say so.
 pub fn quick_scan(inv: &Invocation) -> Scan {
     let search = Search::new(inv);
-    let fat = state::fat_objects(inv);
+    let fat = FatObjects::of(inv);
     let found = AtomicBool::new(false);
     let look = |input: &Input| {
         if found.load(Ordering::Relaxed) {

@@ -31,7 +31,7 @@ enum ScriptDirectories {
 impl Search {
     /// The search path before any linker script was read.
     pub fn new(inv: &Invocation) -> Self {
-        let nostdlib = super::state::options(inv).any(|option| option.canonical == "nostdlib");
+        let nostdlib = inv.has("nostdlib");
         Self {
             directories: inv.search_paths.clone(),
             sysroot: inv.sysroot.clone().unwrap_or_default(),

@@ -15,7 +15,8 @@ use super::file::{Stamp, peek};
 use super::lexer::Source;
 use super::script::{self, Actions, Need, Resolved};
 use super::search::{Search, concat};
-use super::{Entry, InputError, Inputs, Missing, Origin, Problem, Script, ScriptContent, state};
+use super::{Entry, InputError, Inputs, Missing, Origin, Problem, Script, ScriptContent};
+use crate::cmdline::position::State;
 use crate::cmdline::{Input, InputName, Invocation, Item, Position};
 
 /// lld recurses until its stack ends; no honest script nests this deep.
@@ -85,7 +86,7 @@ pub(super) fn script_steps(inv: &Invocation) -> Vec<Step<'_>> {
 /// See [`Inputs::open`].
 pub(super) fn everything(inv: &Invocation) -> Result<Inputs, InputError> {
     let search = Search::new(inv);
-    let fat = state::fat_objects(inv);
+    let fat = FatObjects::of(inv);
     let prepared: Vec<Prepared> = inv
         .inputs
         .par_iter()
@@ -209,7 +210,7 @@ impl<'a> Walker<'a> {
                 }
             }
             Step::Script(item, name) => {
-                let position = state::position_at(self.inv, item);
+                let position = State::at(self.inv, item);
                 match self.search.script(name) {
                     Some(path) => self.run(
                         &Context {

@@ -13,8 +13,7 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 use super::Inputs;
-use crate::cmdline::table::Dashes;
-use crate::cmdline::{Arity, Input, InputName, Invocation, Item, OptionDef, OutputKind, Position, Role};
+use crate::cmdline::Invocation;
 
 const LINKERS: [&str; 3] = ["ld.lld-22", "ld.lld-19", "ld.lld-16"];
 
@@ -85,92 +84,7 @@ fn run(command: &mut Command) -> Output {
 
 /// Reads the few options these tests use, as the real parser would.
 fn link<S: AsRef<str>>(words: &[S]) -> Invocation {
-    let mut inv = Invocation {
-        items: Vec::new(),
-        own: Vec::new(),
-        output: "a.out".into(),
-        kind: OutputKind::Executable,
-        inputs: Vec::new(),
-        search_paths: Vec::new(),
-        sysroot: None,
-        lto: Vec::new(),
-        informational: false,
-        in_process: None,
-        foreign: false,
-    };
-    let mut position = Position::default();
-    let mut words = words.iter().map(|word| word.as_ref().to_owned());
-    while let Some(word) = words.next() {
-        let item = inv.items.len();
-        let mut input = |name, position| inv.inputs.push(Input { name, position, item });
-        let (name, value): (&'static str, _) = match word.as_str() {
-            "-T" => ("script", words.next()),
-            "-dT" => ("default-script", words.next()),
-            "-shared" => ("shared", None),
-            "-r" => ("relocatable", None),
-            "-nostdlib" => ("nostdlib", None),
-            "--whole-archive" => ("whole-archive", None),
-            "--no-whole-archive" => ("no-whole-archive", None),
-            "--fat-lto-objects" => ("fat-lto-objects", None),
-            "--as-needed" => ("as-needed", None),
-            "-Bstatic" => ("Bstatic", None),
-            "-Bdynamic" => ("Bdynamic", None),
-            "--push-state" => ("push-state", None),
-            "--pop-state" => ("pop-state", None),
-            word => {
-                if let Some(path) = word.strip_prefix("-L") {
-                    inv.search_paths.push(path.into());
-                    ("library-path", Some(path.into()))
-                } else if let Some(path) = word.strip_prefix("--sysroot=") {
-                    inv.sysroot = Some(path.into());
-                    ("sysroot", Some(path.into()))
-                } else if let Some(format) = word.strip_prefix("--format=") {
-                    position.binary = format == "binary";
-                    ("format", Some(format.into()))
-                } else if let Some(path) = word.strip_prefix("--just-symbols=") {
-                    input(
-                        InputName::File(path.into()),
-                        Position {
-                            just_symbols: true,
-                            ..position
-                        },
-                    );
-                    ("just-symbols", Some(path.into()))
-                } else if let Some(name) = word.strip_prefix("-l") {
-                    input(InputName::Library(name.into()), position);
-                    ("library", Some(name.into()))
-                } else {
-                    assert!(!word.starts_with('-'), "{word}");
-                    input(InputName::File(word.into()), position);
-                    inv.items.push(Item::Input(word.into()));
-                    continue;
-                }
-            }
-        };
-        match name {
-            "relocatable" => inv.kind = OutputKind::Relocatable,
-            "shared" => inv.kind = OutputKind::Shared,
-            "whole-archive" => position.whole_archive = true,
-            "no-whole-archive" => position.whole_archive = false,
-            "as-needed" => position.as_needed = true,
-            "Bstatic" => position.prefer_static = true,
-            "Bdynamic" => position.prefer_static = false,
-            _ => {}
-        }
-        let def: &'static OptionDef = Box::leak(Box::new(OptionDef {
-            name,
-            dashes: Dashes::Either,
-            arity: Arity::Flag,
-            role: Role::Plain,
-            canonical: name,
-        }));
-        inv.items.push(Item::Option {
-            def,
-            words: vec![word.into()],
-            value: value.map(OsString::from),
-        });
-    }
-    inv
+    Invocation::read(words.iter().map(|word| OsString::from(word.as_ref())).collect()).unwrap()
 }
 
 /// Every file that the real lld opens for a link, in order, as it spells them (`--verbose`), whether or not it links.

@@ -1,0 +1,267 @@
+//! The global names of a bitcode file and LLVM's 64-bit ids of them.
+//! Knows nothing of summaries, nor of how a linker resolves the names.
+
+use md5::{Digest, Md5};
+
+use super::bitstream::{Block, Entry, Record};
+use super::{BitcodeError, ids, string_table, unwrap};
+
+/// How a name is bound: llvm `GlobalValue::LinkageTypes`, with its numbers in summaries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+#[allow(missing_docs)]
+pub enum Linkage {
+    External = 0,
+    AvailableExternally = 1,
+    LinkOnceAny = 2,
+    LinkOnceOdr = 3,
+    WeakAny = 4,
+    WeakOdr = 5,
+    Appending = 6,
+    Internal = 7,
+    Private = 8,
+    ExternalWeak = 9,
+    Common = 10,
+}
+
+impl Linkage {
+    /// In the order of their numbers.
+    const ALL: [Self; 11] = [
+        Self::External,
+        Self::AvailableExternally,
+        Self::LinkOnceAny,
+        Self::LinkOnceOdr,
+        Self::WeakAny,
+        Self::WeakOdr,
+        Self::Appending,
+        Self::Internal,
+        Self::Private,
+        Self::ExternalWeak,
+        Self::Common,
+    ];
+
+    /// From the four lowest bits of a summary's flags; numbers not in use read as external.
+    pub fn from_summary(flags: u64) -> Self {
+        Self::ALL.get((flags & 15) as usize).copied().unwrap_or(Self::External)
+    }
+
+    /// From a module's record (llvm BitcodeReader.cpp `getDecodedLinkage`, old numbers included).
+    fn from_module(number: u64) -> Self {
+        match number {
+            2 => Self::Appending,
+            3 => Self::Internal,
+            7 => Self::ExternalWeak,
+            8 => Self::Common,
+            9 | 13 | 14 => Self::Private,
+            12 => Self::AvailableExternally,
+            1 | 16 => Self::WeakAny,
+            10 | 17 => Self::WeakOdr,
+            4 | 18 => Self::LinkOnceAny,
+            11 | 19 => Self::LinkOnceOdr,
+            _ => Self::External,
+        }
+    }
+
+    /// Whether the name is the module's own, and no other file can mean it.
+    pub fn is_local(self) -> bool {
+        matches!(self, Self::Internal | Self::Private)
+    }
+}
+
+/// What a name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SymbolKind {
+    /// A function.
+    Function,
+    /// A variable.
+    Variable,
+    /// Another name of something in the same module.
+    Alias,
+    /// A function chosen when the program is loaded.
+    Ifunc,
+}
+
+/// Whether the thing is here or elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Presence {
+    /// The module has its body or initial value.
+    Definition,
+    /// The module only names it.
+    Declaration,
+}
+
+/// One global name in a module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Symbol {
+    /// As in the IR: an asm label's leading `\x01` is kept.
+    pub name: Vec<u8>,
+    /// What it stands for.
+    pub kind: SymbolKind,
+    /// Whether it is defined here.
+    pub presence: Presence,
+    /// How it is bound.
+    pub linkage: Linkage,
+    /// Whether the compiler took it to be resolved within what is linked, as for all that is hidden or local.
+    pub dso_local: bool,
+    /// Which of the file's modules it is in, as `Facts::modules` counts them.
+    pub module: usize,
+}
+
+/// LLVM's id of an external name: the first eight bytes of its MD5, little-endian
+/// (`GlobalValue::getGUIDAssumingExternalLinkage`, which hashes the name without the `\x01` that forbids mangling).
+pub fn guid(name: &[u8]) -> u64 {
+    let plain = name.strip_prefix(b"\x01").unwrap_or(name);
+    let digest = Md5::digest(plain);
+    digest.first_chunk::<8>().map_or(0, |first| u64::from_le_bytes(*first))
+}
+
+/// How one kind of record is read: [strtab offset, size, …], and where the rest stands.
+struct Layout {
+    code: u64,
+    kind: SymbolKind,
+    /// The operand, and its value, that tell a declaration.
+    declared: Option<(usize, u64)>,
+    linkage: usize,
+    visibility: usize,
+    dso_local: usize,
+}
+
+/// Every value a module's records number (llvm `BitcodeReader::parseGlobalVarRecord` and its neighbours).
+const LAYOUTS: [Layout; 4] = [
+    // type, isconst, initid, linkage, alignment, section, visibility, threadlocal, unnamed_addr, externally_initialized,
+    // dllstorageclass, comdat, attributes, dso_local
+    Layout {
+        code: ids::MODULE_GLOBALVAR,
+        kind: SymbolKind::Variable,
+        declared: Some((4, 0)),
+        linkage: 5,
+        visibility: 8,
+        dso_local: 15,
+    },
+    // type, cc, isproto, linkage, paramattr, alignment, section, visibility, gc, unnamed_addr, prologuedata,
+    // dllstorageclass, comdat, prefixdata, personalityfn, dso_local
+    Layout {
+        code: ids::MODULE_FUNCTION,
+        kind: SymbolKind::Function,
+        declared: Some((4, 1)),
+        linkage: 5,
+        visibility: 9,
+        dso_local: 17,
+    },
+    // type, addrspace, aliasee, linkage, visibility, dllstorageclass, threadlocal, unnamed_addr, dso_local
+    Layout {
+        code: ids::MODULE_ALIAS,
+        kind: SymbolKind::Alias,
+        declared: None,
+        linkage: 5,
+        visibility: 6,
+        dso_local: 10,
+    },
+    // type, addrspace, resolver, linkage, visibility, dso_local
+    Layout {
+        code: ids::MODULE_IFUNC,
+        kind: SymbolKind::Ifunc,
+        declared: None,
+        linkage: 5,
+        visibility: 6,
+        dso_local: 7,
+    },
+];
+
+/// A record that waits for its names' string table.
+struct Waiting<'l> {
+    module: usize,
+    operands: Vec<u64>,
+    layout: &'l Layout,
+}
+
+/// Every global name of every module in the file, in the file's order. Unnamed values are left out.
+pub fn symbols(bytes: &[u8]) -> Result<Vec<Symbol>, BitcodeError> {
+    let mut stream = Block::stream(unwrap(bytes)?);
+    let mut record = Record::default();
+    let mut found = Vec::new();
+    // A string table serves every module before it that has none yet (llvm getBitcodeFileContents).
+    let mut waiting = Vec::new();
+    let mut modules = 0;
+    while let Some(entry) = stream.next(&mut record)? {
+        let Entry::Block(block) = entry else { continue };
+        match block.id() {
+            Some(ids::MODULE_BLOCK) => {
+                collect(block, modules, &mut waiting)?;
+                modules += 1;
+            }
+            Some(ids::STRTAB_BLOCK) => {
+                let table = string_table(block)?;
+                for waiting in waiting.drain(..) {
+                    found.extend(waiting.resolve(table)?);
+                }
+            }
+            _ => {}
+        }
+    }
+    if waiting.is_empty() {
+        Ok(found)
+    } else {
+        Err(BitcodeError::Malformed("a module's names have no string table"))
+    }
+}
+
+fn collect(mut block: Block<'_>, module: usize, waiting: &mut Vec<Waiting<'_>>) -> Result<(), BitcodeError> {
+    let mut record = Record::default();
+    while let Some(entry) = block.next(&mut record)? {
+        let Entry::Record = entry else { continue };
+        if record.code == ids::MODULE_VERSION && record.operand(0)? < 2 {
+            return Err(BitcodeError::ModuleVersion(record.operand(0)?));
+        }
+        if let Some(layout) = LAYOUTS.iter().find(|layout| layout.code == record.code) {
+            let operands = record.operands.iter().copied().take(layout.dso_local + 1).collect();
+            waiting.push(Waiting {
+                module,
+                operands,
+                layout,
+            });
+        }
+    }
+    Ok(())
+}
+
+impl Waiting<'_> {
+    /// Operands the writer left out at a record's end are zeros.
+    fn at(&self, index: usize) -> u64 {
+        self.operands.get(index).copied().unwrap_or_default()
+    }
+
+    fn resolve(&self, table: &[u8]) -> Result<Option<Symbol>, BitcodeError> {
+        let bounds = |value: u64| usize::try_from(value).map_err(|_| BitcodeError::Truncated);
+        let (offset, size) = (bounds(self.at(0))?, bounds(self.at(1))?);
+        if size == 0 {
+            return Ok(None);
+        }
+        let name = table
+            .get(offset..)
+            .and_then(|rest| rest.get(..size))
+            .ok_or(BitcodeError::Malformed("a name lies outside of the string table"))?;
+        let declared = self
+            .layout
+            .declared
+            .is_some_and(|(index, value)| self.at(index) == value);
+        let linkage = Linkage::from_module(self.at(self.layout.linkage));
+        // llvm BitcodeReader.cpp `inferDSOLocal`.
+        let hidden = self.at(self.layout.visibility) != 0 && linkage != Linkage::ExternalWeak;
+        Ok(Some(Symbol {
+            name: name.to_vec(),
+            kind: self.layout.kind,
+            presence: if declared {
+                Presence::Declaration
+            } else {
+                Presence::Definition
+            },
+            linkage,
+            dso_local: self.at(self.layout.dso_local) == 1 || hidden || linkage.is_local(),
+            module: self.module,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests;
