@@ -108,6 +108,14 @@ impl Running {
         output
     }
 
+    /// Ends it at once.
+    pub fn kill(&self) {
+        if let Some(pid) = self.pid {
+            // One that is already gone is what we want.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+
     fn forget(&self) {
         if let Some(pid) = self.pid {
             self.children.state().running.remove(&pid);

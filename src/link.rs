@@ -217,6 +217,7 @@ impl Link {
             inputs: &inputs,
             staging: &staging,
             cache: cache.as_ref(),
+            engine: self.settings.engine,
             slots: Slots::from_environment(self.jobs()),
             children,
             linker_name: self.linker_name(),

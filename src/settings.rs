@@ -24,6 +24,7 @@ pub const TABLE: &[Setting] = settings! {
     "clang": "the backend compiler, of the linker's full LLVM version; default: beside the linker, then clang-N, then clang",
     "mode": "auto, distributed (a ThinLTO link that would go in-process is an error) or in-process; default: auto",
     "jobs": "most backends at once; default: make's jobserver, else every CPU",
+    "engine": "forkserver or process; default: forkserver, falling back to process",
     "cache-dir": "where backends' objects are kept; default: --thinlto-cache-dir if given, else $XDG_CACHE_HOME/thinlto-ld",
     "cache-policy": "lld's --thinlto-cache-policy grammar; default: that option if given, else a cap of 5 GB",
     "cache": "on or off; default: on",
@@ -42,6 +43,15 @@ pub enum Mode {
     Distributed,
     /// Always exec the real linker.
     InProcess,
+}
+
+/// What runs the backends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EngineKind {
+    /// One clang that forks a child for each.
+    ForkServer,
+    /// A process for each.
+    Process,
 }
 
 /// Where the backends' objects stand in the final link.
@@ -64,6 +74,8 @@ pub struct Settings {
     pub mode: Mode,
     /// `jobs`
     pub jobs: Option<usize>,
+    /// `engine`
+    pub engine: EngineKind,
     /// `cache-dir`
     pub cache_dir: Option<PathBuf>,
     /// `cache-policy`
@@ -193,6 +205,12 @@ impl Settings {
                 ],
             )?,
             jobs,
+            engine: values.choose(
+                "engine",
+                EngineKind::ForkServer,
+                "forkserver or process",
+                &[("forkserver", EngineKind::ForkServer), ("process", EngineKind::Process)],
+            )?,
             cache_dir: values.path("cache-dir"),
             cache_policy: values.text("cache-policy"),
             cache: values.choose("cache", true, "on or off", &[("on", true), ("off", false)])?,

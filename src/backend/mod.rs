@@ -4,6 +4,7 @@
 pub mod asm_files;
 pub mod diagnostics;
 pub mod flags;
+pub mod forkserver;
 mod prepare;
 pub mod process;
 
@@ -18,13 +19,15 @@ use crate::final_link::NativeObject;
 use crate::inputs::Inputs;
 use crate::observe::stats;
 use crate::schedule::{self, Next, Slots};
+use crate::settings::EngineKind;
 use crate::staging::Staging;
 use crate::thin_link::Plan;
 use crate::toolchain::Clang;
 use diagnostics::{Message, Severity, Warnings};
 use flags::Flags;
+use forkserver::ForkServer;
 use prepare::Prepared;
-use process::Failure;
+use process::{Engine, Failure};
 
 /// The backends of one link.
 #[derive(Debug)]
@@ -43,6 +46,8 @@ pub struct Backends<'a> {
     pub staging: &'a Staging,
     /// Where objects are kept, if they are.
     pub cache: Option<&'a Cache>,
+    /// What runs them.
+    pub engine: EngineKind,
     /// How many at once.
     pub slots: Slots,
     /// Our children.
@@ -103,11 +108,12 @@ impl Backends<'_> {
         let waiting = self.take_cached(&prepared, &mut results);
         counts.cached = prepared.len() - waiting.len();
         let waiting_weights: Vec<u64> = waiting.iter().map(|module| weights[*module]).collect();
+        let engine = self.engine(waiting.len(), counts);
         let (clang, children, cache) = (self.clang, self.children, self.cache);
         schedule::run(
             &waiting_weights,
             self.slots,
-            |job| compile(clang, children, cache, &prepared[waiting[job]]),
+            |job| compile(&engine, clang, children, cache, &prepared[waiting[job]]),
             |job, result| match result {
                 Ok(stderr) => {
                     counts.run += 1;
@@ -151,6 +157,27 @@ impl Backends<'_> {
         Ok(compiled)
     }
 
+    /// The engine that was asked for; where a fork server cannot be had, plain processes, and why.
+    fn engine(&self, backends: usize, counts: &mut stats::Backends) -> Engine {
+        let asked = match self.engine {
+            EngineKind::ForkServer if backends >= forkserver::WORTH_IT => {
+                Some(ForkServer::start(&self.clang.path, self.staging.dir(), self.children))
+            }
+            EngineKind::ForkServer | EngineKind::Process => None,
+        };
+        let engine = match asked {
+            Some(Ok(server)) => Engine::ForkServer(server),
+            Some(Err(error)) => {
+                tracing::info!("{error}; plain processes are used");
+                counts.engine_fallback = Some(error.to_string());
+                Engine::Process
+            }
+            None => Engine::Process,
+        };
+        counts.engine = (backends > 0).then(|| engine.name());
+        engine
+    }
+
     /// Takes what the cache has; the modules it does not have.
     fn take_cached(&self, prepared: &[Prepared], results: &mut [Option<Done>]) -> Vec<usize> {
         use rayon::prelude::*;
@@ -170,8 +197,14 @@ impl Backends<'_> {
     }
 }
 
-fn compile(clang: &Clang, children: &Children, cache: Option<&Cache>, module: &Prepared) -> Result<String, Failure> {
-    let stderr = process::run(&clang.path, &module.backend, children)?;
+fn compile(
+    engine: &Engine,
+    clang: &Clang,
+    children: &Children,
+    cache: Option<&Cache>,
+    module: &Prepared,
+) -> Result<String, Failure> {
+    let stderr = process::run(engine, &clang.path, &module.backend, children)?;
     if let (Some(cache), Some(key)) = (cache, &module.key) {
         cache.put(key, &module.object.path, &module.sides, &stderr);
     }

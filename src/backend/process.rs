@@ -1,13 +1,15 @@
-//! The plain engine: one `clang -cc1` process a step, its stderr kept, its object checked.
+//! Runs a backend on an engine: its one or two `clang -cc1` steps, their stderr kept, its object checked.
 //! Knows nothing of flags, caches or scheduling; it is given argument vectors and a path that must become an object.
 
 use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
-use crate::children::Children;
+use super::forkserver::ForkServer;
+use crate::children::{Children, Running};
 
 /// One backend: what to run, and what it must leave.
 #[derive(Clone, Debug)]
@@ -42,35 +44,62 @@ pub enum Failure {
     },
     /// clang could not be run.
     #[error("cannot run {0}: {1}")]
-    Spawn(PathBuf, std::io::Error),
+    Spawn(PathBuf, io::Error),
     /// A signal came first.
     #[error("interrupted")]
     Interrupted,
+}
+
+/// What runs a step.
+#[derive(Debug)]
+pub enum Engine {
+    /// A process of its own.
+    Process,
+    /// A child of the fork server.
+    ForkServer(ForkServer),
+}
+
+impl Engine {
+    /// As the stats name it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Engine::Process => "process",
+            Engine::ForkServer(_) => "forkserver",
+        }
+    }
+
+    fn step(&self, clang: &Path, step: &[OsString], children: &Children) -> io::Result<(ExitStatus, String)> {
+        match self {
+            Engine::ForkServer(server) => server.run(step),
+            Engine::Process => {
+                let mut command = Command::new(clang);
+                command
+                    .args(step)
+                    .stdin(Stdio::null())
+                    .stdout(Stdio::null())
+                    .stderr(Stdio::piped());
+                let output = children.spawn(&mut command).and_then(Running::output)?;
+                Ok((output.status, String::from_utf8_lossy(&output.stderr).into_owned()))
+            }
+        }
+    }
 }
 
 /// Runs a backend to its end; its stderr if it left a valid object.
 ///
 /// # Errors
 /// See [`Failure`].
-pub fn run(clang: &Path, backend: &Backend, children: &Children) -> Result<String, Failure> {
+pub fn run(engine: &Engine, clang: &Path, backend: &Backend, children: &Children) -> Result<String, Failure> {
     let mut said = String::new();
     for step in &backend.steps {
-        let mut command = Command::new(clang);
-        command
-            .args(step)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
-        let output = children
-            .spawn(&mut command)
-            .and_then(|running| running.output())
-            .map_err(|error| match error.kind() {
-                std::io::ErrorKind::Interrupted => Failure::Interrupted,
-                _ => Failure::Spawn(clang.to_owned(), error),
-            })?;
-        said.push_str(&String::from_utf8_lossy(&output.stderr));
-        if !output.status.success() {
-            return Err(verdict(output.status, said, children));
+        let (status, stderr) = engine.step(clang, step, children).map_err(|error| match error.kind() {
+            io::ErrorKind::Interrupted => Failure::Interrupted,
+            _ if children.interrupted().is_some() => Failure::Interrupted,
+            _ => Failure::Spawn(clang.to_owned(), error),
+        })?;
+        said.push_str(&stderr);
+        if !status.success() {
+            return Err(verdict(status, said, children));
         }
     }
     match flaw(&backend.object) {

@@ -31,7 +31,7 @@ pub enum ThinLink {
 }
 
 /// Backends by what became of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Backends {
     /// Compiled now.
     pub run: usize,
@@ -45,6 +45,10 @@ pub struct Backends {
     pub remote: usize,
     /// Compiled, but not to be cached: which files their assembly reads cannot be decided.
     pub uncacheable: usize,
+    /// What ran them; null where none ran.
+    pub engine: Option<&'static str>,
+    /// Why plain processes had to do for a fork server.
+    pub engine_fallback: Option<String>,
 }
 
 /// Milliseconds by phase.
