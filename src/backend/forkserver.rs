@@ -36,7 +36,7 @@ pub enum NoServer {
     /// clang could not be started.
     #[error("fork server not started: {0}")]
     Start(io::Error),
-    /// clang ran, but not as a server: it is statically linked, or the preload was refused.
+    /// clang ran, but not as a server: it is a script, statically linked, or the preload was refused.
     #[error("clang does not load the fork server library")]
     NotLoaded,
 }
@@ -67,7 +67,10 @@ impl ForkServer {
             .env("LD_PRELOAD", preload(&library))
             // All symbols resolved now and not in each child anew.
             .env("LD_BIND_NOW", "1")
-            .env("THINLTO_LD_FORKSERVER", "1")
+            .env(
+                "THINLTO_LD_FORKSERVER",
+                fs::canonicalize(clang).map_err(NoServer::Start)?,
+            )
             .env("GLIBC_TUNABLES", tunables())
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())

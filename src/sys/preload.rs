@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::mem::ManuallyDrop;
 use std::os::fd::{FromRawFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 
 type Main = extern "C" fn(c_int, *mut *mut c_char, *mut *mut c_char) -> c_int;
@@ -17,7 +18,7 @@ type Start = extern "C" fn(Main, c_int, *mut *mut c_char, Hook, Hook, Hook, *mut
 
 /// The socket to thinlto-ld: the server's standard input.
 const SOCKET: RawFd = 0;
-/// Set where the program is to be a server; otherwise it runs as ever.
+/// Names the program that is to be a server. Any other runs as ever: where clang is a script, that is its shell.
 const ASKED: &CStr = c"THINLTO_LD_FORKSERVER";
 
 #[repr(C)]
@@ -95,8 +96,16 @@ pub unsafe extern "C" fn __libc_start_main(
     }
     let start: Start = unsafe { std::mem::transmute(next) };
     unsafe { REAL_MAIN = Some(main) };
-    let entry = if unsafe { getenv(ASKED.as_ptr()) }.is_null() { main } else { serve };
+    let entry = if is_asked() { serve } else { main };
     start(entry, argc, argv, init, fini, rtld_fini, stack_end)
+}
+
+fn is_asked() -> bool {
+    let asked = unsafe { getenv(ASKED.as_ptr()) };
+    // The environment is not changed while this is read.
+    !asked.is_null()
+        && std::fs::read_link("/proc/self/exe")
+            .is_ok_and(|own| own.as_os_str().as_bytes() == unsafe { CStr::from_ptr(asked) }.to_bytes())
 }
 
 /// A backend to run, as thinlto-ld asks for it.

@@ -13,7 +13,7 @@ use goblin::elf::dynamic::{DT_RPATH, DT_RUNPATH};
 /// they take no part in code generation, and counting them would empty the cache at every system update.
 ///
 /// # Errors
-/// `clang` cannot be read. A library that cannot be found is left to the loader to complain of.
+/// `clang` cannot be read, or is no ELF file: which compiler a script runs cannot be told from the script. A library that cannot be found is left to the loader to complain of.
 pub fn files(clang: &Path) -> io::Result<Vec<PathBuf>> {
     let clang = std::fs::canonicalize(clang)?;
     let mut found = vec![clang];
@@ -31,10 +31,7 @@ pub fn files(clang: &Path) -> io::Result<Vec<PathBuf>> {
 
 fn libraries(file: &Path) -> io::Result<Vec<PathBuf>> {
     let map = crate::sys::map(&File::open(file)?)?;
-    // A compiler that is no ELF file (a script) has no libraries that could be told from it; its bytes are all there is.
-    let Ok(elf) = Elf::parse(&map) else {
-        return Ok(Vec::new());
-    };
+    let elf = Elf::parse(&map).map_err(|_| io::Error::other(format!("{} is no ELF file", file.display())))?;
     let origin = file.parent().unwrap_or(Path::new("/"));
     let dirs = run_path(&elf, origin);
     let is_compiler = |name: &str| ["LLVM", "clang"].iter().any(|word| name.contains(word));
