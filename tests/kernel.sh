@@ -55,21 +55,28 @@ CONFIG
   done < "$work/wanted.config"
 }
 
-# Each link of bitcode must be distributed, vmlinux.o and each module among them.
+# Each link of bitcode must be distributed: vmlinux.o, and each module's, first to one object and then to its .ko. Kbuild
+# links a module of one file under a name of its own beside it.
 check_links() {
-  ! grep -q '"mode":"in-process"' "$stats" || fail "left to in-process lld: $(grep '"mode":"in-process"' "$stats")"
+  ! grep '"mode":"in-process"' "$stats" || fail 'left to in-process lld'
   distributed vmlinux.o
   local module
   while read -r module; do
-    distributed "${module%.ko}.o"
+    distributed "${module%.ko}.o" "$(dirname "$module")/.tmp_$(basename "$module" .ko).o"
+    distributed "$module"
   done < <(cd "$build" && find . -name '*.ko' -printf '%P\n')
 }
 
-# kbuild gives ld the object's path as it stands in the build folder.
+# Whether the link of one of these outputs, as Kbuild names them in the build folder, was distributed and succeeded.
 distributed() {
-  grep -E "\"output\":\"(\./)?$1\"" "$stats" | grep -q '"mode":"distributed".*"exit":0' \
-    || fail "$1 was not linked distributed: $(grep -F "$1\"" "$stats" || echo 'no stats line')"
-  echo "distributed: $1 $(grep -oE "\"output\":\"(\./)?$1\".*" "$stats" | grep -oE '"modules":[0-9]+')"
+  local output line
+  for output; do
+    line=$(grep -F "\"output\":\"$output\"" "$stats") || continue
+    grep -q '"mode":"distributed".*"exit":0' <<< "$line" || fail "$output was not linked distributed: $line"
+    echo "distributed: $1 $(grep -oE '"modules":[0-9]+' <<< "$line" | head -n 1)"
+    return
+  done
+  fail "no link of $*"
 }
 
 boot() {
