@@ -91,7 +91,7 @@ impl Linker {
         let passed = guard();
         if let Some(path) = &settings.linker {
             let path = which::which(path).map_err(|_| ToolchainError::NoLinker(path.display().to_string()))?;
-            if is_ourselves(&path) || passed.contains(&path) {
+            if is_ourselves(&path) || is_passed(&passed, &path) {
                 return Err(ToolchainError::Ourselves(path));
             }
             return Ok(Linker {
@@ -104,7 +104,7 @@ impl Linker {
         let found = which::which_all(&wanted)
             .into_iter()
             .flatten()
-            .find(|path| !is_ourselves(path) && !passed.contains(path));
+            .find(|path| !is_ourselves(path) && !is_passed(&passed, path));
         match found {
             Some(path) => Ok(Linker {
                 path,
@@ -155,11 +155,19 @@ fn version_suffix(name: &str) -> String {
 }
 
 fn is_ourselves(path: &Path) -> bool {
-    let same = |a: &Path, b: &Path| match (fs::metadata(a), fs::metadata(b)) {
+    std::env::current_exe().is_ok_and(|own| same_file(&own, path))
+}
+
+/// Whatever the spelling: a script only knows itself by one of its paths.
+fn is_passed(passed: &[PathBuf], path: &Path) -> bool {
+    passed.iter().any(|other| other == path || same_file(other, path))
+}
+
+fn same_file(a: &Path, b: &Path) -> bool {
+    match (fs::metadata(a), fs::metadata(b)) {
         (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
         _ => false,
-    };
-    std::env::current_exe().is_ok_and(|own| same(&own, path))
+    }
 }
 
 /// The backend compiler.

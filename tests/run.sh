@@ -1,0 +1,38 @@
+#!/bin/sh
+# Runs every test, first installing what they need on Debian 12: clang, lld and llvm 22, 19 and 16, a kernel's source, QEMU.
+# Arguments go to the test runner: cargo nextest, or cargo test where that cannot be had. `--profile quick` skips the kernel.
+set -eu
+cd "$(dirname "$0")/.."
+PATH="$PATH:$HOME/.cargo/bin"
+
+NEXTEST=0.9.143
+
+root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
+wanted='gcc g++ libc6-dev make cmake ninja-build meson curl ca-certificates
+  linux-source-6.12 flex bison bc libelf-dev libssl-dev xz-utils qemu-system-x86 busybox-static cpio
+  autoconf automake libtool pkg-config file'
+for llvm in 22 19 16; do
+  wanted="$wanted clang-$llvm lld-$llvm llvm-$llvm llvm-$llvm-tools"
+done
+missing=
+for package in $wanted; do
+  dpkg-query -W -f '${Status}' "$package" 2> /dev/null | grep -q 'ok installed' || missing="$missing $package"
+done
+if [ -n "$missing" ]; then
+  root apt-get update -qq
+  # shellcheck disable=SC2086 # a list of words
+  root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing > /dev/null
+fi
+
+# A build of nextest's own is a release file for Linux, from its own site; building it takes longer than the tests.
+if ! command -v cargo-nextest > /dev/null; then
+  mkdir -p "$HOME/.cargo/bin"
+  curl --proto '=https' --retry 2 --max-time 120 -LsSf "https://get.nexte.st/$NEXTEST/linux" \
+    | tar xz -C "$HOME/.cargo/bin" || echo "cargo-nextest cannot be had; cargo test instead" >&2
+fi
+if cargo nextest --version > /dev/null 2>&1; then
+  exec cargo nextest run "$@"
+fi
+[ "$#" = 0 ] || echo "cargo test is not given the arguments: $*" >&2
+exec cargo test

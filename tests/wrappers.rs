@@ -1,0 +1,212 @@
+//! What `wrappers/` holds, used as its users would: clang, PATH, CMake, Meson and Cargo each link a program through it.
+//! Knows nothing of what thinlto-ld does in a link, but that it says `distributed`.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use common::{Bench, Outcome};
+
+const MAIN: &str =
+    "int answer(void); int printf(const char *, ...);\nint main(void) { printf(\"%d\\n\", answer()); return 0; }\n";
+const ANSWER: &str = "int answer(void) { return 42; }\n";
+
+fn wrapper(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("wrappers").join(name)
+}
+
+/// The text of a wrapper that names where ld.lld was put, with where it is here.
+fn placed(name: &str) -> String {
+    let text = fs::read_to_string(wrapper(name)).unwrap();
+    let here = wrapper("ld.lld");
+    let placed = text.replace("/usr/local/lib/thinlto-ld/ld.lld", here.to_str().unwrap());
+    assert_ne!(placed, text, "{name} names no folder");
+    placed
+}
+
+/// A folder with a program in two files, and the wrapper told which thinlto-ld is meant.
+fn bench() -> Bench {
+    let mut bench = Bench::new();
+    bench.write("main.c", MAIN).write("answer.c", ANSWER);
+    bench.env("THINLTO_LD_PROGRAM", env!("CARGO_BIN_EXE_thinlto-ld"));
+    bench
+}
+
+fn compiled() -> Bench {
+    let bench = bench();
+    bench
+        .compile("main.c", MAIN, &["-O2", "-flto=thin"])
+        .compile("answer.c", ANSWER, &["-O2", "-flto=thin"]);
+    bench
+}
+
+/// The links of `output`, by the end of its name; other links of a build system are its probes.
+fn distributed(outcome: &Outcome, output: &str) {
+    let link = outcome
+        .stats
+        .iter()
+        .rfind(|link| link["output"].as_str().is_some_and(|name| name.ends_with(output)))
+        .unwrap_or_else(|| panic!("no link of {output}: {:?}", outcome.stats));
+    assert_eq!(link["mode"], "distributed", "{output}: {}", link["reason"]);
+}
+
+fn with_path(bench: &mut Bench, dir: &Path) {
+    let path = std::env::var("PATH").unwrap();
+    bench.env("PATH", &format!("{}:{path}", dir.display()));
+}
+
+#[test]
+fn behind_clang_the_linker_is_the_one_clang_would_have_taken() {
+    let bench = compiled();
+    let script = wrapper("ld.lld");
+    let folder = wrapper("");
+    let ways = [
+        vec![format!("--ld-path={}", script.display())],
+        vec![format!("-B{}", folder.display()), "-fuse-ld=lld".into()],
+    ];
+    for way in ways {
+        let mut words: Vec<&str> = way.iter().map(String::as_str).collect();
+        words.extend(["main.o", "answer.o", "-o", "prog"]);
+        let outcome = bench.run("clang-22", &words).ok();
+        distributed(&outcome, "prog");
+        let linker = outcome.stats[0]["linker"].as_str().unwrap();
+        assert!(linker.contains("llvm-22"), "{linker}");
+        assert_eq!(bench.output_of("prog"), "42\n");
+    }
+}
+
+#[test]
+fn first_on_path_under_a_versions_name() {
+    let mut bench = compiled();
+    fs::create_dir(bench.path("first")).unwrap();
+    symlink(wrapper("ld.lld"), bench.path("first/ld.lld-22")).unwrap();
+    let first = bench.path("first");
+    with_path(&mut bench, &first);
+    let outcome = bench.direct(&["--shared", "answer.o", "-o", "answer.so"]).ok();
+    distributed(&outcome, "answer.so");
+    let linker = outcome.stats[0]["linker"].as_str().unwrap().to_owned();
+    assert!(linker.ends_with("/ld.lld-22") && !linker.contains("first"), "{linker}");
+    assert_eq!(outcome.stats.len(), 1, "one link, one line: {:?}", outcome.stats);
+}
+
+/// Two wrappers on PATH, each a copy that knows nothing of the other: neither calls the other for ever.
+#[test]
+fn wrappers_behind_wrappers_end_at_the_real_linker() {
+    let mut bench = compiled();
+    for dir in ["one", "two"] {
+        fs::create_dir(bench.path(dir)).unwrap();
+        fs::copy(wrapper("ld.lld"), bench.path(&format!("{dir}/ld.lld-22"))).unwrap();
+    }
+    bench.env("THINLTO_LD_MODE", "auto");
+    for dir in ["two", "one"] {
+        let dir = bench.path(dir);
+        let earlier = bench.command("env", &[]);
+        let path = earlier
+            .get_envs()
+            .find(|(name, _)| *name == "PATH")
+            .and_then(|(_, value)| value)
+            .map_or_else(
+                || std::env::var("PATH").unwrap(),
+                |value| value.to_str().unwrap().to_owned(),
+            );
+        bench.env("PATH", &format!("{}:{path}", dir.display()));
+    }
+    bench.direct(&["--shared", "answer.o", "-o", "answer.so"]).ok();
+    assert!(bench.path("answer.so").exists());
+}
+
+#[test]
+fn the_script_says_what_it_misses() {
+    let mut bench = compiled();
+    fs::copy(wrapper("ld.lld"), bench.path("ld.lld")).unwrap();
+    bench.env("THINLTO_LD_PROGRAM", "").env("PATH", "/usr/bin:/bin");
+    let outcome = bench.run(bench.path("ld.lld"), &["answer.o"]);
+    assert_eq!(outcome.status, 1);
+    assert!(outcome.stderr.contains("cannot find thinlto-ld"), "{}", outcome.stderr);
+}
+
+#[test]
+fn cmake() {
+    let bench = bench();
+    bench.write(
+        "CMakeLists.txt",
+        "cmake_minimum_required(VERSION 3.5)\nproject(answer C)\nadd_library(answer SHARED answer.c)\n\
+         add_library(static STATIC answer.c)\nadd_executable(prog main.c)\ntarget_link_libraries(prog static)\n",
+    );
+    let toolchain = format!("-DCMAKE_TOOLCHAIN_FILE={}", wrapper("thinlto.cmake").display());
+    let words = [
+        "-B",
+        "build",
+        &toolchain,
+        "-DCMAKE_C_COMPILER=clang-22",
+        "-DCMAKE_BUILD_TYPE=Release",
+    ];
+    bench.run("cmake", &words).ok();
+    let outcome = bench.run("cmake", &["--build", "build"]).ok();
+    distributed(&outcome, "prog");
+    distributed(&outcome, "libanswer.so");
+    assert_eq!(bench.output_of("build/prog"), "42\n");
+}
+
+#[test]
+fn meson() {
+    let bench = bench();
+    if which::which("meson").is_err() {
+        eprintln!("meson is not installed (tests/run.sh installs it): not tried");
+        return;
+    }
+    bench.write(
+        "meson.build",
+        "project('answer', 'c')\nanswer = static_library('answer', 'answer.c')\n\
+         executable('prog', 'main.c', link_with: answer)\nshared_library('shared', 'answer.c')\n",
+    );
+    bench.write("native.ini", &placed("meson.ini"));
+    bench
+        .run("meson", &["setup", "--native-file", "native.ini", "build"])
+        .ok();
+    let outcome = bench.run("ninja", &["-C", "build"]).ok();
+    distributed(&outcome, "prog");
+    distributed(&outcome, "libshared.so");
+    assert_eq!(bench.output_of("build/prog"), "42\n");
+}
+
+/// Rust and C in one ThinLTO link: the C function is called from Rust.
+#[test]
+fn cargo() {
+    let bench = compiled();
+    bench.ar(&["rc", "libanswer.a", "answer.o"]);
+    bench.write(
+        "Cargo.toml",
+        "[package]\nname = \"prog\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[workspace]\n",
+    );
+    bench.write(
+        "src/main.rs",
+        "unsafe extern \"C\" { safe fn answer() -> i32; }\nfn main() { println!(\"{}\", answer()); }\n",
+    );
+    bench.write(
+        "build.rs",
+        "fn main() { println!(\"cargo::rustc-link-search=.\\ncargo::rustc-link-lib=static:-bundle=answer\"); }\n",
+    );
+    bench.write("config.toml", &placed("cargo-config.toml"));
+    let target = bench.path("target");
+    let words = [
+        "--config",
+        "config.toml",
+        "build",
+        "--release",
+        "--offline",
+        "--target-dir",
+        target.to_str().unwrap(),
+    ];
+    let outcome = bench.run("cargo", &words).ok();
+    let link = outcome
+        .stats
+        .iter()
+        .rfind(|link| link["output"].as_str().is_some_and(|name| name.contains("/deps/prog-")))
+        .unwrap();
+    assert_eq!(link["mode"], "distributed", "{}", link["reason"]);
+    assert_eq!(bench.output_of("target/release/prog"), "42\n");
+}
