@@ -210,6 +210,35 @@ fn regular_lto_beside_thin() {
     bench.both_print("41\n");
 }
 
+/// The combined index knows what regular modules define: position-independent code addresses it directly.
+#[test]
+fn regular_lto_defines_what_thin_modules_take_the_address_of() {
+    let bench = Bench::new();
+    let regular = &["-flto=full", "-O2"];
+    bench
+        .compile(
+            "main.c",
+            "int printf(const char *, ...); extern int table[2]; int cb(int);\n\
+             int (*f(void))(int) { return cb; } int *t(void) { return table; }\n\
+             int main(int c, char **v) { printf(\"%d %d\\n\", f()(c), *t()); return 0; }\n",
+            THIN,
+        )
+        .compile(
+            "reg.c",
+            "int table[2] = {3}; int cb(int x) { return x + ++table[1]; }\n",
+            regular,
+        )
+        .compile("unused.c", "int table[2] = {4}; int never;\n", regular)
+        .ar(&["rc", "libreg.a", "reg.o"])
+        .ar(&["rc", "libunused.a", "unused.o"]);
+    for words in [&["main.o", "reg.o"][..], &["main.o", "libreg.a", "libunused.a"]] {
+        for kind in ["-pie", "-no-pie"] {
+            bench.both("clang", &[words, &[kind]].concat());
+            bench.both_print("2 3\n");
+        }
+    }
+}
+
 #[test]
 fn split_units_with_whole_program_devirtualisation() {
     let flags = &[

@@ -1,7 +1,7 @@
 //! Everything a backend needs before it can run: its module and index under staged names, its command, its cache key.
 //! Knows nothing of running anything.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -22,6 +22,7 @@ use crate::bitcode::{assembly, facts};
 use crate::cache::{Key, ModuleParts};
 use crate::cmdline::OutputKind;
 use crate::final_link::NativeObject;
+use crate::inputs::BitcodeSource;
 use crate::thin_link::PlannedModule;
 
 /// A backend that can run.
@@ -148,6 +149,11 @@ fn missing_declarations(
             .add_regular_part(bytes(module, link)?)
             .map_err(|error| unfit(module, "its regular part cannot be read", error))?;
     }
+    for file in regular_files(link) {
+        resolutions
+            .add_regular_part(file)
+            .map_err(|error| BackendError::Unfit(format!("bitcode for regular LTO cannot be read: {error}")))?;
+    }
     let declared: Vec<Vec<Declaration>> = modules
         .par_iter()
         .map(|module| {
@@ -175,6 +181,21 @@ fn missing_declarations(
                 .collect()
         })
         .collect())
+}
+
+/// The bitcode that was linked and has no backend: files for regular LTO, whose summaries the combined index has too.
+fn regular_files<'a>(link: &Backends<'a>) -> Vec<&'a [u8]> {
+    let thin: HashSet<BitcodeSource> = link.plan.modules.iter().map(|module| module.source).collect();
+    let loaded: HashSet<&str> = link.plan.loaded.iter().map(String::as_str).collect();
+    let sources = link.inputs.bitcode_by_name().into_values();
+    sources
+        .filter(|source| !thin.contains(source))
+        .filter(|source| {
+            let entry = link.inputs.entries.get(source.entry);
+            entry.is_some_and(|entry| loaded.contains(entry.shown(source.member).as_str()))
+        })
+        .filter_map(|source| link.inputs.bitcode(source).ok())
+        .collect()
 }
 
 /// Whether `dso_local` on a declaration can change a module's code: not where the front end set it on everything

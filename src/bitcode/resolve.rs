@@ -60,8 +60,8 @@ impl Resolutions {
         }
     }
 
-    /// Adds the definitions in the regular part of a split unit, given the whole file: no index has them, but the combined
-    /// index does (llvm `LTO::addModule` reads their summaries into it). Files without such a part add nothing.
+    /// Adds the definitions in a file for regular LTO, or in the regular part of a split unit: no index has them, but the
+    /// combined index does (llvm `LTO::addModule` reads their summaries into it). Files without such a part add nothing.
     pub fn add_regular_part(&mut self, file: &[u8]) -> Result<(), BitcodeError> {
         let modules = Facts::read(file)?.modules;
         let regular = |module: usize| {
