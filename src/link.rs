@@ -136,8 +136,10 @@ impl Link {
     }
 
     fn distribute(mut self, began: Instant) -> Result<Ending, String> {
+        // Before anything is opened whose descriptor could be taken for make's.
+        let slots = Slots::from_environment(self.jobs());
         let children = Children::watch().map_err(|error| format!("cannot watch for signals: {error}"))?;
-        match self.attempt(began, &children) {
+        match self.attempt(began, slots, &children) {
             Attempt::Ended(ending) => {
                 self.stats.mode = LinkMode::Distributed;
                 if let Ending::Exit(code) = ending {
@@ -158,8 +160,8 @@ impl Link {
         }
     }
 
-    fn attempt(&mut self, began: Instant, children: &Children) -> Attempt {
-        match self.try_distributed(began, children) {
+    fn attempt(&mut self, began: Instant, slots: Slots, children: &Children) -> Attempt {
+        match self.try_distributed(began, slots, children) {
             Ok(ending) => Attempt::Ended(ending),
             Err(Stop::Left(reason)) => Attempt::Left(Route::InProcess(reason)),
             Err(Stop::Doomed(reason)) => Attempt::Left(Route::Doomed(reason)),
@@ -174,7 +176,7 @@ impl Link {
     }
 
     /// The way of the data, in order.
-    fn try_distributed(&mut self, began: Instant, children: &Children) -> Result<Ending, Stop> {
+    fn try_distributed(&mut self, began: Instant, slots: Slots, children: &Children) -> Result<Ending, Stop> {
         let inputs = Inputs::open(&self.invocation).map_err(|error| Stop::Doomed(error.to_string()))?;
         self.stats.inputs = inputs.entries.len();
         if let Some(missing) = inputs.missing.first() {
@@ -218,7 +220,7 @@ impl Link {
             staging: &staging,
             cache: cache.as_ref(),
             engine: self.settings.engine,
-            slots: Slots::from_environment(self.jobs()),
+            slots,
             children,
             linker_name: self.linker_name(),
         };

@@ -108,6 +108,7 @@ impl Backends<'_> {
         let waiting = self.take_cached(&prepared, &mut results);
         counts.cached = prepared.len() - waiting.len();
         let waiting_weights: Vec<u64> = waiting.iter().map(|module| weights[*module]).collect();
+        prepare::stage(&self, &prepared, &waiting)?;
         let engine = self.engine(waiting.len(), counts);
         let (clang, children, cache) = (self.clang, self.children, self.cache);
         schedule::run(

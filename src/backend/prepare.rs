@@ -36,6 +36,9 @@ pub(super) struct Prepared {
     pub(super) key: Option<Key>,
     /// How long it will take, by the bytes it reads.
     pub(super) weight: u64,
+    index: Index,
+    /// The modules it reads, itself among them.
+    reads: Vec<usize>,
 }
 
 /// What was read of a module.
@@ -44,21 +47,20 @@ struct Read {
     facts: ModuleFacts,
     digest: [u8; 32],
     size: u64,
+    /// Its assembly, where a key asks for the files that names.
+    assembly: Vec<String>,
 }
 
 fn unfit(module: &PlannedModule, what: &str, error: impl std::fmt::Display) -> BackendError {
     BackendError::Unfit(format!("{}: {what}: {error}", module.shown()))
 }
 
-/// Prepares every module of the plan.
+/// Prepares every module of the plan, but for what only a backend that runs needs ([`stage`]).
 ///
 /// # Errors
-/// `Unfit` where a module or an index cannot be read or staged, or clang would not take the options.
+/// `Unfit` where a module or an index cannot be read, or clang would not take the options.
 pub(super) fn all(link: &Backends<'_>) -> Result<Vec<Prepared>, BackendError> {
     let modules = &link.plan.modules;
-    link.staging
-        .make_module_folders()
-        .map_err(|error| BackendError::Unfit(format!("{}: {error}", link.staging.dir().display())))?;
     let read: Vec<Read> = modules
         .par_iter()
         .map(|module| read(module, link))
@@ -74,12 +76,34 @@ pub(super) fn all(link: &Backends<'_>) -> Result<Vec<Prepared>, BackendError> {
         .par_iter()
         .enumerate()
         .zip(declarations)
-        .map(|((at, module), declarations)| {
-            let index = enriched(module, &declarations)?;
-            stage(module, link).map_err(|error| unfit(module, "cannot be staged", error))?;
-            write_index(module, index.clone(), link, &by_name)?;
-            prepare(at, &index, link, &read, &by_name)
-        })
+        .map(|((at, module), declarations)| prepare(at, enriched(module, &declarations)?, link, &read, &by_name))
+        .collect()
+}
+
+/// Puts the modules and indexes that these backends read where their commands expect them.
+///
+/// # Errors
+/// `Unfit` where one cannot be written.
+pub(super) fn stage(link: &Backends<'_>, prepared: &[Prepared], running: &[usize]) -> Result<(), BackendError> {
+    let modules = &link.plan.modules;
+    link.staging
+        .make_module_folders()
+        .map_err(|error| BackendError::Unfit(format!("{}: {error}", link.staging.dir().display())))?;
+    let wanted: HashSet<usize> = running
+        .iter()
+        .flat_map(|at| prepared[*at].reads.iter().copied())
+        .collect();
+    wanted
+        .par_iter()
+        .map(|at| stage_module(&modules[*at], link).map_err(|error| unfit(&modules[*at], "cannot be staged", error)))
+        .collect::<Result<(), _>>()?;
+    let ranks: HashMap<&[u8], usize> = modules
+        .iter()
+        .map(|module| (module.name.as_bytes(), module.rank))
+        .collect();
+    running
+        .par_iter()
+        .map(|at| write_index(&modules[*at], prepared[*at].index.clone(), link, &ranks))
         .collect()
 }
 
@@ -108,6 +132,12 @@ fn read(module: &PlannedModule, link: &Backends<'_>) -> Result<Read, BackendErro
         target,
         facts: own,
         digest: *blake3::hash(bytes).as_bytes(),
+        assembly: match link.cache {
+            Some(_) => {
+                assembly::assembly(bytes).map_err(|error| unfit(module, "its assembly cannot be read", error))?
+            }
+            None => Vec::new(),
+        },
         size: bytes.len() as u64,
     })
 }
@@ -225,7 +255,7 @@ fn enriched(module: &PlannedModule, declarations: &[Declaration]) -> Result<Inde
 }
 
 /// The module under its staged name: a link to its file, or the bytes taken out of what holds them.
-fn stage(module: &PlannedModule, link: &Backends<'_>) -> io::Result<()> {
+fn stage_module(module: &PlannedModule, link: &Backends<'_>) -> io::Result<()> {
     let staged = link.staging.module(module.rank);
     match link.inputs.bitcode_file(module.source) {
         Some(path) => symlink(std::path::absolute(path)?, staged),
@@ -237,15 +267,11 @@ fn write_index(
     module: &PlannedModule,
     mut index: Index,
     link: &Backends<'_>,
-    by_name: &HashMap<&[u8], usize>,
+    ranks: &HashMap<&[u8], usize>,
 ) -> Result<(), BackendError> {
     let mut unknown = None;
-    index.rename_modules(|name| match by_name.get(name) {
-        Some(at) => link
-            .staging
-            .module(link.plan.modules[*at].rank)
-            .into_os_string()
-            .into_encoded_bytes(),
+    index.rename_modules(|name| match ranks.get(name) {
+        Some(rank) => link.staging.module(*rank).into_os_string().into_encoded_bytes(),
         None => {
             unknown = Some(String::from_utf8_lossy(name).into_owned());
             name.to_vec()
@@ -260,17 +286,18 @@ fn write_index(
 
 fn prepare(
     at: usize,
-    index: &Index,
+    index: Index,
     link: &Backends<'_>,
     read: &[Read],
     by_name: &HashMap<&[u8], usize>,
 ) -> Result<Prepared, BackendError> {
     let module = &link.plan.modules[at];
-    let imports: Vec<usize> = index
-        .modules()
+    let imports = index.modules();
+    let imports = imports
         .iter()
         .filter_map(|m| by_name.get(m.path.as_slice()).copied())
-        .collect();
+        .filter(|other| *other != at);
+    let reads: Vec<usize> = std::iter::once(at).chain(imports).collect();
     let base = link.inputs.entries[module.source.entry].base(module.source.member);
     let path = link
         .staging
@@ -286,12 +313,7 @@ fn prepare(
         task,
     };
     let target = &read[at].target;
-    let size = |module: usize| read[module].size;
-    let imported: u64 = imports
-        .iter()
-        .filter(|other| **other != at)
-        .map(|other| size(*other))
-        .sum();
+    let imported: u64 = reads[1..].iter().map(|other| read[*other].size).sum();
     let sides = link.flags.side_outputs(task);
     for dir in sides
         .iter()
@@ -307,39 +329,35 @@ fn prepare(
         },
         object: NativeObject { path, number: at, base },
         sides,
-        key: key(at, index, &imports, task, link, read, by_name)?,
+        key: key(&reads, &index, task, link, read, by_name),
         // What is imported is read and its functions may be inlined; most of it is not.
-        weight: size(at) + imported / 8,
+        weight: read[at].size + imported / 8,
+        index,
+        reads,
     })
 }
 
-/// The key of a module's object; none where it must not be kept.
+/// The key of the object of the first of `reads`; none where it must not be kept.
 fn key(
-    at: usize,
+    reads: &[usize],
     index: &Index,
-    imports: &[usize],
     task: usize,
     link: &Backends<'_>,
     read: &[Read],
     by_name: &HashMap<&[u8], usize>,
-) -> Result<Option<Key>, BackendError> {
-    let Some(cache) = link.cache else { return Ok(None) };
-    let module = &link.plan.modules[at];
-    let mut texts = Vec::new();
-    for source in std::iter::once(&at).chain(imports.iter().filter(|other| **other != at)) {
-        let source = &link.plan.modules[*source];
-        let bytes = link
-            .inputs
-            .bitcode(source.source)
-            .map_err(|error| unfit(source, "cannot be read", error))?;
-        texts.extend(assembly::assembly(bytes).map_err(|error| unfit(source, "its assembly cannot be read", error))?);
-    }
+) -> Option<Key> {
+    let (cache, at) = (link.cache?, *reads.first()?);
+    // An imported function brings its inline assembly along.
+    let texts: Vec<&str> = reads
+        .iter()
+        .flat_map(|at| read[*at].assembly.iter().map(String::as_str))
+        .collect();
     let files = match asm_files::find(&texts, Path::new(".")) {
         AsmFiles::None => Vec::new(),
         AsmFiles::Files(files) => files,
         AsmFiles::Undecidable(why) => {
-            tracing::debug!(module = module.shown(), %why, "not cached");
-            return Ok(None);
+            tracing::debug!(module = link.plan.modules[at].shown(), %why, "not cached");
+            return None;
         }
     };
     let parts = ModuleParts {
@@ -355,5 +373,5 @@ fn key(
             .get(name)
             .map_or_else(|| name.to_vec(), |other| read[*other].digest.to_vec())
     };
-    Ok(cache.key(&parts, &mut |sink| index.canonical(identity, &mut |bytes| sink(bytes))))
+    cache.key(&parts, &mut |sink| index.canonical(identity, &mut |bytes| sink(bytes)))
 }

@@ -22,7 +22,7 @@ pub fn map(file: &File) -> io::Result<memmap2::Mmap> {
 /// Why it cannot: recipes without `+` get the numbers of closed descriptors from make 4.3, which may have been reused.
 #[allow(unsafe_code)]
 pub fn jobserver() -> Result<jobserver::Client, jobserver::FromEnvError> {
-    // SAFETY: called once, from `main`'s thread before anything else is opened, and the crate is told to check that the
-    // descriptors are pipes before it takes them.
+    // SAFETY: called once, by a link that has nothing open yet, and the crate is told to check that the descriptors are
+    // pipes before it takes them.
     unsafe { jobserver::Client::from_env_ext(true) }.client
 }
