@@ -153,10 +153,7 @@ impl Flags {
         })
     }
 
-    fn from_draft(
-        draft: Draft,
-        trace: Trace,
-    ) -> Result<Self, (&'static str, &'static str)> {
+    fn from_draft(draft: Draft, trace: Trace) -> Result<Self, (&'static str, &'static str)> {
         // lld/Common/Args.cpp, `getCGOptLevel`.
         let codegen = draft.codegen.unwrap_or(draft.opt.clamp(2, 3));
         let recipe = if codegen == draft.opt { Recipe::One } else { Recipe::Two };
