@@ -3,9 +3,11 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Output};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -19,16 +21,33 @@ struct State {
 
 /// The children of one link. Cheap to clone; all clones are one.
 #[derive(Clone, Debug, Default)]
-pub struct Children(Arc<Mutex<State>>);
+pub struct Children(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// Told when a signal comes.
+    came: Condvar,
+}
+
+const WATCHED: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
+
+/// How long after a child died of a signal our own may come.
+const LATE: Duration = Duration::from_millis(300);
 
 impl Children {
-    /// Watches for SIGINT, SIGTERM and SIGHUP from now on.
+    /// Watches for SIGINT, SIGTERM and SIGHUP from now on, but for those that whoever started us had ignored (nohup, a
+    /// shell's background jobs).
     ///
     /// # Errors
     /// The handlers cannot be installed.
     pub fn watch() -> io::Result<Children> {
         let children = Children::default();
-        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+        let mut signals = Signals::new(
+            [SIGINT, SIGTERM, SIGHUP]
+                .into_iter()
+                .filter(|signal| !is_ignored(*signal)),
+        )?;
         let watched = children.clone();
         thread::spawn(move || {
             for signal in signals.forever() {
@@ -39,12 +58,13 @@ impl Children {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn end(&self, signal: i32) {
         let mut state = self.state();
         state.signal = Some(signal);
+        self.0.came.notify_all();
         for pid in &state.running {
             // A child that is already gone is what we want.
             let _ = kill_process(*pid, Signal::from_named_raw(signal).unwrap_or(Signal::TERM));
@@ -54,6 +74,25 @@ impl Children {
     /// The signal we were sent, if any: nothing more is to be started, and once all is tidied up it is to be raised.
     pub fn interrupted(&self) -> Option<i32> {
         self.state().signal
+    }
+
+    fn forget(&self, pid: Option<Pid>) {
+        if let Some(pid) = pid {
+            self.state().running.remove(&pid);
+        }
+    }
+
+    /// Ctrl-C goes to the whole process group: a child may have died of it and been waited for before we were told. Then
+    /// this waits until we are, lest the child's death be taken for its own.
+    pub fn settle(&self, status: ExitStatus) {
+        if !status.signal().is_some_and(|signal| WATCHED.contains(&signal)) {
+            return;
+        }
+        // However it ends: `interrupted` says what came of it.
+        let _ = self
+            .0
+            .came
+            .wait_timeout_while(self.state(), LATE, |state| state.signal.is_none());
     }
 
     /// Starts a program, unless a signal has come.
@@ -76,6 +115,18 @@ impl Children {
     }
 }
 
+/// Whether the signal is ignored, as the kernel tells; without /proc, or where it is none of Linux's, it is not.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status
+        .lines()
+        .find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    let bit = u32::try_from(signal - 1)
+        .ok()
+        .and_then(|shift| 1_u64.checked_shl(shift));
+    mask.zip(bit).is_some_and(|(mask, bit)| mask & bit != 0)
+}
+
 /// A child that runs; forgotten by [`Children`] when it is waited for.
 #[derive(Debug)]
 pub struct Running {
@@ -85,16 +136,6 @@ pub struct Running {
 }
 
 impl Running {
-    /// Waits for its end.
-    ///
-    /// # Errors
-    /// As `wait` says.
-    pub fn wait(mut self) -> io::Result<ExitStatus> {
-        let status = self.child.wait();
-        self.forget();
-        status
-    }
-
     /// Waits for its end and takes what it printed to pipes.
     ///
     /// # Errors
@@ -102,8 +143,9 @@ impl Running {
     pub fn output(self) -> io::Result<Output> {
         let Running { child, pid, children } = self;
         let output = child.wait_with_output();
-        if let Some(pid) = pid {
-            children.state().running.remove(&pid);
+        children.forget(pid);
+        if let Ok(output) = &output {
+            children.settle(output.status);
         }
         output
     }
@@ -113,12 +155,6 @@ impl Running {
         if let Some(pid) = self.pid {
             // One that is already gone is what we want.
             let _ = kill_process(pid, Signal::KILL);
-        }
-    }
-
-    fn forget(&self) {
-        if let Some(pid) = self.pid {
-            self.children.state().running.remove(&pid);
         }
     }
 }

@@ -161,7 +161,12 @@ impl Link {
     }
 
     fn attempt(&mut self, began: Instant, slots: Slots, children: &Children) -> Attempt {
-        match self.try_distributed(began, slots, children) {
+        let result = self.try_distributed(began, slots, children);
+        // Whatever else went wrong meanwhile: who is told to stop does not leave the link to another.
+        if let Some(signal) = children.interrupted() {
+            return Attempt::Ended(Ending::Signal(signal));
+        }
+        match result {
             Ok(ending) => Attempt::Ended(ending),
             Err(Stop::Left(reason)) => Attempt::Left(Route::InProcess(reason)),
             Err(Stop::Doomed(reason)) => Attempt::Left(Route::Doomed(reason)),
@@ -228,10 +233,7 @@ impl Link {
         self.stats.ms.backends = milliseconds(phase.elapsed());
         let compiled = compiled?;
         if let Some(name) = inputs.changed() {
-            return Err(Stop::Left(format!(
-                "{} changed while it was being linked",
-                name.display()
-            )));
+            return Err(BackendError::Changed(name).into());
         }
         backend::keep_lto_objects(&self.invocation, &plan, &flags, &compiled.objects).map_err(|(path, error)| {
             Stop::Failed(format!(
@@ -371,6 +373,7 @@ impl From<BackendError> for Stop {
         match error {
             BackendError::Rejected(text) => Stop::Failed(text),
             BackendError::Interrupted => Stop::Interrupted,
+            changed @ BackendError::Changed(_) => Stop::Left(changed.to_string()),
             BackendError::Unfit(reason) => {
                 tracing::warn!("{reason}; left to in-process LTO");
                 Stop::Left(reason)

@@ -149,7 +149,7 @@ impl ForkServer {
         let _ = socket.shutdown(std::net::Shutdown::Both);
         if let Some(clang) = self.clang.take() {
             clang.kill();
-            let _ = clang.wait();
+            let _ = clang.output();
         }
     }
 }

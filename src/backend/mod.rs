@@ -71,6 +71,9 @@ pub enum BackendError {
     /// The code is at fault: what to say, as lld would; the link has failed.
     #[error("{0}")]
     Rejected(String),
+    /// An input is not what it was when the link began.
+    #[error("{} changed while it was being linked", .0.display())]
+    Changed(PathBuf),
     /// clang is at fault, or the machine; in-process LTO may do better.
     #[error("{0}")]
     Unfit(String),
@@ -132,7 +135,13 @@ impl Backends<'_> {
             },
         );
         if let Some((module, failure)) = failure {
-            return Err(explain(failure, &self.plan.modules[module].shown(), &self.linker_name));
+            // Whatever clang says of a module that is not what the thin link read, it is no verdict.
+            if let (false, Some(name)) = (matches!(failure, Failure::Interrupted), self.inputs.changed()) {
+                return Err(BackendError::Changed(name));
+            }
+            let shown = self.plan.modules[module].shown();
+            let object = &prepared[module].object.path;
+            return Err(explain(failure, &shown, object, self.staging.dir(), &self.linker_name));
         }
         let warnings = warnings_of(self.invocation);
         let mut compiled = Compiled::default();
@@ -212,26 +221,47 @@ fn compile(
     Ok(stderr)
 }
 
+/// How clang begins what LLVM's `report_fatal_error` says (clang/tools/driver/cc1_main.cpp `LLVMErrorHandler`).
+const FATAL: &str = "error in backend: ";
+
 /// Says a failure as lld would, or says that it is none of the code's.
-fn explain(failure: Failure, module: &str, linker: &str) -> BackendError {
+fn explain(failure: Failure, shown: &str, object: &Path, staging: &Path, linker: &str) -> BackendError {
     match failure {
         Failure::Interrupted => BackendError::Interrupted,
         Failure::Diagnosed(stderr) => {
-            let messages = diagnostics::messages(&stderr, module);
-            let text: String = messages
-                .iter()
-                .map(|message: &Message| message.render(linker))
-                .collect();
-            if messages.iter().any(|message| message.severity == Severity::Error) {
-                BackendError::Rejected(format!(
-                    "{text}{linker}: error: backend compilation of {module} failed\n"
-                ))
-            } else {
-                BackendError::Unfit(format!("the backend of {module} failed without a word: {stderr}"))
+            let messages = diagnostics::messages(&stderr, shown);
+            let verdict = messages.iter().find(|message| message.severity == Severity::Error);
+            let staging = staging.to_string_lossy();
+            match verdict {
+                None => unfit(shown, "clang failed without a word", &stderr),
+                // Of a file that only exists here lld would not speak, and what ends the whole compiler it can say itself.
+                Some(error) if error.text.contains(&*staging) || error.text.starts_with(FATAL) => {
+                    let what = error.text.replace(&*object.to_string_lossy(), shown);
+                    let what = what.replace(&*staging, "(staging)");
+                    unfit(shown, what.lines().next().unwrap_or_default(), &stderr)
+                }
+                Some(_) => {
+                    let mut text: String = messages
+                        .iter()
+                        .map(|message: &Message| message.render(linker))
+                        .collect();
+                    if !text.contains(shown) {
+                        text.push_str(&format!("{linker}: error: backend compilation of {shown} failed\n"));
+                    }
+                    BackendError::Rejected(text)
+                }
             }
         }
-        other => BackendError::Unfit(format!("the backend of {module}: {other}")),
+        Failure::Crashed { status, stderr } => unfit(shown, &format!("clang {status}"), &stderr),
+        Failure::NoObject { found, stderr } => unfit(shown, &format!("clang exited 0 but left {found}"), &stderr),
+        other => unfit(shown, &other.to_string(), ""),
     }
+}
+
+/// One line for the stats and the user; what clang printed (a stack dump, perhaps) is for whoever reads the log.
+fn unfit(module: &str, what: &str, stderr: &str) -> BackendError {
+    tracing::info!(module, "{what}: {stderr}");
+    BackendError::Unfit(format!("the backend of {module}: {what}"))
 }
 
 /// lld/ELF/Driver.cpp: `--fatal-warnings`, `-w`; the last of each pair counts.

@@ -8,6 +8,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
+use object::BinaryFormat;
+
 use super::forkserver::ForkServer;
 use crate::children::{Children, Running};
 
@@ -27,7 +29,7 @@ pub enum Failure {
     #[error("clang reported errors")]
     Diagnosed(String),
     /// clang died, or ended in a way that is no verdict on the module.
-    #[error("clang {status} and said:\n{stderr}")]
+    #[error("clang {status}")]
     Crashed {
         /// `was killed by signal 11`, `exited with status 70`.
         status: String,
@@ -35,7 +37,7 @@ pub enum Failure {
         stderr: String,
     },
     /// clang was content, but left no valid object: it does so when an import or an index cannot be read.
-    #[error("clang exited 0 but left {found}; it said:\n{stderr}")]
+    #[error("clang exited 0 but left {found}")]
     NoObject {
         /// What was found instead.
         found: &'static str,
@@ -70,7 +72,11 @@ impl Engine {
 
     fn step(&self, clang: &Path, step: &[OsString], children: &Children) -> io::Result<(ExitStatus, String)> {
         match self {
-            Engine::ForkServer(server) => server.run(step),
+            Engine::ForkServer(server) => {
+                let (status, said) = server.run(step)?;
+                children.settle(status);
+                Ok((status, said))
+            }
             Engine::Process => {
                 let mut command = Command::new(clang);
                 command
@@ -125,16 +131,19 @@ fn verdict(status: ExitStatus, stderr: String, children: &Children) -> Failure {
     }
 }
 
-/// What is wrong with an object a backend left: none, empty, or no relocatable ELF file.
+/// What is wrong with an object a backend left: none, empty, or no ELF file with all its sections.
 pub fn flaw(object: &Path) -> Option<&'static str> {
     let Ok(file) = fs::File::open(object) else {
         return Some("no object");
     };
     let Ok(map) = crate::sys::map(&file) else {
-        return Some("an empty object");
+        return Some("an object that cannot be read");
     };
-    match object::FileKind::parse(&*map) {
-        Ok(object::FileKind::Elf32 | object::FileKind::Elf64) => None,
-        _ => Some("a file that is no ELF object"),
+    if map.is_empty() {
+        return Some("an empty object");
+    }
+    match object::File::parse(&*map) {
+        Ok(file) if file.format() == BinaryFormat::Elf => None,
+        _ => Some("a file that is no whole ELF object"),
     }
 }

@@ -13,14 +13,21 @@ use goblin::elf::dynamic::{DT_RPATH, DT_RUNPATH};
 /// they take no part in code generation, and counting them would empty the cache at every system update.
 ///
 /// # Errors
-/// `clang` cannot be read, or is no ELF file: which compiler a script runs cannot be told from the script. A library that cannot be found is left to the loader to complain of.
+/// `clang` cannot be read, or is no ELF file. A library that cannot be found is left to the loader to complain of.
 pub fn files(clang: &Path) -> io::Result<Vec<PathBuf>> {
     let clang = std::fs::canonicalize(clang)?;
     let mut found = vec![clang];
     let mut next = 0;
     while let Some(file) = found.get(next).cloned() {
         next += 1;
-        for library in libraries(&file)? {
+        let Some(libraries) = libraries(&file)? else {
+            // A script, say, in the compiler's place may call another compiler tomorrow, its own bytes the same.
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                format!("{}: no ELF file", file.display()),
+            ));
+        };
+        for library in libraries {
             if !found.contains(&library) {
                 found.push(library);
             }
@@ -29,13 +36,16 @@ pub fn files(clang: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn libraries(file: &Path) -> io::Result<Vec<PathBuf>> {
+/// The libraries of an ELF file; none where it is no such file.
+fn libraries(file: &Path) -> io::Result<Option<Vec<PathBuf>>> {
     let map = crate::sys::map(&File::open(file)?)?;
-    let elf = Elf::parse(&map).map_err(|_| io::Error::other(format!("{} is no ELF file", file.display())))?;
+    let Ok(elf) = Elf::parse(&map) else {
+        return Ok(None);
+    };
     let origin = file.parent().unwrap_or(Path::new("/"));
     let dirs = run_path(&elf, origin);
     let is_compiler = |name: &str| ["LLVM", "clang"].iter().any(|word| name.contains(word));
-    Ok(elf
+    let libraries = elf
         .libraries
         .iter()
         .filter_map(|name| {
@@ -44,7 +54,8 @@ fn libraries(file: &Path) -> io::Result<Vec<PathBuf>> {
             own.or_else(|| is_compiler(name).then(shared).flatten())
         })
         .filter_map(|path| std::fs::canonicalize(path).ok())
-        .collect())
+        .collect();
+    Ok(Some(libraries))
 }
 
 fn run_path(elf: &Elf<'_>, origin: &Path) -> Vec<PathBuf> {

@@ -2,6 +2,8 @@
 //! Knows nothing of what the links are for; each test file says that in link lines and outcomes.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+pub mod traces;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -64,6 +66,7 @@ impl Bench {
             env: Vec::new(),
         };
         fs::create_dir(bench.path("tools")).unwrap();
+        fs::create_dir(bench.tmp()).unwrap();
         symlink(env!("CARGO_BIN_EXE_thinlto-ld"), bench.shim()).unwrap();
         bench
     }
@@ -109,6 +112,7 @@ impl Bench {
             .current_dir(self.dir.path())
             .env_remove("MAKEFLAGS")
             .env("XDG_CACHE_HOME", self.path("cache"))
+            .env("TMPDIR", self.tmp())
             .env("THINLTO_LD_STATS", self.path("stats.json"))
             .env("THINLTO_LD_MODE", "distributed");
         for (name, value) in &self.env {
