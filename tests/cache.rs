@@ -167,7 +167,8 @@ fn damaged_entries_are_compiled_anew() {
     let bench = bench();
     link(&bench, LINK);
     let good = bench.read("out");
-    let damages: [(&str, fn(&[u8]) -> Vec<u8>); 4] = [
+    type Damage = fn(&[u8]) -> Vec<u8>;
+    let damages: [(&str, Damage); 4] = [
         ("emptied", |_| Vec::new()),
         ("cut", |bytes| bytes[..bytes.len() / 2].to_vec()),
         ("a bit flipped", |bytes| {
