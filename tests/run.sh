@@ -5,11 +5,9 @@ set -eu
 cd "$(dirname "$0")/.."
 PATH="$PATH:$HOME/.cargo/bin"
 
-NEXTEST=0.9.143
-
 root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
-wanted='gcc g++ libc6-dev make cmake ninja-build meson curl ca-certificates
+wanted='gcc g++ libc6-dev make cmake ninja-build meson
   linux-source-6.12 flex bison bc libelf-dev libssl-dev xz-utils qemu-system-x86 busybox-static cpio
   autoconf automake libtool pkg-config file'
 for llvm in 22 19 16; do
@@ -25,13 +23,7 @@ if [ -n "$missing" ]; then
   root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing > /dev/null
 fi
 
-# As nextest's own site hands it out: building it takes longer than the tests.
-if ! command -v cargo-nextest > /dev/null; then
-  mkdir -p "$HOME/.cargo/bin"
-  curl --proto '=https' --retry 2 --max-time 120 -LsSf "https://get.nexte.st/$NEXTEST/linux" -o "$HOME/.cargo/nextest.tar.gz" \
-    && tar xzf "$HOME/.cargo/nextest.tar.gz" -C "$HOME/.cargo/bin" || echo 'cargo-nextest cannot be had: cargo test instead' >&2
-  rm -f "$HOME/.cargo/nextest.tar.gz"
-fi
+# nextest where it is installed; building it would take longer than the tests.
 if cargo nextest --version > /dev/null 2>&1; then
   exec cargo nextest run "$@"
 fi
