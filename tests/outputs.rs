@@ -7,7 +7,6 @@ mod common;
 use std::collections::BTreeSet;
 use std::fs;
 
-use common::Bench;
 use common::pairs::{THIN, bench, names, pair, symbols};
 use object::Object;
 
@@ -34,7 +33,7 @@ fn map_and_cross_references_name_the_users_files() {
         &[],
     );
     for place in ["main.o:(.text", "g.o:(.text", "Cross Reference Table"] {
-        assert_eq!(ours.stdout.contains(place), true, "{}", ours.stdout);
+        assert!(ours.stdout.contains(place), "{}", ours.stdout);
     }
 }
 
