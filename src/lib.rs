@@ -7,6 +7,7 @@ pub mod bitcode;
 pub mod cache;
 pub mod children;
 pub mod cmdline;
+pub mod color;
 pub mod final_link;
 pub mod inputs;
 pub mod link;

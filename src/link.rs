@@ -22,7 +22,7 @@ use crate::schedule::Slots;
 use crate::settings::{Mode, Settings};
 use crate::staging::Staging;
 use crate::thin_link::{self, Plan, ThinLinkError};
-use crate::toolchain::{Clang, Linker, VersionMemo};
+use crate::toolchain::{self, Clang, Linker, VersionMemo};
 
 /// How a link ended, where we are still there to say so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +89,9 @@ pub fn run(argv: Vec<OsString>) -> Result<Ending, String> {
     let settings = Settings::read(|name| std::env::var_os(name), own).map_err(|error| error.to_string())?;
     start_log(&settings.log);
     let linker = Linker::find(&argv0, &settings).map_err(|error| error.to_string())?;
+    if toolchain::is_nested() {
+        return exec(&linker, &arguments);
+    }
     let stats = Stats::new(linker.path.display().to_string());
     let invocation = match read {
         Ok(invocation) => invocation,
@@ -231,7 +234,10 @@ impl Link {
         };
         let compiled = backends.run(&mut self.stats.backends);
         self.stats.ms.backends = milliseconds(phase.elapsed());
-        let compiled = compiled?;
+        let compiled = compiled.map_err(|error| match error {
+            BackendError::Rejected(text) => Stop::Failed(format!("{}{text}", plan.warnings)),
+            other => Stop::from(other),
+        })?;
         if let Some(name) = inputs.changed() {
             return Err(BackendError::Changed(name).into());
         }

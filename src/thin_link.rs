@@ -14,6 +14,7 @@ use rayon::prelude::*;
 use crate::bitcode::index::Index;
 use crate::children::Children;
 use crate::cmdline::{Invocation, Item, Role};
+use crate::color::Color;
 use crate::inputs::{BitcodeSource, Inputs};
 use crate::response;
 use crate::staging::Staging;
@@ -155,7 +156,9 @@ fn words(invocation: &Invocation, outputs: &Outputs) -> Vec<OsString> {
     let mut words: Vec<OsString> = invocation
         .items
         .iter()
-        .filter(|item| !matches!(item, Item::Option { def, .. } if def.role == Role::Report))
+        .filter(|item| {
+            written_by_thin_link(item) || !matches!(item, Item::Option { def, .. } if def.role == Role::Report)
+        })
         .flat_map(|item| item.words().iter().cloned())
         .collect();
     let mut ours = |option: &str, value: &Path| {
@@ -166,8 +169,18 @@ fn words(invocation: &Invocation, outputs: &Outputs) -> Vec<OsString> {
     ours("--thinlto-index-only=", &outputs.list);
     ours("--thinlto-prefix-replace=;", Path::new(&outputs.prefix));
     ours("--lto-obj-path=", &outputs.regular);
-    words.push("--trace".into());
+    words.extend(["--trace", Color::of(invocation).word()].map(OsString::from));
     words
+}
+
+/// Reports that lld writes before LTO (lld/ELF/Driver.cpp `link`): of the user's own inputs, so that the thin link is the
+/// one to write them. Not those that go to stdout, where the thin link's `--trace` goes.
+const WRITTEN_BEFORE_LTO: [&str; 2] = ["why-extract", "print-archive-stats"];
+
+/// Whether the thin link has done what an item asks for, so that the final link has not to.
+pub fn written_by_thin_link(item: &Item) -> bool {
+    matches!(item, Item::Option { def, value: Some(value), .. }
+        if WRITTEN_BEFORE_LTO.contains(&def.canonical) && value != "-")
 }
 
 /// Index files stand under a folder of ours by their modules' own names. A name with `..` in it would climb out, so the

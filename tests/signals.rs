@@ -109,3 +109,46 @@ fn a_signal_that_was_ignored_when_we_were_started_stays_ignored() {
     assert_ne!(bench.read("our.out"), OLD.as_bytes());
     bench.tidy();
 }
+
+/// Processes at work in the folder.
+fn at_work(bench: &Bench) -> Vec<std::path::PathBuf> {
+    let all = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+    let here = fs::canonicalize(bench.path(".")).unwrap();
+    all.filter(|process| fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd == here))
+        .collect()
+}
+
+/// With the real clang, by whichever engine it runs.
+#[test]
+fn nothing_of_the_real_clang_is_left_at_work() {
+    let mut bench = Bench::new();
+    let function = |n: usize| {
+        format!(
+            "int f{n}(int *p, int n) {{ int s = {n}; for (int i = 0; i < n; ++i) s += p[i] * {n} + s / (i + 1); return s; }}\n"
+        )
+    };
+    for name in ["a", "b", "c"] {
+        let text: String = (0..1500)
+            .map(|n| function(n).replace("int f", &format!("int {name}")))
+            .collect();
+        bench.compile(&format!("{name}.c"), &text, &["-flto=thin", "-O1", "-fPIC"]);
+    }
+    bench
+        .env("THINLTO_LD_JOBS", "2")
+        .env("THINLTO_LD_CACHE", "off")
+        .write("our.out", OLD);
+    for signal in ["-INT", "-TERM"] {
+        let mut link = start(&bench, "shim", &[]);
+        let busy = || at_work(&bench).iter().filter(|process| is_compiling(process)).count() >= 2;
+        wait_for("clang", busy);
+        kill(signal, &link.id().to_string());
+        assert!(link.wait().unwrap().signal().is_some());
+        wait_for("the end of all", || at_work(&bench).is_empty());
+        assert_eq!(bench.text("our.out"), OLD);
+        bench.tidy();
+    }
+}
+
+fn is_compiling(process: &std::path::Path) -> bool {
+    fs::read_to_string(process.join("cmdline")).is_ok_and(|line| line.contains("clang"))
+}

@@ -3,6 +3,8 @@
 
 use std::fmt::Write;
 
+use crate::color::Color;
+
 /// What lld does with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
@@ -20,6 +22,15 @@ impl Severity {
             Severity::Warning => "warning",
             Severity::Error => "error",
             Severity::Note => "note",
+        }
+    }
+
+    /// The terminal's number of the colour lld gives the word.
+    fn code(self) -> Option<u8> {
+        match self {
+            Severity::Warning => Some(35),
+            Severity::Error => Some(31),
+            Severity::Note => None,
         }
     }
 }
@@ -46,9 +57,13 @@ pub struct Message {
 }
 
 impl Message {
-    /// The message as `linker` prints it.
-    pub fn render(&self, linker: &str) -> String {
-        format!("{linker}: {}: {}\n", self.severity.word(), self.text)
+    /// The message as `linker` prints it (lld/Common/ErrorHandler.cpp `reportDiagnostic`).
+    pub fn render(&self, linker: &str, color: Color) -> String {
+        let (word, text) = (self.severity.word(), &self.text);
+        match (color, self.severity.code()) {
+            (Color::Coloured, Some(code)) => format!("{linker}: \x1b[0;{code}m{word}: \x1b[0m{text}\n"),
+            _ => format!("{linker}: {word}: {text}\n"),
+        }
     }
 }
 
@@ -90,6 +105,10 @@ pub fn messages(stderr: &str, module: &str) -> Vec<Message> {
                 }),
             },
         }
+    }
+    // LLVM ends what it quotes of a source with a line break, and lld every message with another.
+    for message in messages.iter_mut().filter(|message| message.text.contains('\n')) {
+        message.text.push('\n');
     }
     messages
 }
@@ -159,8 +178,8 @@ mod tests {
         let found = messages(stderr, "w.o");
         assert_eq!(found.len(), 1);
         assert_eq!(
-            found[0].render("ld.lld-22"),
-            "ld.lld-22: error: w.o <inline asm>:1:2: invalid instruction mnemonic 'bogus'\n        bogus\n        ^~~~~\n"
+            found[0].render("ld.lld-22", Color::Plain),
+            "ld.lld-22: error: w.o <inline asm>:1:2: invalid instruction mnemonic 'bogus'\n        bogus\n        ^~~~~\n\n"
         );
     }
 

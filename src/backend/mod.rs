@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use crate::cache::Cache;
 use crate::children::Children;
 use crate::cmdline::Invocation;
+use crate::color::Color;
 use crate::final_link::NativeObject;
 use crate::inputs::Inputs;
 use crate::observe::stats;
@@ -141,9 +142,10 @@ impl Backends<'_> {
             }
             let shown = self.plan.modules[module].shown();
             let object = &prepared[module].object.path;
-            return Err(explain(failure, &shown, object, self.staging.dir(), &self.linker_name));
+            let render = |message: &Message| message.render(&self.linker_name, Color::of(self.invocation));
+            return Err(explain(failure, &shown, object, self.staging.dir(), render));
         }
-        let warnings = warnings_of(self.invocation);
+        let (warnings, color) = (warnings_of(self.invocation), Color::of(self.invocation));
         let mut compiled = Compiled::default();
         let mut fatal = false;
         for ((module, prepared), result) in self.plan.modules.iter().zip(prepared).zip(results) {
@@ -158,7 +160,7 @@ impl Backends<'_> {
             fatal |= messages.iter().any(|message| message.severity == Severity::Error);
             compiled
                 .said
-                .extend(messages.iter().map(|message| message.render(&self.linker_name)));
+                .extend(messages.iter().map(|message| message.render(&self.linker_name, color)));
             compiled.objects.push(prepared.object);
         }
         if fatal {
@@ -225,7 +227,13 @@ fn compile(
 const FATAL: &str = "error in backend: ";
 
 /// Says a failure as lld would, or says that it is none of the code's.
-fn explain(failure: Failure, shown: &str, object: &Path, staging: &Path, linker: &str) -> BackendError {
+fn explain(
+    failure: Failure,
+    shown: &str,
+    object: &Path,
+    staging: &Path,
+    render: impl Fn(&Message) -> String,
+) -> BackendError {
     match failure {
         Failure::Interrupted => BackendError::Interrupted,
         Failure::Diagnosed(stderr) => {
@@ -241,12 +249,12 @@ fn explain(failure: Failure, shown: &str, object: &Path, staging: &Path, linker:
                     unfit(shown, what.lines().next().unwrap_or_default(), &stderr)
                 }
                 Some(_) => {
-                    let mut text: String = messages
-                        .iter()
-                        .map(|message: &Message| message.render(linker))
-                        .collect();
+                    let mut text: String = messages.iter().map(&render).collect();
                     if !text.contains(shown) {
-                        text.push_str(&format!("{linker}: error: backend compilation of {shown} failed\n"));
+                        text.push_str(&render(&Message {
+                            severity: Severity::Error,
+                            text: format!("backend compilation of {shown} failed"),
+                        }));
                     }
                     BackendError::Rejected(text)
                 }

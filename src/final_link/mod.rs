@@ -1,9 +1,11 @@
 //! The final link: the user's command line over native objects, run, and everything it says put into the user's names.
 //! Knows nothing of how the objects were made.
 
+mod dependencies;
 mod extraction;
 mod replace;
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write};
@@ -102,7 +104,7 @@ pub fn run(link: &FinalLink<'_>) -> Result<Finished, FinalLinkError> {
     };
     let output = execute(link, link.program(), words, &[])?;
     pass_on(&names.translate_bytes(&output.stdout));
-    translate_side_files(link.invocation, &names)?;
+    translate_side_files(link, &names)?;
     Ok(Finished {
         status: output.status,
         stderr: names.translate(&String::from_utf8_lossy(&output.stderr)),
@@ -150,26 +152,21 @@ fn pass_on(bytes: &[u8]) {
 }
 
 /// Options that name a file in which inputs are listed.
-const SIDE_FILES: [&str; 5] = [
-    "Map",
-    "dependency-file",
-    "why-extract",
-    "print-archive-stats",
-    "time-trace",
-];
+const SIDE_FILES: [&str; 3] = ["Map", "dependency-file", "time-trace"];
 
-fn translate_side_files(invocation: &Invocation, names: &Names) -> Result<(), FinalLinkError> {
-    for path in SIDE_FILES
-        .iter()
-        .filter_map(|option| invocation.last(option))
-        .map(Path::new)
-    {
+fn translate_side_files(link: &FinalLink<'_>, names: &Names) -> Result<(), FinalLinkError> {
+    let named = |option| Some((option, Path::new(link.invocation.last(option)?)));
+    for (option, path) in SIDE_FILES.into_iter().filter_map(named) {
         // One that is not there was not written, and what is not a plain file (/dev/stdout) has been passed on already.
         if !fs::metadata(path).is_ok_and(|meta| meta.is_file()) {
             continue;
         }
         let bytes = fs::read(path).map_err(at(path))?;
-        let translated = names.translate_bytes(&bytes);
+        let listed = match (option, std::str::from_utf8(&bytes)) {
+            ("dependency-file", Ok(text)) => dependencies::rewrite(text, link.inputs, link.staging.dir()),
+            _ => None,
+        };
+        let translated = listed.map_or_else(|| names.translate_bytes(&bytes), |text| Cow::Owned(text.into_bytes()));
         if *translated != *bytes {
             fs::write(path, &translated).map_err(at(path))?;
         }

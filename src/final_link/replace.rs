@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 
 use super::{FinalLink, FinalLinkError, at};
 use crate::cmdline::{Item, Role};
+use crate::color::Color;
 use crate::inputs::rebuild::{self, Contents, NewMember};
 use crate::inputs::{ArchiveMember, BitcodeSource, Entry, FileKind, MemberData, Origin, ScriptContent};
 use crate::names::Names;
 use crate::settings::Order;
+use crate::thin_link::written_by_thin_link;
 
 /// The native object of a planned module.
 #[derive(Clone, Debug)]
@@ -77,11 +79,12 @@ impl<'a, 'n> Builder<'a, 'n> {
             }
             match self.replacement(index, &away)? {
                 Some(replaced) => words.extend(replaced),
-                None if is_lto(item) => {}
+                None if is_lto(item) || written_by_thin_link(item) => {}
                 None => words.extend_from_slice(item.words()),
             }
         }
         words.extend(self.closing_words());
+        words.push(Color::of(link.invocation).word().into());
         match link.order {
             Order::InProcess => {
                 words.extend(link.plan.regular.iter().map(|path| path.clone().into_os_string()));

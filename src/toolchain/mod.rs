@@ -140,6 +140,11 @@ impl Linker {
     }
 }
 
+/// Whether another thinlto-ld took what led to us (a wrapper script) for the real linker: the link is its own already.
+pub fn is_nested() -> bool {
+    !guard().is_empty()
+}
+
 fn guard() -> Vec<PathBuf> {
     std::env::var_os(GUARD)
         .map(|list| std::env::split_paths(&list).collect())

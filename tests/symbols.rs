@@ -1,0 +1,176 @@
+//! What a link exports, needs and lays out where: as in-process lld does.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use common::Bench;
+use common::pairs::{bench, exported, names, pair, symbols};
+use object::{Object, ObjectSection};
+
+#[test]
+fn what_is_exported() {
+    let bench = bench();
+    bench
+        .write("versions", "V1 { global: g; same1; local: *; };\n")
+        .write("list", "{ same2; data; };\n");
+    for (words, some, none) in [
+        (&["-shared", "main.o", "libx.a"][..], "g", "unused"),
+        (&["-shared", "main.o", "libx.a", "--exclude-libs=libx.a"], "same1", "g"),
+        (&["-shared", "main.o", "-L.", "-lx", "--exclude-libs=ALL"], "same1", "g"),
+        (
+            &[
+                "-shared",
+                "main.o",
+                "--whole-archive",
+                "libx.a",
+                "--exclude-libs=libx.a",
+            ],
+            "same1",
+            "unused",
+        ),
+        (
+            &[
+                "-shared",
+                "main.o",
+                "--start-lib",
+                "g.o",
+                "n.o",
+                "--end-lib",
+                "--exclude-libs=ALL",
+            ],
+            "g",
+            "unused",
+        ),
+        (
+            &["-shared", "main.o", "libx.a", "--version-script=versions"],
+            "g",
+            "same2",
+        ),
+        (&["-pie", "main.o", "libx.a", "--export-dynamic"], "same2", "unused"),
+        (&["-pie", "main.o", "libx.a", "--dynamic-list=list"], "same2", "same1"),
+        (&["-pie", "main.o", "libx.a", "--export-dynamic-symbol=g"], "g", "same1"),
+        (
+            &["-shared", "main.o", "libx.a", "--retain-symbols-file=list"],
+            "g",
+            "unused",
+        ),
+    ] {
+        pair(&bench, words, &[]);
+        let ours = exported(&bench, "our/out");
+        assert_eq!(ours, exported(&bench, "in/out"), "{words:?}");
+        let has = |name: &str| ours.iter().any(|s| s == name);
+        assert!(has(some) && !has(none), "{words:?}: {ours:?}");
+    }
+}
+
+/// A library is needed if the code that is left refers to it, whatever the bitcode did.
+#[test]
+fn libraries_needed_under_as_needed() {
+    for llvm in [22, 19, 16] {
+        let bench = Bench::of(llvm);
+        bench
+            .compile("gone.c", "int gone(void) { return 1; }\n", &["-fPIC"])
+            .compile("kept.c", "int kept(void) { return 1; }\n", &["-fPIC"])
+            .compile(
+                "main.c",
+                "int gone(void), kept(void); static int never(void) { return 0; } __attribute__((weak)) int weak(void);\n\
+                 int main(void) { return never() ? gone() + weak() : kept(); }\n",
+                &["-flto=thin", "-O0", "-Xclang", "-disable-O0-optnone", "-fPIC"],
+            );
+        for name in ["gone", "kept"] {
+            let (object, soname) = (format!("{name}.o"), format!("-soname={name}.so"));
+            bench
+                .direct(&["-shared", &object, &soname, "-o", &format!("{name}.so")])
+                .ok();
+        }
+        for more in [
+            &["--as-needed"][..],
+            &["--as-needed", "--gc-sections"],
+            &[],
+            &["-pie", "--as-needed"],
+        ] {
+            let mut words = more.to_vec();
+            words.extend(["main.o", "gone.so", "kept.so"]);
+            pair(&bench, &words, &[]);
+            let needed = |file: &str| {
+                let text = bench.run(format!("llvm-readelf-{llvm}"), &["-d", file]).ok().stdout;
+                let found: Vec<_> = text
+                    .lines()
+                    .filter(|line| line.contains("(NEEDED)"))
+                    .map(str::to_owned)
+                    .collect();
+                found
+            };
+            assert_eq!(needed("our/out"), needed("in/out"), "LLVM {llvm} {more:?}");
+        }
+    }
+}
+
+/// Sections in which symbols are counted: their order is that in which files were read, and that is another. (So is that
+/// of the PLT, which is why the shared library here is linked `-Bsymbolic`.)
+const NUMBERED: [&str; 8] = [
+    ".symtab",
+    ".strtab",
+    ".dynsym",
+    ".dynstr",
+    ".gnu.hash",
+    ".hash",
+    ".gnu.version",
+    ".llvm_addrsig",
+];
+
+#[test]
+fn layout_of_sections_in_the_order_of_in_process_lld() {
+    let mut bench = bench();
+    bench.write("order", "same2\ng\nmain\n");
+    bench.env("THINLTO_LD_ORDER", "in-process");
+    for words in [
+        &["main.o", "n.o", "libx.a"][..],
+        &["main.o", "--whole-archive", "libx.a"],
+        &["-shared", "-Bsymbolic", "main.o", "n.o", "libx.a"],
+        &[
+            "-pie",
+            "main.o",
+            "n.o",
+            "libx.a",
+            "--gc-sections",
+            "--icf=all",
+            "--symbol-ordering-file=order",
+        ],
+        &["-r", "main.o", "--whole-archive", "libx.a"],
+    ] {
+        pair(&bench, words, &[]);
+        let contents = |file: &str| {
+            let bytes = bench.read(file);
+            let file = object::File::parse(&*bytes).unwrap();
+            let sections: Vec<_> = file
+                .sections()
+                .map(|s| (s.name().unwrap().to_owned(), s.address(), s.data().unwrap().to_vec()))
+                .collect();
+            sections
+        };
+        let (ours, inside) = (contents("our/out"), contents("in/out"));
+        assert_eq!(ours.len(), inside.len());
+        for ((name, address, ours), (called, stands, inside)) in ours.into_iter().zip(inside) {
+            assert_eq!((&name, address), (&called, stands), "{words:?}");
+            // Relocations name symbols by number.
+            if !NUMBERED.contains(&name.as_str()) && !name.starts_with(".rela") {
+                assert_eq!(ours, inside, "{name} of {words:?}");
+            }
+        }
+        assert_eq!(exported(&bench, "our/out"), exported(&bench, "in/out"));
+        assert_eq!(names(&bench, "our/out"), names(&bench, "in/out"));
+    }
+}
+
+#[test]
+fn symbols_in_the_order_asked_for() {
+    let bench = bench();
+    bench.write("order", "same2\ng\nmain\nsame1\n");
+    pair(&bench, &["main.o", "libx.a", "--symbol-ordering-file=order"], &[]);
+    let at = symbols(&bench, "our/out");
+    assert!(
+        at["same2"] < at["g"] && at["g"] < at["main"] && at["main"] < at["same1"],
+        "{at:?}"
+    );
+}
