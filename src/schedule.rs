@@ -69,7 +69,7 @@ pub enum Next {
 /// result as it comes, here. Returns once nothing runs any more and every token is given back.
 pub fn run<R: Send + 'static>(
     weights: &[u64],
-    slots: Slots,
+    slots: &Slots,
     run: impl Fn(usize) -> R + Sync,
     mut done: impl FnMut(usize, R) -> Next,
 ) {
@@ -120,7 +120,7 @@ pub fn run<R: Send + 'static>(
 
 /// A thread that waits for make's tokens, where there is a jobserver and more than one job could use them.
 fn token_helper<R: Send + 'static>(
-    slots: Slots,
+    slots: &Slots,
     most: usize,
     jobs: usize,
     events: &Sender<Event<R>>,
@@ -133,7 +133,7 @@ fn token_helper<R: Send + 'static>(
         // Nobody listens any more once the last job is done; the token is given back as it is dropped here.
         let _ = events.send(Event::Token(token));
     };
-    let helper = client.into_helper_thread(forward).ok()?;
+    let helper = client.clone().into_helper_thread(forward).ok()?;
     for _ in 1..most.min(jobs) {
         helper.request_token();
     }
@@ -152,7 +152,7 @@ mod tests {
         let mut results = Vec::new();
         run(
             &[1, 9, 5],
-            Slots::Fixed(1),
+            &Slots::Fixed(1),
             |job| order.lock().unwrap().push(job),
             |job, ()| {
                 results.push(job);
@@ -168,7 +168,7 @@ mod tests {
         let started = AtomicUsize::new(0);
         run(
             &[1; 50],
-            Slots::Fixed(1),
+            &Slots::Fixed(1),
             |_| started.fetch_add(1, Ordering::SeqCst),
             |_, _| Next::Stop,
         );
@@ -186,7 +186,7 @@ mod tests {
         };
         run(
             &[1; 40],
-            Slots::Jobserver {
+            &Slots::Jobserver {
                 client: client.clone(),
                 limit: 8,
             },

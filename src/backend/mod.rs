@@ -114,11 +114,10 @@ impl Backends<'_> {
         let waiting_weights: Vec<u64> = waiting.iter().map(|module| weights[*module]).collect();
         prepare::stage(&self, &prepared, &waiting)?;
         let engine = self.engine(waiting.len(), counts);
-        let (clang, children, cache) = (self.clang, self.children, self.cache);
         schedule::run(
             &waiting_weights,
-            self.slots,
-            |job| compile(&engine, clang, children, cache, &prepared[waiting[job]]),
+            &self.slots,
+            |job| self.compile(&engine, &prepared[waiting[job]]),
             |job, result| match result {
                 Ok(stderr) => {
                     counts.run += 1;
@@ -190,6 +189,18 @@ impl Backends<'_> {
         engine
     }
 
+    /// Compiles one module, and keeps its object if what it was made from is still what its key was made from.
+    fn compile(&self, engine: &Engine, module: &Prepared) -> Result<String, Failure> {
+        let stderr = process::run(engine, &self.clang.path, &module.backend, self.children)?;
+        if let (Some(cache), Some(keyed)) = (self.cache, &module.key) {
+            let sources = module.reads.iter().map(|read| self.plan.modules[*read].source);
+            if sources.filter_map(|source| self.inputs.change(source)).next().is_none() {
+                cache.put(keyed, &module.object.path, &module.sides, &stderr);
+            }
+        }
+        Ok(stderr)
+    }
+
     /// Takes what the cache has; the modules it does not have.
     fn take_cached(&self, prepared: &[Prepared], results: &mut [Option<Done>]) -> Vec<usize> {
         use rayon::prelude::*;
@@ -207,20 +218,6 @@ impl Backends<'_> {
             .filter(|module| results[*module].is_none())
             .collect()
     }
-}
-
-fn compile(
-    engine: &Engine,
-    clang: &Clang,
-    children: &Children,
-    cache: Option<&Cache>,
-    module: &Prepared,
-) -> Result<String, Failure> {
-    let stderr = process::run(engine, &clang.path, &module.backend, children)?;
-    if let (Some(cache), Some(key)) = (cache, &module.key) {
-        cache.put(key, &module.object.path, &module.sides, &stderr);
-    }
-    Ok(stderr)
 }
 
 /// How clang begins what LLVM's `report_fatal_error` says (clang/tools/driver/cc1_main.cpp `LLVMErrorHandler`).

@@ -19,7 +19,7 @@ use crate::bitcode::index::Index;
 use crate::bitcode::resolve::{Declaration, Resolutions};
 use crate::bitcode::symbols;
 use crate::bitcode::{assembly, facts};
-use crate::cache::{Key, ModuleParts};
+use crate::cache::{Keyed, ModuleParts};
 use crate::cmdline::OutputKind;
 use crate::final_link::NativeObject;
 use crate::inputs::BitcodeSource;
@@ -33,12 +33,12 @@ pub(super) struct Prepared {
     /// Files it writes beside its object.
     pub(super) sides: Vec<PathBuf>,
     /// None where its object is not to be kept.
-    pub(super) key: Option<Key>,
+    pub(super) key: Option<Keyed>,
     /// How long it will take, by the bytes it reads.
     pub(super) weight: u64,
     index: Index,
     /// The modules it reads, itself among them.
-    reads: Vec<usize>,
+    pub(super) reads: Vec<usize>,
 }
 
 /// What was read of a module.
@@ -345,7 +345,7 @@ fn key(
     link: &Backends<'_>,
     read: &[Read],
     by_name: &HashMap<&[u8], usize>,
-) -> Option<Key> {
+) -> Option<Keyed> {
     let (cache, at) = (link.cache?, *reads.first()?);
     // An imported function brings its inline assembly along.
     let texts: Vec<&str> = reads

@@ -41,15 +41,6 @@ impl fmt::Debug for Key {
     }
 }
 
-/// How a module becomes an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Recipe {
-    /// One clang from bitcode to object.
-    OneStep,
-    /// One clang that optimizes, another that generates code (`--lto-O` and `--lto-CGO` differ).
-    TwoSteps,
-}
-
 /// A file that the module's assembly names (`.incbin`, `.include`).
 #[derive(Clone, Copy, Debug)]
 pub struct AsmInput<'a> {
@@ -75,12 +66,8 @@ pub type FeedIndex<'a> = dyn FnMut(&mut dyn FnMut(&[u8])) + 'a;
 pub struct KeyParts<'a> {
     /// Who compiles: bytes that differ whenever two clangs could make different objects.
     pub clang: &'a [u8],
-    /// The backend's options in order, without the names of its inputs and outputs.
+    /// The backend's options in order, target and relocation model among them, without the names of inputs and outputs.
     pub options: &'a [&'a OsStr],
-    /// The module's target triple.
-    pub triple: &'a str,
-    /// The module's relocation model, as cc1 spells it.
-    pub relocation_model: &'a str,
     /// The module's bytes.
     pub module: Digest,
     /// The module's index, canonical: modules named by content and not by path, in an order that is theirs.
@@ -89,8 +76,6 @@ pub struct KeyParts<'a> {
     pub asm_files: &'a [AsmInput<'a>],
     /// Files its options name.
     pub extra: &'a [ExtraInput<'a>],
-    /// How it is made.
-    pub recipe: Recipe,
 }
 
 impl KeyParts<'_> {
@@ -110,10 +95,6 @@ impl KeyParts<'_> {
         for option in self.options {
             hash.part("option", option.as_bytes());
         }
-
-        // Not among the options where they come from the module itself (`-r`: each module's own PIC level).
-        hash.part("triple", self.triple.as_bytes());
-        hash.part("relocation-model", self.relocation_model.as_bytes());
 
         // The code. Its path is not here: a checkout elsewhere with the same bytes shares the object.
         hash.part("module", &self.module);
@@ -144,15 +125,6 @@ impl KeyParts<'_> {
             hash.part("extra-content", &file.content);
         }
 
-        // The same options mean another thing in each.
-        hash.part(
-            "recipe",
-            match self.recipe {
-                Recipe::OneStep => b"one-step",
-                Recipe::TwoSteps => b"two-steps",
-            },
-        );
-
         Key(*hash.0.finalize().as_bytes())
     }
 }
@@ -180,21 +152,16 @@ mod tests {
     struct Owned {
         clang: Vec<u8>,
         options: Vec<&'static OsStr>,
-        triple: &'static str,
-        relocation_model: &'static str,
         module: Digest,
         index: Vec<&'static [u8]>,
         asm_files: Vec<AsmInput<'static>>,
         extra: Vec<ExtraInput<'static>>,
-        recipe: Recipe,
     }
 
     fn base() -> Owned {
         Owned {
             clang: b"clang 22.1.8".to_vec(),
             options: vec![OsStr::new("-O2"), OsStr::new("-faddrsig")],
-            triple: "x86_64-pc-linux-gnu",
-            relocation_model: "static",
             module: [1; 32],
             index: vec![b"abc", b"def"],
             asm_files: vec![AsmInput {
@@ -205,7 +172,6 @@ mod tests {
                 option: "lto-sample-profile",
                 content: [3; 32],
             }],
-            recipe: Recipe::OneStep,
         }
     }
 
@@ -214,13 +180,10 @@ mod tests {
         KeyParts {
             clang: &o.clang,
             options: &o.options,
-            triple: o.triple,
-            relocation_model: o.relocation_model,
             module: o.module,
             index: &mut feed,
             asm_files: &o.asm_files,
             extra: &o.extra,
-            recipe: o.recipe,
         }
         .key()
     }
@@ -232,8 +195,6 @@ mod tests {
             |o| o.clang.push(b'+'),
             |o| o.options.reverse(),
             |o| o.options = vec![OsStr::new("-O2-faddrsig")],
-            |o| o.triple = "aarch64-linux-gnu",
-            |o| o.relocation_model = "pic",
             |o| o.module = [9; 32],
             |o| o.index = vec![b"abcde"],
             |o| o.asm_files[0].spelled = Path::new("b.bin"),
@@ -243,7 +204,6 @@ mod tests {
             |o| o.extra[0].option = "lto-cs-profile-file",
             |o| o.extra[0].content = [9; 32],
             |o| o.extra.clear(),
-            |o| o.recipe = Recipe::TwoSteps,
         ];
         let keys: HashSet<Key> = changes
             .iter()

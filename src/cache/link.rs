@@ -2,12 +2,13 @@
 //! Knows nothing of how entries are stored; a cache that fails only costs time.
 
 use std::ffi::OsStr;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use super::digest::{Digest, Digests};
-use super::key::{AsmInput, ExtraInput, FeedIndex, Key, KeyParts, Recipe};
+use super::digest::{Digest, Digests, Stamp};
+use super::key::{AsmInput, ExtraInput, FeedIndex, Key, KeyParts};
 use super::policy::{self, Policy};
 use super::store::{self, Destination, Outputs, Store};
 use crate::backend::flags::{Flags, ModuleTarget};
@@ -82,48 +83,55 @@ impl Cache {
     }
 
     /// The key of a module's object; none where a part of it cannot be told.
-    pub fn key(&self, parts: &ModuleParts<'_>, index: &mut FeedIndex<'_>) -> Option<Key> {
+    pub fn key(&self, parts: &ModuleParts<'_>, index: &mut FeedIndex<'_>) -> Option<Keyed> {
         let clang = self.clang.get_or_init(|| self.identity(parts.clang)).as_ref()?;
         let fingerprint = parts.flags.fingerprint(parts.target, parts.task);
-        let asm: Vec<(PathBuf, Option<Digest>)> = parts
+        let mut files = Vec::new();
+        let mut contents = |paths: &[PathBuf]| -> Option<Vec<Option<Digest>>> {
+            let mut digests = Vec::with_capacity(paths.len());
+            for path in paths {
+                let found = self.content(path).ok()?;
+                digests.push(found.map(|(digest, _)| digest));
+                files.push((path.clone(), found.map(|(_, stamp)| stamp)));
+            }
+            Some(digests)
+        };
+        let (named, extra) = (contents(parts.asm_files)?, contents(parts.flags.input_files())?);
+        let asm: Vec<AsmInput<'_>> = parts
             .asm_files
             .iter()
-            .map(|path| (path.clone(), self.digests.of(path).ok()))
+            .zip(named)
+            .map(|(spelled, content)| AsmInput { spelled, content })
             .collect();
-        let asm: Vec<AsmInput<'_>> = asm
+        let names: Vec<String> = names(parts.flags.input_files());
+        // Of a name that leads nowhere there is no content; a file that appears there has some.
+        let extra: Vec<ExtraInput<'_>> = names
             .iter()
-            .map(|(spelled, content)| AsmInput {
-                spelled,
-                content: *content,
-            })
-            .collect();
-        let extra: Vec<(String, Digest)> = parts
-            .flags
-            .input_files()
-            .iter()
-            .map(|path| (path.display().to_string(), self.digests.of(path).unwrap_or_default()))
-            .collect();
-        let extra: Vec<ExtraInput<'_>> = extra
-            .iter()
+            .zip(extra)
             .map(|(option, content)| ExtraInput {
                 option,
-                content: *content,
+                content: content.unwrap_or_default(),
             })
             .collect();
-        Some(
-            KeyParts {
-                clang,
-                options: &[OsStr::from_bytes(&fingerprint)],
-                triple: &parts.target.triple,
-                relocation_model: "",
-                module: parts.module,
-                index,
-                asm_files: &asm,
-                extra: &extra,
-                recipe: Recipe::OneStep,
-            }
-            .key(),
-        )
+        let key = KeyParts {
+            clang,
+            options: &[OsStr::from_bytes(&fingerprint)],
+            module: parts.module,
+            index,
+            asm_files: &asm,
+            extra: &extra,
+        }
+        .key();
+        Some(Keyed { key, files })
+    }
+
+    /// What is in a file and the stamp it was read under; none where there is no file.
+    fn content(&self, path: &Path) -> io::Result<Option<(Digest, Stamp)>> {
+        match self.digests.with_stamp(path) {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The content of every file the compiler is made of.
@@ -137,26 +145,29 @@ impl Cache {
     }
 
     /// Puts a kept object and what else its backend wrote in place; what the backend said.
-    pub fn get(&self, key: &Key, object: &Path, sides: &[PathBuf]) -> Option<String> {
+    pub fn get(&self, keyed: &Keyed, object: &Path, sides: &[PathBuf]) -> Option<String> {
         let names = names(sides);
         let sides = places(&names, sides);
         let outputs = Outputs {
             object: Destination::Staging(object),
             sides: &sides,
         };
-        let hit = self.store.get(key, &outputs).ok()?;
+        let hit = self.store.get(&keyed.key, &outputs).ok()?;
         Some(String::from_utf8_lossy(&hit.warnings).into_owned())
     }
 
-    /// Keeps an object, what else its backend wrote, and what it said.
-    pub fn put(&self, key: &Key, object: &Path, sides: &[PathBuf], said: &str) {
+    /// Keeps an object, what else its backend wrote, and what it said, unless a file it was made from has changed.
+    pub fn put(&self, keyed: &Keyed, object: &Path, sides: &[PathBuf], said: &str) {
         let names = names(sides);
         let sides = places(&names, sides);
         let outputs = Outputs {
             object: Destination::Staging(object),
             sides: &sides,
         };
-        if let Err(error) = self.store.put(key, &outputs, said.as_bytes()) {
+        if !keyed.holds() {
+            return;
+        }
+        if let Err(error) = self.store.put(&keyed.key, &outputs, said.as_bytes()) {
             tracing::debug!("{error}");
         }
     }
@@ -169,6 +180,21 @@ impl Cache {
         if let Err(error) = policy::prune(&self.store, &self.policy) {
             tracing::debug!("not pruned: {error}");
         }
+    }
+}
+
+/// A key, and the files besides modules whose content is in it.
+#[derive(Clone, Debug)]
+pub struct Keyed {
+    key: Key,
+    /// None for a file that was not there.
+    files: Vec<(PathBuf, Option<Stamp>)>,
+}
+
+impl Keyed {
+    /// Whether the files are what they were when the key was made: an object compiled from others is not this key's.
+    fn holds(&self) -> bool {
+        self.files.iter().all(|(path, stamp)| Stamp::of(path).ok() == *stamp)
     }
 }
 

@@ -8,7 +8,7 @@ pub mod policy;
 pub mod store;
 
 pub use digest::{Digest, Digests, Stamp};
-pub use key::{AsmInput, ExtraInput, Key, KeyParts, Recipe};
-pub use link::{Cache, ModuleParts, home};
+pub use key::{AsmInput, ExtraInput, Key, KeyParts};
+pub use link::{Cache, Keyed, ModuleParts, home};
 pub use policy::{Plan, Policy, PolicyError, Pruned, Usage};
 pub use store::{CacheOff, Destination, Hit, Miss, Outputs, PutError, Store};

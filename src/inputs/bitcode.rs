@@ -93,21 +93,21 @@ impl Inputs {
 
     /// A file with bitcode that is not what it was when it was opened.
     pub fn changed(&self) -> Option<PathBuf> {
-        let differs = |path: &Path, stamp: &Stamp| Stamp::of(path).map_or(true, |now| now != *stamp);
-        self.entries
-            .iter()
-            .filter(|entry| entry.has_bitcode())
-            .find_map(|entry| {
-                let members = entry.members.iter().filter(|member| member.kind.is_bitcode());
-                let member = members.filter_map(|member| match &member.data {
-                    MemberData::File { path, stamp, .. } => Some((path, stamp)),
-                    MemberData::Inside(_) => None,
-                });
-                std::iter::once((&entry.path, &entry.stamp))
-                    .chain(member)
-                    .find(|(path, stamp)| differs(path, stamp))
-                    .map(|(path, _)| path.clone())
-            })
+        self.bitcode_by_name()
+            .into_values()
+            .find_map(|source| self.change(source))
+    }
+
+    /// The file that holds this module, where it is not what it was when it was opened.
+    pub fn change(&self, source: BitcodeSource) -> Option<PathBuf> {
+        let entry = self.entries.get(source.entry)?;
+        let member = source.member.and_then(|position| entry.members.get(position));
+        let (path, stamp) = match member.map(|member| &member.data) {
+            Some(MemberData::File { path, stamp, .. }) => (path, stamp),
+            Some(MemberData::Inside(_)) | None => (&entry.path, &entry.stamp),
+        };
+        let same = Stamp::of(path).is_ok_and(|now| now == *stamp);
+        (!same).then(|| path.clone())
     }
 }
 
