@@ -296,3 +296,35 @@ fn a_compiler_that_is_a_script_has_no_identity() {
         assert_eq!((counts(&outcome), outcome.backends("uncacheable")), ((3, 0), 3));
     }
 }
+
+/// A module that changes after it was hashed and before clang reads it must not leave its object under the old key.
+#[test]
+fn an_object_of_what_was_not_hashed_is_not_kept() {
+    let mut bench = bench();
+    bench.write(
+        "swap.c",
+        "#include <stdio.h>\n#include <string.h>\n\
+         __attribute__((constructor)) static void swap(void) {\n\
+           char line[65536]; FILE *f = fopen(\"/proc/self/cmdline\", \"r\"); if (!f) return;\n\
+           size_t n = fread(line, 1, sizeof line, f); fclose(f);\n\
+           for (size_t i = 0; i < n; i += strlen(line + i) + 1)\n\
+             if (!strncmp(line + i, \"-fthinlto-index=\", 16)) rename(\"other/g.o\", \"g.o\");\n\
+         }\n",
+    );
+    bench.clang(&["-O2", "-shared", "-fPIC", "swap.c", "-o", "swap.so"]);
+    bench.compile("other/g.c", &G.replace("40", "50"), THIN);
+    let hashed = bench.read("g.o");
+    let preload = bench.path("swap.so");
+    bench.env("LD_PRELOAD", preload.to_str().unwrap());
+    let changed = bench.drive(
+        "clang",
+        bench.shim().to_str().unwrap(),
+        &["-o", "out", "main.o", "f.o", "g.o"],
+    );
+    assert_eq!(changed.status, 1);
+    assert!(changed.reason().contains("g.o changed"), "{}", changed.stderr);
+    bench.env("LD_PRELOAD", "");
+    fs::write(bench.path("g.o"), hashed).unwrap();
+    link(&bench, LINK);
+    assert_eq!(bench.output_of("out"), "41\n");
+}
