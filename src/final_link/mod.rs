@@ -20,7 +20,7 @@ use crate::response;
 use crate::settings::Order;
 use crate::staging::Staging;
 use crate::thin_link::Plan;
-use crate::toolchain::{GUARD, Linker};
+use crate::toolchain::Linker;
 
 pub use replace::NativeObject;
 
@@ -71,7 +71,7 @@ impl FinalLink<'_> {
             None => self.linker.command(),
             Some(other) => {
                 let mut command = Command::new(other);
-                command.env(GUARD, self.linker.guard_value());
+                self.linker.guard(&mut command);
                 command
             }
         }

@@ -15,7 +15,10 @@ use crate::settings::Settings;
 
 /// Set for the programs we start, to the list of linkers we took for the real one: a wrapper script that leads back to
 /// us is then passed over instead of calling each other for ever.
-pub const GUARD: &str = "THINLTO_LD_GUARD";
+const GUARD: &str = "THINLTO_LD_GUARD";
+
+/// Set for the linkers we start, and by nobody else: whoever finds it set is part of a link that is distributed already.
+const NESTED: &str = "THINLTO_LD_NESTED";
 
 /// A full LLVM version: bitcode, indexes and codegen are only known to agree within one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -121,12 +124,17 @@ impl Linker {
         if let Some(name) = &self.name {
             command.arg0(name);
         }
-        command.env(GUARD, self.guard_value());
+        self.guard(&mut command);
         command
     }
 
+    /// Tells a program that is run in the linker's place that the link is ours already.
+    pub fn guard(&self, command: &mut Command) {
+        command.env(GUARD, self.guard_value()).env(NESTED, "1");
+    }
+
     /// What [`GUARD`] must say for the programs we start.
-    pub fn guard_value(&self) -> OsString {
+    fn guard_value(&self) -> OsString {
         let mut passed = guard();
         if !passed.contains(&self.path) {
             passed.push(self.path.clone());
@@ -142,7 +150,7 @@ impl Linker {
 
 /// Whether another thinlto-ld took what led to us (a wrapper script) for the real linker: the link is its own already.
 pub fn is_nested() -> bool {
-    !guard().is_empty()
+    std::env::var_os(NESTED).is_some()
 }
 
 fn guard() -> Vec<PathBuf> {
