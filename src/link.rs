@@ -92,11 +92,14 @@ pub fn run(argv: Vec<OsString>) -> Result<Ending, String> {
     if toolchain::is_nested() {
         return exec(&linker, &arguments);
     }
-    let stats = Stats::new(linker.path.display().to_string());
+    let mut stats = Stats::new(linker.path.display().to_string());
     let invocation = match read {
         Ok(invocation) => invocation,
         Err(error) => {
-            tracing::debug!(%error, "command line left to the linker");
+            // lld refuses it too, and says so in its own words.
+            stats.mode = LinkMode::InProcess;
+            stats.reason = Some(error.to_string());
+            write_stats(&mut stats, &settings);
             return exec(&linker, &arguments);
         }
     };
@@ -148,14 +151,14 @@ impl Link {
                 if let Ending::Exit(code) = ending {
                     self.stats.exit = Some(code);
                 }
-                self.write_stats();
+                write_stats(&mut self.stats, &self.settings);
                 Ok(ending)
             }
             Attempt::Refused(status, words) if self.settings.mode == Mode::Distributed => {
                 eprint!("{words}");
                 self.stats.mode = LinkMode::Distributed;
                 self.stats.exit = Some(status);
-                self.write_stats();
+                write_stats(&mut self.stats, &self.settings);
                 Ok(Ending::Exit(status))
             }
             Attempt::Refused(..) => self.give_up(Route::InProcess("the thin link failed".into())),
@@ -278,8 +281,17 @@ impl Link {
             || std::env::temp_dir().join(scratch_name()),
             |cache| cache.dir().join("staging"),
         );
+        let shared = std::env::temp_dir();
         Staging::new(&parent)
-            .or_else(|_| Staging::new(&std::env::temp_dir().join(scratch_name())))
+            .or_else(|_| Staging::new(&shared.join(scratch_name())))
+            .or_else(|_| {
+                Staging::new(
+                    &tempfile::Builder::new()
+                        .prefix("thinlto-ld-")
+                        .tempdir_in(&shared)?
+                        .keep(),
+                )
+            })
             .map_err(|error| Stop::Left(format!("no staging folder in {}: {error}", parent.display())))
     }
 
@@ -322,7 +334,7 @@ impl Link {
         if refused {
             self.stats.exit = Some(1);
         }
-        self.write_stats();
+        write_stats(&mut self.stats, &self.settings);
         if refused {
             return Err(format!(
                 "this link would go in-process: {reason}\n>>> THINLTO_LD_MODE=distributed asks for an error instead; \
@@ -330,21 +342,21 @@ impl Link {
                 self.linker_name()
             ));
         }
-        let words = match self.arguments.iter().any(|word| is_own(word)) || self.invocation.own.is_empty() {
+        // Those of our options that came by a response file can only be taken out by expanding it.
+        let on_the_line = self.arguments.iter().filter(|word| is_own(word)).count();
+        let words = match on_the_line == self.invocation.own.len() {
             true => self.arguments.iter().filter(|word| !is_own(word)).cloned().collect(),
             false => self.invocation.words(),
         };
         exec(&self.linker, &words)
     }
+}
 
-    /// Stats are for whoever asked; that they cannot be written must not fail the link.
-    fn write_stats(&mut self) {
-        let Some(file) = self.settings.stats.clone() else {
-            return;
-        };
-        if let Err(error) = self.stats.append(&file) {
-            tracing::warn!("cannot append to {}: {error}", file.display());
-        }
+/// Stats are for whoever asked; that they cannot be written must not fail the link.
+fn write_stats(stats: &mut Stats, settings: &Settings) {
+    let Some(file) = &settings.stats else { return };
+    if let Err(error) = stats.append(file) {
+        tracing::warn!("cannot append to {}: {error}", file.display());
     }
 }
 

@@ -81,14 +81,13 @@ pub fn run<R: Send + 'static>(
         let helper = token_helper(slots, most, queue.len(), &events);
         let mut tokens = Vec::new();
         let mut running = 0;
+        // The slots that need no token: all of them, or the one that make counts for us.
+        let mut free = if helper.is_some() { 1 } else { most };
         loop {
-            let may_start = |running: usize, tokens: &[_]| match &helper {
-                None => running < most,
-                Some(_) => running == 0 || !tokens.is_empty(),
-            };
-            while !queue.is_empty() && may_start(running, &tokens) {
+            while !queue.is_empty() && (free > 0 || !tokens.is_empty()) {
                 let Some(job) = queue.pop() else { break };
-                let token = if running == 0 { None } else { tokens.pop() };
+                let token = if free > 0 { None } else { tokens.pop() };
+                free -= usize::from(token.is_none());
                 running += 1;
                 let (events, run) = (events.clone(), &run);
                 scope.spawn(move || {
@@ -108,6 +107,7 @@ pub fn run<R: Send + 'static>(
                 Ok(Event::Token(token)) => tokens.extend(token.ok().filter(|_| !queue.is_empty())),
                 Ok(Event::Done(job, result, token)) => {
                     running -= 1;
+                    free += usize::from(token.is_none());
                     tokens.extend(token.filter(|_| !queue.is_empty()));
                     if done(job, result) == Next::Stop {
                         queue.clear();

@@ -33,6 +33,9 @@ pub enum NoServer {
     /// The library could not be put where clang would load it from.
     #[error("fork server library not written: {0}")]
     Library(io::Error),
+    /// The loader takes no path with a space or a colon in it.
+    #[error("fork server library not loadable from a path with a space or a colon")]
+    Path,
     /// clang could not be started.
     #[error("fork server not started: {0}")]
     Start(io::Error),
@@ -60,6 +63,9 @@ impl ForkServer {
     /// See [`NoServer`]; none of them is the link's.
     pub fn start(clang: &Path, folder: &Path, children: &Children) -> Result<ForkServer, NoServer> {
         let library = folder.join("forkserver.so");
+        if library.as_os_str().as_bytes().iter().any(|byte| b" :".contains(byte)) {
+            return Err(NoServer::Path);
+        }
         fs::write(&library, LIBRARY).map_err(NoServer::Library)?;
         let (ours, theirs) = UnixStream::pair().map_err(NoServer::Start)?;
         let mut command = Command::new(clang);

@@ -294,10 +294,10 @@ pub fn keep_lto_objects(
     let Some(prefix) = invocation.lto_value("lto-obj-path").filter(|prefix| !prefix.is_empty()) else {
         return Ok(());
     };
+    // Not a copy of the file but of its bytes: the cache's own is read-only, and this is the user's.
     let copy = |from: &Path, to: String| {
-        fs::copy(from, &to)
-            .map(drop)
-            .map_err(|error| (PathBuf::from(to), error))
+        let written = fs::read(from).and_then(|bytes| fs::write(&to, bytes));
+        written.map_err(|error| (PathBuf::from(to), error))
     };
     copy(&plan.regular_written, prefix.to_owned())?;
     for (number, object) in objects.iter().enumerate() {

@@ -3,6 +3,7 @@
 
 mod dependencies;
 mod extraction;
+mod references;
 mod replace;
 
 use std::borrow::Cow;
@@ -21,6 +22,7 @@ use crate::settings::Order;
 use crate::staging::Staging;
 use crate::thin_link::Plan;
 use crate::toolchain::Linker;
+use references::References;
 
 pub use replace::NativeObject;
 
@@ -96,11 +98,12 @@ pub fn run(link: &FinalLink<'_>) -> Result<Finished, FinalLinkError> {
     for (object, module) in link.objects.iter().zip(&link.plan.modules) {
         names.insert(object.number, &object.base, shown(link, module.source));
     }
+    let references = References::find(link)?;
     let mut builder = replace::Builder::new(link, &mut names);
-    let words = builder.words(&[])?;
-    let words = match extraction::forgotten(link, builder.names(), &words)? {
+    let words = builder.words(&references, &[])?;
+    let words = match extraction::forgotten(link, &references, &words)? {
         forgotten if forgotten.is_empty() => words,
-        forgotten => builder.words(&forgotten)?,
+        forgotten => builder.words(&references, &forgotten)?,
     };
     let output = execute(link, link.program(), words, &[])?;
     pass_on(&names.translate_bytes(&output.stdout));

@@ -6,6 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::references::{self, References};
 use super::{FinalLink, FinalLinkError, at};
 use crate::cmdline::{Item, Role};
 use crate::color::Color;
@@ -26,20 +27,12 @@ pub struct NativeObject {
     pub base: String,
 }
 
-/// A file that lld loaded in the thin link and would not load by itself in the final one.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Forgotten {
-    /// The object of a planned module: its position in the plan.
-    Module(usize),
-    /// A native file: entry and, in an archive, member.
-    Native(usize, Option<usize>),
-}
-
 /// Builds the words. Numbers staged files after those of the plan's objects.
 pub(super) struct Builder<'a, 'n> {
     link: &'a FinalLink<'a>,
     names: &'n mut Names,
     module_of: HashMap<&'a OsStr, usize>,
+    by_item: HashMap<usize, Vec<usize>>,
     next_number: usize,
     staged: HashMap<(usize, usize), PathBuf>,
 }
@@ -53,25 +46,33 @@ impl<'a, 'n> Builder<'a, 'n> {
             .enumerate()
             .map(|(at, m)| (m.name.as_os_str(), at))
             .collect();
+        let mut by_item: HashMap<usize, Vec<usize>> = HashMap::new();
+        for (number, entry) in link.inputs.entries.iter().enumerate() {
+            by_item.entry(entry.item).or_default().push(number);
+        }
         let next_number = link.objects.iter().map(|object| object.number + 1).max().unwrap_or(0);
         Builder {
             link,
             names,
             module_of,
+            by_item,
             next_number,
             staged: HashMap::new(),
         }
     }
 
-    pub(super) fn names(&self) -> &Names {
-        self.names
-    }
-
-    /// The command line, `forgotten` files taken from where they stand and put behind all others.
-    pub(super) fn words(&mut self, forgotten: &[Forgotten]) -> Result<Vec<OsString>, FinalLinkError> {
+    /// The command line: lost references put back, and the objects of `forgotten` modules (by their position in the plan)
+    /// taken from where they stand and put behind all other inputs.
+    pub(super) fn words(
+        &mut self,
+        references: &References,
+        forgotten: &[usize],
+    ) -> Result<Vec<OsString>, FinalLinkError> {
         let link = self.link;
-        let away: HashSet<&Forgotten> = forgotten.iter().collect();
+        let away: HashSet<usize> = forgotten.iter().copied().collect();
         let mut words = Vec::new();
+        let mut due = Vec::new();
+        let mut in_lib = false;
         let regular_at = self.regular_position();
         for (index, item) in link.invocation.items.iter().enumerate() {
             if regular_at == Some(index) {
@@ -82,8 +83,19 @@ impl<'a, 'n> Builder<'a, 'n> {
                 None if is_lto(item) || written_by_thin_link(item) => {}
                 None => words.extend_from_slice(item.words()),
             }
+            if let Some(symbols) = references.behind.get(&index) {
+                due.push(self.reference(index, symbols)?.into_os_string());
+            }
+            if let Item::Option { def, .. } = item {
+                in_lib = (in_lib || def.canonical == "start-lib") && def.canonical != "end-lib";
+            }
+            // Between the two an object is loaded only for what it defines, and these define nothing.
+            if !in_lib {
+                words.append(&mut due);
+            }
         }
         words.extend(self.closing_words());
+        words.append(&mut due);
         words.push(Color::of(link.invocation).word().into());
         match link.order {
             Order::InProcess => {
@@ -92,10 +104,22 @@ impl<'a, 'n> Builder<'a, 'n> {
             }
             Order::CommandLine => {}
         }
-        for file in forgotten {
-            words.push(self.standalone(file)?.into_os_string());
+        for module in forgotten {
+            words.push(self.standalone(*module)?.into_os_string());
         }
         Ok(words)
+    }
+
+    /// An object that refers to these symbols, called as the first input of its item is.
+    fn reference(&mut self, item: usize, symbols: &[Vec<u8>]) -> Result<PathBuf, FinalLinkError> {
+        let entry = self.by_item.get(&item).and_then(|entries| entries.first()).copied();
+        let shown = entry.map_or_else(String::new, |entry| self.link.inputs.entries[entry].shown(None));
+        let Some(like) = self.link.objects.first().map(|object| object.path.clone()) else {
+            return Err(FinalLinkError::Unfit("no object to take the target from".into()));
+        };
+        let path = self.number("references.o", shown)?;
+        references::write(&path, symbols, &like, self.link.invocation.kind)?;
+        Ok(path)
     }
 
     /// Where the regular-LTO object stands: before the first bitcode, since it holds only definitions that prevailed
@@ -116,27 +140,18 @@ impl<'a, 'n> Builder<'a, 'n> {
     }
 
     /// What stands in an item's place; none where it stays as it is.
-    fn replacement(
-        &mut self,
-        item: usize,
-        away: &HashSet<&Forgotten>,
-    ) -> Result<Option<Vec<OsString>>, FinalLinkError> {
+    fn replacement(&mut self, item: usize, away: &HashSet<usize>) -> Result<Option<Vec<OsString>>, FinalLinkError> {
         let inputs = self.link.inputs;
-        let entries: Vec<usize> = (0..inputs.entries.len())
-            .filter(|e| inputs.entries[*e].item == item)
-            .collect();
-        let touched = |e: &usize| {
-            inputs.entries[*e].has_bitcode()
-                || away
-                    .iter()
-                    .any(|f| matches!(f, Forgotten::Native(entry, _) if entry == e))
-        };
-        if !entries.iter().any(touched) {
+        let entries = self.by_item.get(&item).cloned().unwrap_or_default();
+        if !entries.iter().any(|entry| inputs.entries[*entry].has_bitcode()) {
             return Ok(None);
         }
         let mut words = Vec::new();
         for entry in entries {
             let found = &inputs.entries[entry];
+            if let Origin::Script(script) = &found.origin {
+                self.replaceable(script)?;
+            }
             // The script itself: its inputs are named in its place.
             if found.kind == FileKind::Text {
                 self.replaceable(&found.path)?;
@@ -171,42 +186,30 @@ impl<'a, 'n> Builder<'a, 'n> {
         &mut self,
         number: usize,
         entry: &Entry,
-        away: &HashSet<&Forgotten>,
+        away: &HashSet<usize>,
     ) -> Result<Option<OsString>, FinalLinkError> {
-        if away.contains(&Forgotten::Native(number, None)) {
-            return Ok(None);
-        }
         match entry.kind {
-            FileKind::Archive | FileKind::ThinArchive if entry.has_bitcode() || self.loses_members(number, away) => {
-                self.archive(number, entry, away)
-                    .map(|path| Some(path.into_os_string()))
-            }
+            FileKind::Archive | FileKind::ThinArchive if entry.has_bitcode() => self
+                .archive(number, entry, away)
+                .map(|path| Some(path.into_os_string())),
             _ if entry.has_bitcode() => Ok(self.object_of(entry.path.as_os_str(), away).map(Into::into)),
             _ => Ok(Some(entry.path.clone().into_os_string())),
         }
     }
 
-    fn loses_members(&self, number: usize, away: &HashSet<&Forgotten>) -> bool {
-        away.iter()
-            .any(|f| matches!(f, Forgotten::Native(entry, Some(_)) if *entry == number))
-    }
-
     /// The object that stands for the bitcode lld calls `name`; none where it was not linked, stands at the end, or is
     /// part of the regular-LTO object.
-    fn object_of(&self, name: &OsStr, away: &HashSet<&Forgotten>) -> Option<PathBuf> {
+    fn object_of(&self, name: &OsStr, away: &HashSet<usize>) -> Option<PathBuf> {
         let module = *self.module_of.get(name)?;
-        let stays = self.link.order == Order::CommandLine && !away.contains(&Forgotten::Module(module));
+        let stays = self.link.order == Order::CommandLine && !away.contains(&module);
         stays.then(|| self.link.objects[module].path.clone())
     }
 
     /// An archive with native objects for its bitcode, under its own file name, since `--exclude-libs` and people go by
     /// that. It is thin, so that nothing is copied, and every member has a path that tells it from its namesakes.
-    fn archive(&mut self, number: usize, entry: &Entry, away: &HashSet<&Forgotten>) -> Result<PathBuf, FinalLinkError> {
+    fn archive(&mut self, number: usize, entry: &Entry, away: &HashSet<usize>) -> Result<PathBuf, FinalLinkError> {
         let mut members = Vec::new();
         for (position, member) in entry.members.iter().enumerate() {
-            if away.contains(&Forgotten::Native(number, Some(position))) {
-                continue;
-            }
             members.extend(match member.kind.is_bitcode() {
                 true => self.object_of(&member.module_name(&entry.path), away),
                 false => Some(self.native_member(number, position, entry, member)?),
@@ -240,27 +243,20 @@ impl<'a, 'n> Builder<'a, 'n> {
             return Ok(path.clone());
         }
         let path = self.number(&entry.base(Some(position)), member.name.to_string_lossy().into_owned())?;
-        write_member(entry, member, &path)?;
+        let bytes = entry
+            .member_bytes(member)
+            .ok_or_else(|| FinalLinkError::Unfit(format!("{} lost a member", entry.path.display())))?;
+        fs::write(&path, bytes).map_err(at(&path))?;
         self.staged.insert((number, position), path.clone());
         Ok(path)
     }
 
-    /// A forgotten file as an input of its own, called as lld calls it in its archive.
-    fn standalone(&mut self, file: &Forgotten) -> Result<PathBuf, FinalLinkError> {
-        let (number, position) = match file {
-            Forgotten::Module(module) => {
-                let object = &self.link.objects[*module];
-                let BitcodeSource { entry, member } = self.link.plan.modules[*module].source;
-                let path = self.number(&object.base, self.link.inputs.entries[entry].shown(member))?;
-                fs::hard_link(&object.path, &path).map_err(at(&path))?;
-                return Ok(path);
-            }
-            Forgotten::Native(number, None) => return Ok(self.link.inputs.entries[*number].path.clone()),
-            Forgotten::Native(number, Some(position)) => (*number, *position),
-        };
-        let entry = &self.link.inputs.entries[number];
-        let path = self.number(&entry.base(Some(position)), entry.shown(Some(position)))?;
-        write_member(entry, &entry.members[position], &path)?;
+    /// A forgotten module's object as an input of its own, called as lld calls the member.
+    fn standalone(&mut self, module: usize) -> Result<PathBuf, FinalLinkError> {
+        let object = &self.link.objects[module];
+        let BitcodeSource { entry, member } = self.link.plan.modules[module].source;
+        let path = self.number(&object.base, self.link.inputs.entries[entry].shown(member))?;
+        fs::hard_link(&object.path, &path).map_err(at(&path))?;
         Ok(path)
     }
 
@@ -293,15 +289,4 @@ impl<'a, 'n> Builder<'a, 'n> {
 
 fn is_lto(item: &Item) -> bool {
     matches!(item, Item::Option { def, .. } if def.role == Role::Lto)
-}
-
-fn write_member(entry: &Entry, member: &ArchiveMember, path: &Path) -> Result<(), FinalLinkError> {
-    match (entry.member_bytes(member), &member.data) {
-        (Some(bytes), _) => fs::write(path, bytes).map_err(at(path)),
-        (None, MemberData::File { path: file, .. }) => {
-            let file = std::path::absolute(file).map_err(at(file))?;
-            std::os::unix::fs::symlink(file, path).map_err(at(path))
-        }
-        (None, MemberData::Inside(_)) => Err(FinalLinkError::Unfit(format!("{} lost a member", entry.path.display()))),
-    }
 }
