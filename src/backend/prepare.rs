@@ -71,12 +71,14 @@ pub(super) fn all(link: &Backends<'_>) -> Result<Vec<Prepared>, BackendError> {
         .map(|(at, module)| (module.name.as_bytes(), at))
         .collect();
     probe(link, &read)?;
-    let declarations = missing_declarations(link, &read, &by_name)?;
+    let declared = missing_declarations(link, &read)?;
     modules
         .par_iter()
         .enumerate()
-        .zip(declarations)
-        .map(|((at, module), declarations)| prepare(at, enriched(module, &declarations)?, link, &read, &by_name))
+        .map(|(at, module)| {
+            let declarations = declared.needed_by(at, &module.index, &by_name);
+            prepare(at, enriched(module, &declarations)?, link, &read, &by_name)
+        })
         .collect()
 }
 
@@ -157,20 +159,16 @@ fn probe(link: &Backends<'_>, read: &[Read]) -> Result<(), BackendError> {
     Ok(())
 }
 
-/// For each module, the names it (or a module it imports from) declares and the link defines for good: in-process LTO
-/// knows them from the combined index and addresses them directly, a backend must be told.
-fn missing_declarations(
-    link: &Backends<'_>,
-    read: &[Read],
-    by_name: &HashMap<&[u8], usize>,
-) -> Result<Vec<Vec<Declaration>>, BackendError> {
+/// The names that each module declares and the link defines for good: in-process LTO knows them from the combined index and
+/// addresses them directly, a backend must be told of its module's and of those it imports from.
+fn missing_declarations(link: &Backends<'_>, read: &[Read]) -> Result<Declared, BackendError> {
     let modules = &link.plan.modules;
     let wanting: Vec<bool> = read
         .iter()
         .map(|module| reads_dso_local(&module.facts, link.invocation.kind))
         .collect();
     if !wanting.contains(&true) {
-        return Ok(modules.iter().map(|_| Vec::new()).collect());
+        return Ok(Declared::default());
     }
     let mut resolutions = Resolutions::default();
     for module in modules {
@@ -192,25 +190,36 @@ fn missing_declarations(
             Ok(resolutions.declarations(&named))
         })
         .collect::<Result<_, BackendError>>()?;
-    Ok(modules
-        .iter()
-        .enumerate()
-        .map(|(at, module)| {
-            if !wanting[at] {
-                return Vec::new();
-            }
-            let imported = module
-                .index
-                .modules()
-                .into_iter()
-                .filter_map(|m| by_name.get(m.path.as_slice()).copied());
-            let others = imported.filter(|other| *other != at);
-            std::iter::once(at)
-                .chain(others)
-                .flat_map(|source| declared[source].iter().copied())
-                .collect()
-        })
-        .collect())
+    Ok(Declared {
+        wanting,
+        by_module: declared,
+    })
+}
+
+/// The names that modules declare and the link defines for good.
+#[derive(Default)]
+struct Declared {
+    /// Whether a module's code can change by them.
+    wanting: Vec<bool>,
+    by_module: Vec<Vec<Declaration>>,
+}
+
+impl Declared {
+    /// Those a module's index needs: its own, and those of the modules it imports from, each once.
+    fn needed_by(&self, at: usize, index: &Index, by_name: &HashMap<&[u8], usize>) -> Vec<Declaration> {
+        if self.wanting.get(at) != Some(&true) {
+            return Vec::new();
+        }
+        let imported = index.modules();
+        let imported = imported.iter().filter_map(|m| by_name.get(m.path.as_slice()).copied());
+        let mut seen = HashSet::new();
+        std::iter::once(at)
+            .chain(imported.filter(|other| *other != at))
+            .flat_map(|source| &self.by_module[source])
+            .filter(|declaration| seen.insert(declaration.guid))
+            .copied()
+            .collect()
+    }
 }
 
 /// The bitcode that was linked and has no backend: files for regular LTO, whose summaries the combined index has too.
