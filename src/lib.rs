@@ -17,6 +17,7 @@ mod response;
 pub mod schedule;
 pub mod settings;
 pub mod staging;
+pub mod stamp;
 mod sys;
 pub mod thin_link;
 pub mod toolchain;

@@ -4,17 +4,15 @@
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
+
+pub use crate::stamp::Stamp;
 
 /// The blake3 hash of some content.
 pub type Digest = [u8; 32];
-
-/// A file changed more recently than this could change again without `stat` showing it: the kernel's time stamps move in
-/// ticks of some milliseconds, and some file systems keep whole seconds (FAT two of them).
-const RACY: Duration = Duration::from_secs(2);
 
 /// One record of the memo: a stamp in seven words, the digest, and eight bytes that check the two.
 const STAMP_LEN: usize = 7 * 8;
@@ -23,73 +21,6 @@ const RECORD_LEN: usize = BODY_LEN + 8;
 
 /// The memo is rewritten when more records than this are in it; the newest half stays.
 const MAX_RECORDS: usize = 200_000;
-
-/// Which file, in which state, as `stat` sees it. The change time is in it because it can't be set back: a file replaced
-/// by another of the same size and modification time (`cp -p`, `touch -r`) still has a new one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Stamp {
-    dev: u64,
-    ino: u64,
-    size: u64,
-    mtime: (i64, i64),
-    ctime: (i64, i64),
-}
-
-impl Stamp {
-    /// The stamp of the file at `path`, symbolic links followed.
-    pub fn of(path: &Path) -> io::Result<Stamp> {
-        Ok(Stamp::from_metadata(&std::fs::metadata(path)?))
-    }
-
-    /// The stamp in metadata at hand.
-    #[must_use]
-    pub fn from_metadata(m: &std::fs::Metadata) -> Stamp {
-        Stamp {
-            dev: m.dev(),
-            ino: m.ino(),
-            size: m.size(),
-            mtime: (m.mtime(), m.mtime_nsec()),
-            ctime: (m.ctime(), m.ctime_nsec()),
-        }
-    }
-
-    /// Whether the file could still change without its stamp changing, at time `now`. A time stamp in the future
-    /// (another machine's clock) proves nothing, so it counts as recent.
-    #[must_use]
-    pub fn is_racy(&self, now: SystemTime) -> bool {
-        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        [self.mtime, self.ctime].iter().any(|&(seconds, nanos)| {
-            match (u64::try_from(seconds), u32::try_from(nanos)) {
-                (Ok(s), Ok(n)) => now.checked_sub(Duration::new(s, n)).is_none_or(|age| age < RACY),
-                // Before 1970: old whatever its nanoseconds.
-                _ => false,
-            }
-        })
-    }
-
-    fn words(&self) -> [u64; 7] {
-        [
-            self.dev,
-            self.ino,
-            self.size,
-            self.mtime.0.cast_unsigned(),
-            self.mtime.1.cast_unsigned(),
-            self.ctime.0.cast_unsigned(),
-            self.ctime.1.cast_unsigned(),
-        ]
-    }
-
-    fn from_words(w: [u64; 7]) -> Stamp {
-        let [dev, ino, size, ms, mn, cs, cn] = w;
-        Stamp {
-            dev,
-            ino,
-            size,
-            mtime: (ms.cast_signed(), mn.cast_signed()),
-            ctime: (cs.cast_signed(), cn.cast_signed()),
-        }
-    }
-}
 
 /// Hashes an open file from where it stands to its end; returns its length too. Plain reads, so that a file cut short
 /// meanwhile is an odd digest and not a SIGBUS.
@@ -278,6 +209,8 @@ fn check(body: &[u8]) -> [u8; 8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stamp::RACY;
+    use std::time::Duration;
 
     fn age(path: &Path, seconds: u64) {
         let then = SystemTime::now() - Duration::from_secs(seconds);

@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,42 +11,8 @@ use memmap2::Mmap;
 use rustix::fs::OFlags;
 
 use super::classify::{FatObjects, FileKind, HEAD, classify, refine};
+pub use crate::stamp::Stamp;
 use crate::sys;
-
-/// Identity of a file's contents as far as the file system tells: equal stamps, same bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Stamp {
-    /// Device.
-    pub dev: u64,
-    /// Inode.
-    pub ino: u64,
-    /// Size in bytes.
-    pub size: u64,
-    /// Last modification, nanoseconds since 1970.
-    pub mtime_ns: i128,
-    /// Last change of the inode, nanoseconds since 1970: moves even where `mtime` was set back by hand.
-    pub ctime_ns: i128,
-}
-
-impl Stamp {
-    /// The stamp of whatever `path` leads to now. Errors are the system's.
-    pub fn of(path: &Path) -> io::Result<Self> {
-        std::fs::metadata(path).map(|metadata| Self::from(&metadata))
-    }
-}
-
-impl From<&std::fs::Metadata> for Stamp {
-    fn from(metadata: &std::fs::Metadata) -> Self {
-        let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
-        Self {
-            dev: metadata.dev(),
-            ino: metadata.ino(),
-            size: metadata.size(),
-            mtime_ns: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
-            ctime_ns: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
-}
 
 /// The leading bytes of an open file.
 pub(super) struct Peeked {
@@ -73,7 +39,7 @@ pub(super) fn peek(path: &Path) -> io::Result<Peeked> {
 impl Peeked {
     /// The stamp of the open file itself, whatever its path leads to by now.
     pub fn stamp(&self) -> io::Result<Stamp> {
-        self.file.metadata().map(|metadata| Stamp::from(&metadata))
+        self.file.metadata().map(|metadata| Stamp::from_metadata(&metadata))
     }
 
     /// Reads the whole file, for linker scripts.

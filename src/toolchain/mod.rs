@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::settings::Settings;
+use crate::stamp::Stamp;
 
 /// Set for the programs we start, to the list of linkers we took for the real one: a wrapper script that leads back to
 /// us is then passed over instead of calling each other for ever.
@@ -298,17 +299,13 @@ impl VersionMemo {
 /// A name that changes whenever the program behind `path` does: its real path, inode, size and times.
 fn stamp(path: &Path) -> Option<String> {
     let real = fs::canonicalize(path).ok()?;
-    let meta = fs::metadata(&real).ok()?;
     let mut hasher = blake3::Hasher::new();
     hasher
         .update(path.as_os_str().as_encoded_bytes())
         .update(b"\0")
         .update(real.as_os_str().as_encoded_bytes());
-    for part in [meta.dev(), meta.ino(), meta.size()] {
-        hasher.update(&part.to_le_bytes());
-    }
-    for part in [meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()] {
-        hasher.update(&part.to_le_bytes());
+    for word in Stamp::of(&real).ok()?.words() {
+        hasher.update(&word.to_le_bytes());
     }
     Some(hasher.finalize().to_hex()[..32].to_owned())
 }
