@@ -53,7 +53,7 @@ fn make_jobs(flags: &str) -> Option<usize> {
 
 enum Event<R> {
     Token(std::io::Result<jobserver::Acquired>),
-    Done(usize, R, Option<jobserver::Acquired>),
+    Done(usize, R),
 }
 
 /// What a finished job says of the rest.
@@ -65,12 +65,14 @@ pub enum Next {
     Stop,
 }
 
-/// Runs jobs `0..weights.len()`, heaviest first. `run` makes a job's result on a thread of its own; `done` takes each
-/// result as it comes, here. Returns once nothing runs any more and every token is given back.
+/// Runs jobs `0..weights.len()`, heaviest first. `run` makes a job's result on a thread of its own, and is told how many
+/// may run at once; `ahead` says how many more than those it can be given, to have them at hand when one ends; `done`
+/// takes each result as it comes, here. Returns once nothing runs any more and every token is given back.
 pub fn run<R: Send + 'static>(
     weights: &[u64],
     slots: &Slots,
-    run: impl Fn(usize) -> R + Sync,
+    ahead: impl Fn(usize) -> usize,
+    run: impl Fn(usize, usize) -> R + Sync,
     mut done: impl FnMut(usize, R) -> Next,
 ) {
     let mut queue: Vec<usize> = (0..weights.len()).collect();
@@ -80,24 +82,23 @@ pub fn run<R: Send + 'static>(
         let (events, inbox) = mpsc::channel::<Event<R>>();
         let helper = token_helper(slots, most, queue.len(), &events);
         let mut tokens = Vec::new();
-        let mut running = 0;
+        let mut running: usize = 0;
         // The slots that need no token: all of them, or the one that make counts for us.
-        let mut free = if helper.is_some() { 1 } else { most };
+        let free = if helper.is_some() { 1 } else { most };
         loop {
-            while !queue.is_empty() && (free > 0 || !tokens.is_empty()) {
+            let allowed = free + tokens.len();
+            while running < allowed + ahead(allowed) {
                 let Some(job) = queue.pop() else { break };
-                let token = if free > 0 { None } else { tokens.pop() };
-                free -= usize::from(token.is_none());
                 running += 1;
                 let (events, run) = (events.clone(), &run);
                 scope.spawn(move || {
-                    let result = run(job);
+                    let result = run(job, allowed);
                     // The loop below takes events until the last job's; a send can only fail after it has panicked.
-                    let _ = events.send(Event::Done(job, result, token));
+                    let _ = events.send(Event::Done(job, result));
                 });
             }
             if queue.is_empty() {
-                tokens.clear();
+                tokens.truncate(running.saturating_sub(free));
             }
             if running == 0 {
                 break;
@@ -105,10 +106,8 @@ pub fn run<R: Send + 'static>(
             match inbox.recv() {
                 Err(_) => break,
                 Ok(Event::Token(token)) => tokens.extend(token.ok().filter(|_| !queue.is_empty())),
-                Ok(Event::Done(job, result, token)) => {
+                Ok(Event::Done(job, result)) => {
                     running -= 1;
-                    free += usize::from(token.is_none());
-                    tokens.extend(token.filter(|_| !queue.is_empty()));
                     if done(job, result) == Next::Stop {
                         queue.clear();
                     }
@@ -153,7 +152,8 @@ mod tests {
         run(
             &[1, 9, 5],
             &Slots::Fixed(1),
-            |job| order.lock().unwrap().push(job),
+            |_| 0,
+            |job, _| order.lock().unwrap().push(job),
             |job, ()| {
                 results.push(job);
                 Next::Continue
@@ -169,7 +169,8 @@ mod tests {
         run(
             &[1; 50],
             &Slots::Fixed(1),
-            |_| started.fetch_add(1, Ordering::SeqCst),
+            |_| 0,
+            |_, _| started.fetch_add(1, Ordering::SeqCst),
             |_, _| Next::Stop,
         );
         assert_eq!(started.load(Ordering::SeqCst), 1);
@@ -179,7 +180,7 @@ mod tests {
     fn tokens_bound_what_runs_and_are_all_given_back() {
         let client = jobserver::Client::new(2).unwrap();
         let (now, peak) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let job = |_| {
+        let job = |_, _| {
             peak.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
             thread::sleep(std::time::Duration::from_millis(5));
             now.fetch_sub(1, Ordering::SeqCst);
@@ -190,6 +191,7 @@ mod tests {
                 client: client.clone(),
                 limit: 8,
             },
+            |_| 0,
             job,
             |_, ()| Next::Continue,
         );

@@ -1,5 +1,6 @@
-//! The fork server engine: one clang, started once and stopped at its `main`, forks a child for each backend.
-//! Knows nothing of flags or scheduling; the library that stops clang is `sys/preload.rs`, carried inside this binary.
+//! The fork server engine: one clang, started once and stopped at its `main`, forks workers that each run one backend
+//! after the other. Knows nothing of flags or scheduling; the library that stops clang is `sys/preload.rs`, carried
+//! inside this binary.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -7,13 +8,12 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -23,6 +23,12 @@ const LIBRARY: &[u8] = include_bytes!(env!("THINLTO_LD_PRELOAD"));
 
 /// From so many backends on, a server's start pays: it costs about as much as two plain processes do.
 pub const WORTH_IT: usize = 8;
+
+/// From so many backends on, moving clang's code to huge pages pays: it takes as long as one or two short backends.
+const LONG: usize = 64;
+
+/// What the server tells of a worker that ended with no backend to do.
+const NONE: u32 = u32::MAX;
 
 /// How long a clang may take to reach its `main`: a cold disk and a busy machine included.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -44,30 +50,83 @@ pub enum NoServer {
     NotLoaded,
 }
 
-type Waiting = Arc<Mutex<HashMap<u32, Sender<i32>>>>;
-
-/// A server, and what waits for its answers.
+/// A server, its workers, and who waits for their answers.
 #[derive(Debug)]
 pub struct ForkServer {
-    socket: Mutex<UnixStream>,
-    waiting: Waiting,
-    numbers: AtomicU32,
+    shared: Arc<Shared>,
     folder: PathBuf,
     clang: Option<Running>,
 }
 
+#[derive(Debug)]
+struct Shared {
+    /// One byte asks for a worker; the server tells of each that ends.
+    control: UnixStream,
+    /// Requests, which any idle worker takes, and their answers.
+    requests: UnixDatagram,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: HashMap<u32, Sender<i32>>,
+    last_number: u32,
+    /// Workers asked for that have not ended.
+    workers: usize,
+    /// How many backends may run at once, so far.
+    allowed: usize,
+    /// The server is gone, or has lost a request: nothing more is to be had of it.
+    gone: bool,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks for workers while there are requests for them and they may run.
+    fn balance(&self, state: &mut State) -> io::Result<()> {
+        while state.workers < state.waiting.len().min(state.allowed) {
+            (&self.control).write_all(b"w")?;
+            state.workers += 1;
+        }
+        Ok(())
+    }
+
+    fn answered(&self, number: u32, status: i32) {
+        // Who is gone has no use for it.
+        if let Some(sender) = self.state().waiting.remove(&number) {
+            let _ = sender.send(status);
+        }
+    }
+
+    /// A worker has ended. One that was at nothing was not to end: what it may have taken along nobody will answer.
+    fn ended(&self, number: u32, status: i32) {
+        self.answered(number, status);
+        let mut state = self.state();
+        state.workers = state.workers.saturating_sub(1);
+        let lost = number == NONE;
+        if lost || self.balance(&mut state).is_err() {
+            state.gone = true;
+            // Everybody is told by their sender's end.
+            state.waiting.clear();
+        }
+    }
+}
+
 impl ForkServer {
-    /// Starts `clang` as a server that keeps its files in `folder`.
+    /// Starts `clang` as a server for about so many backends that keeps its files in `folder`.
     ///
     /// # Errors
     /// See [`NoServer`]; none of them is the link's.
-    pub fn start(clang: &Path, folder: &Path, children: &Children) -> Result<ForkServer, NoServer> {
+    pub fn start(clang: &Path, folder: &Path, backends: usize, children: &Children) -> Result<ForkServer, NoServer> {
         let library = folder.join("forkserver.so");
         if library.as_os_str().as_bytes().iter().any(|byte| b" :".contains(byte)) {
             return Err(NoServer::Path);
         }
         fs::write(&library, LIBRARY).map_err(NoServer::Library)?;
-        let (ours, theirs) = UnixStream::pair().map_err(NoServer::Start)?;
+        let (control, their_control) = UnixStream::pair().map_err(NoServer::Start)?;
+        let (requests, their_requests) = UnixDatagram::pair().map_err(NoServer::Start)?;
         let mut command = Command::new(clang);
         command
             .env("LD_PRELOAD", preload(&library))
@@ -78,68 +137,83 @@ impl ForkServer {
                 fs::canonicalize(clang).map_err(NoServer::Start)?,
             )
             .env("GLIBC_TUNABLES", tunables())
-            .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .stdout(Stdio::null())
+            .stdin(Stdio::from(OwnedFd::from(their_control)))
+            .stdout(Stdio::from(OwnedFd::from(their_requests)))
             .stderr(Stdio::null());
+        if backends >= LONG {
+            command.env("THINLTO_LD_FORKSERVER_LONG", "1");
+        }
         let running = children.spawn(&mut command).map_err(NoServer::Start)?;
-        // Else the socket's other end lives on here, and its closing would never show.
+        // Else the sockets' other ends live on here, and their closing would never show.
         drop(command);
         let mut server = ForkServer {
-            socket: Mutex::new(ours),
-            waiting: Waiting::default(),
-            numbers: AtomicU32::new(0),
+            shared: Arc::new(Shared {
+                control,
+                requests,
+                state: Mutex::default(),
+            }),
             folder: folder.to_owned(),
             clang: Some(running),
         };
         match server.greet() {
-            Ok(reader) => {
-                let waiting = Arc::clone(&server.waiting);
-                thread::spawn(move || listen(reader, &waiting));
+            Ok(()) => {
+                let (told, answered) = (Arc::clone(&server.shared), Arc::clone(&server.shared));
+                thread::spawn(move || listen(&told));
+                thread::spawn(move || hear(&answered));
                 Ok(server)
             }
             Err(_) => {
                 server.hang_up();
+                // Whatever it is that runs there.
+                if let Some(clang) = server.clang.take() {
+                    clang.kill();
+                    let _ = clang.output();
+                }
                 Err(NoServer::NotLoaded)
             }
         }
     }
 
     /// The server's first word; any other program has none that reads like it.
-    fn greet(&self) -> io::Result<UnixStream> {
-        let mut reader = self.socket.lock().unwrap_or_else(PoisonError::into_inner).try_clone()?;
-        reader.set_read_timeout(Some(PATIENCE))?;
+    fn greet(&self) -> io::Result<()> {
+        let mut control = &self.shared.control;
+        control.set_read_timeout(Some(PATIENCE))?;
         let mut greeting = [0; 6];
-        reader.read_exact(&mut greeting)?;
-        reader.set_read_timeout(None)?;
+        control.read_exact(&mut greeting)?;
+        control.set_read_timeout(None)?;
         if &greeting == b"ready\n" {
-            Ok(reader)
+            Ok(())
         } else {
             Err(io::ErrorKind::InvalidData.into())
         }
     }
 
-    /// Runs `clang ARGUMENTS` in a child to its end: how it ended, and what it wrote to stderr.
+    /// Runs `clang ARGUMENTS` in a worker to its end, as one of at most `allowed`: how it ended, and what it wrote to
+    /// stderr. What comes when all are busy is taken up by the first that is not.
     ///
     /// # Errors
-    /// The server is gone, or what the child wrote cannot be read.
-    pub fn run(&self, arguments: &[OsString]) -> io::Result<(ExitStatus, String)> {
-        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        let said = self.folder.join(format!("stderr.{number}"));
+    /// The server is gone, or what the worker wrote cannot be read.
+    pub fn run(&self, arguments: &[OsString], allowed: usize) -> io::Result<(ExitStatus, String)> {
         let (sender, answer) = mpsc::channel();
-        self.waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(number, sender);
-        let request = request(number, &said, arguments)?;
-        self.socket
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .write_all(&request)?;
+        let number = {
+            let mut state = self.shared.state();
+            if state.gone {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            state.last_number = state.last_number.wrapping_add(1) % NONE;
+            let number = state.last_number;
+            state.waiting.insert(number, sender);
+            state.allowed = state.allowed.max(allowed);
+            self.shared.balance(&mut state)?;
+            number
+        };
+        let said = self.folder.join(format!("stderr.{number}"));
+        self.shared.requests.send(&request(number, &said, arguments))?;
         let status = answer.recv().map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
         let mut text = Vec::new();
         match File::open(&said) {
             Ok(mut file) => file.read_to_end(&mut text).map(drop)?,
-            // A child that could not open it says so by its status.
+            // A worker that could not open it says so by its status.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
@@ -149,51 +223,60 @@ impl ForkServer {
         ))
     }
 
-    fn hang_up(&mut self) {
-        let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
-        // Whatever it is that runs there, it ends when nobody listens, or is ended.
-        let _ = socket.shutdown(std::net::Shutdown::Both);
-        if let Some(clang) = self.clang.take() {
-            clang.kill();
-            let _ = clang.output();
-        }
+    fn hang_up(&self) {
+        let _ = self.shared.control.shutdown(std::net::Shutdown::Both);
+        let _ = self.shared.requests.shutdown(std::net::Shutdown::Both);
     }
 }
 
 impl Drop for ForkServer {
+    /// A server that nobody listens to ends its workers and itself. The link need not wait for that.
     fn drop(&mut self) {
         self.hang_up();
-    }
-}
-
-/// Hands each answer to who waits for it; when the server is gone, everybody is told by their sender's end.
-fn listen(mut reader: UnixStream, waiting: &Waiting) {
-    let mut answer = [0; 8];
-    while reader.read_exact(&mut answer).is_ok() {
-        let [a, b, c, d, e, f, g, h] = answer;
-        let sender = waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&u32::from_le_bytes([a, b, c, d]));
-        if let Some(sender) = sender {
-            let _ = sender.send(i32::from_le_bytes([e, f, g, h]));
+        if let Some(clang) = self.clang.take() {
+            thread::spawn(move || clang.output());
         }
     }
-    waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
 }
 
-/// `LENGTH NUMBER`, little-endian, then the file for stderr and the arguments, each ended by a zero byte.
-fn request(number: u32, said: &Path, arguments: &[OsString]) -> io::Result<Vec<u8>> {
-    let mut body = Vec::new();
-    for word in std::iter::once(said.as_os_str()).chain(arguments.iter().map(OsString::as_os_str)) {
-        body.extend_from_slice(word.as_bytes());
-        body.push(0);
+fn words(answer: [u8; 8]) -> (u32, i32) {
+    let [a, b, c, d, e, f, g, h] = answer;
+    (u32::from_le_bytes([a, b, c, d]), i32::from_le_bytes([e, f, g, h]))
+}
+
+/// Hears of the ends of workers, and of the server's.
+fn listen(shared: &Shared) {
+    let mut told = [0; 8];
+    while (&shared.control).read_exact(&mut told).is_ok() {
+        let (number, status) = words(told);
+        shared.ended(number, status);
     }
-    let length = u32::try_from(body.len()).map_err(|_| io::Error::from(io::ErrorKind::ArgumentListTooLong))?;
-    let mut request = length.to_le_bytes().to_vec();
-    request.extend(number.to_le_bytes());
-    request.append(&mut body);
-    Ok(request)
+    let mut state = shared.state();
+    state.gone = true;
+    state.waiting.clear();
+}
+
+/// Hears the workers' answers.
+fn hear(shared: &Shared) {
+    let mut answer = [0; 8];
+    while let Ok(8) = shared.requests.recv(&mut answer) {
+        let (number, status) = words(answer);
+        shared.answered(number, status);
+    }
+}
+
+/// How a process is told to leave freeing to its end; a worker has other backends before its end.
+const NOT_TO_FREE: &str = "-disable-free";
+
+/// `NUMBER`, little-endian, then the file for stderr and the arguments, each ended by a zero byte.
+fn request(number: u32, said: &Path, arguments: &[OsString]) -> Vec<u8> {
+    let mut request = number.to_le_bytes().to_vec();
+    let arguments = arguments.iter().filter(|word| *word != NOT_TO_FREE);
+    for word in std::iter::once(said.as_os_str()).chain(arguments.map(OsString::as_os_str)) {
+        request.extend_from_slice(word.as_bytes());
+        request.push(0);
+    }
+    request
 }
 
 /// Ours before what is preloaded already (fakeroot), which clang is to keep.
@@ -208,7 +291,9 @@ fn preload(library: &Path) -> OsString {
 
 /// glibc's malloc on huge pages, taken in larger steps: most of what a short compile waits for is page faults.
 fn tunables() -> OsString {
-    let mut tunables = OsString::from("glibc.malloc.hugetlb=1:glibc.malloc.top_pad=16777216");
+    let mut tunables = OsString::from(
+        "glibc.malloc.hugetlb=1:glibc.malloc.trim_threshold=268435456:glibc.malloc.mmap_threshold=33554432",
+    );
     if let Some(others) = std::env::var_os("GLIBC_TUNABLES").filter(|others| !others.is_empty()) {
         tunables.push(":");
         tunables.push(others);

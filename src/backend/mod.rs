@@ -117,7 +117,8 @@ impl Backends<'_> {
         schedule::run(
             &waiting_weights,
             &self.slots,
-            |job| self.compile(&engine, &prepared[waiting[job]]),
+            |running| engine.ahead(running),
+            |job, allowed| self.compile(&engine, &prepared[waiting[job]], allowed),
             |job, result| match result {
                 Ok(stderr) => {
                     counts.run += 1;
@@ -172,7 +173,8 @@ impl Backends<'_> {
     fn engine(&self, backends: usize, counts: &mut stats::Backends) -> Engine {
         let asked = match self.engine {
             EngineKind::ForkServer if backends >= forkserver::WORTH_IT => {
-                Some(ForkServer::start(&self.clang.path, self.staging.dir(), self.children))
+                let folder = self.staging.dir();
+                Some(ForkServer::start(&self.clang.path, folder, backends, self.children))
             }
             EngineKind::ForkServer | EngineKind::Process => None,
         };
@@ -190,8 +192,8 @@ impl Backends<'_> {
     }
 
     /// Compiles one module, and keeps its object if what it was made from is still what its key was made from.
-    fn compile(&self, engine: &Engine, module: &Prepared) -> Result<String, Failure> {
-        let stderr = process::run(engine, &self.clang.path, &module.backend, self.children)?;
+    fn compile(&self, engine: &Engine, module: &Prepared, allowed: usize) -> Result<String, Failure> {
+        let stderr = process::run(engine, &self.clang.path, &module.backend, allowed, self.children)?;
         if let (Some(cache), Some(keyed)) = (self.cache, &module.key) {
             let sources = module.reads.iter().map(|read| self.plan.modules[*read].source);
             if sources.filter_map(|source| self.inputs.change(source)).next().is_none() {

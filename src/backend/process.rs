@@ -57,7 +57,7 @@ pub enum Failure {
 pub enum Engine {
     /// A process of its own.
     Process,
-    /// A child of the fork server.
+    /// A worker of the fork server.
     ForkServer(ForkServer),
 }
 
@@ -70,10 +70,24 @@ impl Engine {
         }
     }
 
-    fn step(&self, clang: &Path, step: &[OsString], children: &Children) -> io::Result<(ExitStatus, String)> {
+    /// How many backends it can be given beyond those that may run, of so many, to start on without delay.
+    pub fn ahead(&self, running: usize) -> usize {
+        match self {
+            Engine::Process => 0,
+            Engine::ForkServer(_) => running,
+        }
+    }
+
+    fn step(
+        &self,
+        clang: &Path,
+        step: &[OsString],
+        allowed: usize,
+        children: &Children,
+    ) -> io::Result<(ExitStatus, String)> {
         match self {
             Engine::ForkServer(server) => {
-                let (status, said) = server.run(step)?;
+                let (status, said) = server.run(step, allowed)?;
                 children.settle(status);
                 Ok((status, said))
             }
@@ -91,14 +105,21 @@ impl Engine {
     }
 }
 
-/// Runs a backend to its end; its stderr if it left a valid object.
+/// Runs a backend to its end, as one of at most `allowed`; its stderr if it left a valid object.
 ///
 /// # Errors
 /// See [`Failure`].
-pub fn run(engine: &Engine, clang: &Path, backend: &Backend, children: &Children) -> Result<String, Failure> {
+pub fn run(
+    engine: &Engine,
+    clang: &Path,
+    backend: &Backend,
+    allowed: usize,
+    children: &Children,
+) -> Result<String, Failure> {
     let mut said = String::new();
     for step in &backend.steps {
-        let (status, stderr) = engine.step(clang, step, children).map_err(|error| match error.kind() {
+        let done = engine.step(clang, step, allowed, children);
+        let (status, stderr) = done.map_err(|error| match error.kind() {
             io::ErrorKind::Interrupted => Failure::Interrupted,
             _ if children.interrupted().is_some() => Failure::Interrupted,
             _ => Failure::Spawn(clang.to_owned(), error),
