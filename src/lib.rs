@@ -21,3 +21,4 @@ pub mod stamp;
 mod sys;
 pub mod thin_link;
 pub mod toolchain;
+pub mod unchanged;

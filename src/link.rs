@@ -1,28 +1,31 @@
 //! One link from its command line to its exit status: read, route, thin link, backends, final link.
 //! Knows nothing of how each is done; this is the order they are done in and what is said of it.
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use crate::backend::flags::{Flags, Trace};
 use crate::backend::{self, BackendError};
 use crate::bitcode::facts::LtoMode;
 use crate::cache::Cache;
 use crate::children::Children;
-use crate::cmdline::Invocation;
+use crate::cmdline::{Invocation, Item};
+use crate::final_link::dependencies::without_dots;
 use crate::final_link::{self, FinalLink, FinalLinkError};
 use crate::inputs::{self, Inputs, Problem};
-use crate::observe::stats::{LinkMode, Stats, ThinLink, milliseconds};
+use crate::observe::stats::{LinkMode, OutputState, Stats, ThinLink, milliseconds};
 use crate::schedule::Slots;
-use crate::settings::{Mode, Settings};
+use crate::settings::{Mode, Settings, Unchanged};
 use crate::staging::Staging;
 use crate::thin_link::{self, Plan, ThinLinkError};
 use crate::toolchain::{self, Clang, Linker, VersionMemo};
+use crate::unchanged::{Identity, Made, Replay};
 
 /// How a link ended, where we are still there to say so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,14 +115,60 @@ pub fn run(argv: Vec<OsString>) -> Result<Ending, String> {
     };
     link.stats.output = link.invocation.output.display().to_string();
     link.stats.inputs = link.invocation.inputs.len();
+    let identity = link.identity();
+    if let Some(replay) = identity.as_ref().and_then(|identity| link.restore(identity)) {
+        return link.replay(&replay, began);
+    }
     if let Some(route) = link.route_by_command_line() {
         link.stats.ms.scan = milliseconds(began.elapsed());
         return link.give_up(route);
     }
-    link.distribute(began)
+    link.distribute(began, identity.as_ref())
 }
 
 impl Link {
+    /// What names this link among those made before, where it may be put back instead of made again.
+    fn identity(&self) -> Option<Identity> {
+        let (invocation, settings) = (&self.invocation, &self.settings);
+        let is_ours = !invocation.foreign
+            && !invocation.informational
+            && invocation.in_process.is_none()
+            && settings.mode != Mode::InProcess
+            && std::env::var_os("LLD_REPRODUCE").is_none();
+        if !is_ours || !settings.cache || settings.unchanged == Unchanged::Relink {
+            return None;
+        }
+        Identity::of(&self.arguments, invocation, settings, &self.linker)
+    }
+
+    /// Puts the link back as it was made, if it was and nothing has changed since.
+    fn restore(&mut self, identity: &Identity) -> Option<Replay> {
+        let folder = Cache::folder(&self.settings, &self.invocation)?;
+        if !identity.may_be_in(&folder) {
+            return None;
+        }
+        let cache = Cache::for_link(&self.settings, &self.invocation).0?;
+        let clang = Clang::find(&self.linker, &self.settings, &version_memo()).ok()?;
+        let replay = identity.restore(&cache, &clang)?;
+        self.stats.clang = Some(clang.path.display().to_string());
+        self.stats.llvm = Some(clang.version.to_string());
+        cache.tidy();
+        Some(replay)
+    }
+
+    /// Says what the link said when it was made.
+    fn replay(mut self, replay: &Replay, began: Instant) -> Result<Ending, String> {
+        final_link::pass_on(&replay.stdout);
+        eprint!("{}", replay.stderr);
+        self.stats.mode = LinkMode::Distributed;
+        self.stats.output_state = Some(OutputState::Restored);
+        (self.stats.inputs, self.stats.modules) = (replay.inputs, replay.modules);
+        self.stats.ms.scan = milliseconds(began.elapsed());
+        self.stats.exit = Some(0);
+        write_stats(&mut self.stats, &self.settings);
+        Ok(Ending::Exit(0))
+    }
+
     /// What can be told before any input is opened, and whether there is bitcode at all.
     fn route_by_command_line(&self) -> Option<Route> {
         let invocation = &self.invocation;
@@ -141,11 +190,11 @@ impl Link {
         invocation.in_process.clone().map(Route::InProcess)
     }
 
-    fn distribute(mut self, began: Instant) -> Result<Ending, String> {
+    fn distribute(mut self, began: Instant, identity: Option<&Identity>) -> Result<Ending, String> {
         // Before anything is opened whose descriptor could be taken for make's.
         let slots = Slots::from_environment(self.jobs());
         let children = Children::watch().map_err(|error| format!("cannot watch for signals: {error}"))?;
-        match self.attempt(began, slots, &children) {
+        match self.attempt(began, identity, slots, &children) {
             Attempt::Ended(ending) => {
                 self.stats.mode = LinkMode::Distributed;
                 if let Ending::Exit(code) = ending {
@@ -166,8 +215,8 @@ impl Link {
         }
     }
 
-    fn attempt(&mut self, began: Instant, slots: Slots, children: &Children) -> Attempt {
-        let result = self.try_distributed(began, slots, children);
+    fn attempt(&mut self, began: Instant, identity: Option<&Identity>, slots: Slots, children: &Children) -> Attempt {
+        let result = self.try_distributed(began, identity, slots, children);
         // Whatever else went wrong meanwhile: who is told to stop does not leave the link to another.
         if let Some(signal) = children.interrupted() {
             return Attempt::Ended(Ending::Signal(signal));
@@ -187,7 +236,14 @@ impl Link {
     }
 
     /// The way of the data, in order.
-    fn try_distributed(&mut self, began: Instant, slots: Slots, children: &Children) -> Result<Ending, Stop> {
+    fn try_distributed(
+        &mut self,
+        began: Instant,
+        identity: Option<&Identity>,
+        slots: Slots,
+        children: &Children,
+    ) -> Result<Ending, Stop> {
+        let opened = SystemTime::now();
         let inputs = Inputs::open(&self.invocation).map_err(|error| Stop::Doomed(error.to_string()))?;
         self.stats.inputs = inputs.entries.len();
         if let Some(missing) = inputs.missing.first() {
@@ -201,8 +257,7 @@ impl Link {
         }
         let (cache, cache_off) = Cache::for_link(&self.settings, &self.invocation);
         self.stats.cache_off = cache_off;
-        let memo = VersionMemo::new(crate::cache::home().map(|home| home.join("versions")));
-        let clang = Clang::find(&self.linker, &self.settings, &memo).map_err(|error| Stop::Left(error.0))?;
+        let clang = Clang::find(&self.linker, &self.settings, &version_memo()).map_err(|error| Stop::Left(error.0))?;
         self.stats.clang = Some(clang.path.display().to_string());
         self.stats.llvm = Some(clang.version.to_string());
         let flags = Flags::derive(
@@ -265,7 +320,33 @@ impl Link {
             children,
         })?;
         self.stats.ms.final_link = Some(milliseconds(phase.elapsed()));
-        say(&plan, &compiled.said, &finished.stderr);
+        let said = said(&plan, &compiled.said, &finished.stderr);
+        eprint!("{said}");
+        self.stats.output_state = Some(OutputState::Linked);
+        if let (Some(identity), Some(cache), true) = (identity, &cache, finished.status.success()) {
+            let replay = Replay {
+                inputs: self.stats.inputs,
+                modules: plan.modules.len(),
+                stdout: finished.stdout,
+                stderr: said,
+            };
+            match others_read(&self.invocation, &inputs, finished.read, compiled.files) {
+                Some(others) => identity.remember(
+                    cache,
+                    &self.invocation,
+                    Made {
+                        read: inputs.files(),
+                        others,
+                        absent: inputs.absent.clone(),
+                        sides: compiled.sides,
+                        tools: (&self.linker, &clang),
+                        began: opened,
+                        replay,
+                    },
+                ),
+                None => tracing::debug!("not remembered: what it read cannot be told"),
+            }
+        }
         if let Some(cache) = &cache {
             cache.tidy();
         }
@@ -352,6 +433,34 @@ impl Link {
     }
 }
 
+fn version_memo() -> VersionMemo {
+    VersionMemo::new(crate::cache::home().map(|home| home.join("versions")))
+}
+
+/// The files besides the inputs that the link has read: those its options and its assembly name. None where the linker
+/// has read a file that nothing names: then it was searched for, and where else it was looked for nobody knows.
+fn others_read(
+    invocation: &Invocation,
+    inputs: &Inputs,
+    linker: Option<Vec<PathBuf>>,
+    backends: Option<Vec<PathBuf>>,
+) -> Option<Vec<PathBuf>> {
+    let known: HashSet<PathBuf> = inputs.files().iter().map(|(path, _)| without_dots(path)).collect();
+    let (mut read, backends) = (linker?, backends?);
+    read.retain(|path| !known.contains(path));
+    let named: HashSet<PathBuf> = invocation
+        .items
+        .iter()
+        .filter_map(|item| match item {
+            Item::Option { value: Some(value), .. } => Some(without_dots(Path::new(value))),
+            _ => None,
+        })
+        .collect();
+    let is_named = read.iter().all(|path| named.contains(path));
+    read.extend(backends);
+    is_named.then_some(read)
+}
+
 /// Stats are for whoever asked; that they cannot be written must not fail the link.
 fn write_stats(stats: &mut Stats, settings: &Settings) {
     let Some(file) = &settings.stats else { return };
@@ -410,14 +519,15 @@ impl From<FinalLinkError> for Stop {
 }
 
 /// What the thin link said, then the backends, then what the final link said and the thin link had not.
-fn say(plan: &Plan, backends: &str, last: &str) {
-    eprint!("{}{backends}", plan.warnings);
+fn said(plan: &Plan, backends: &str, last: &str) -> String {
+    let mut text = format!("{}{backends}", plan.warnings);
     let said = paragraphs(&plan.warnings);
     for paragraph in paragraphs(last) {
         if !said.contains(&paragraph) {
-            eprint!("{paragraph}");
+            text.push_str(&paragraph);
         }
     }
+    text
 }
 
 /// A linker's messages: each begins at the start of a line with the linker's name, `>>>` lines belong to the one before.

@@ -28,6 +28,7 @@ pub const TABLE: &[Setting] = settings! {
     "cache-dir": "where backends' objects are kept; default: --thinlto-cache-dir if given, else $XDG_CACHE_HOME/thinlto-ld",
     "cache-policy": "lld's --thinlto-cache-policy grammar; default: that option if given, else a cap of 5 GB",
     "cache": "on or off; default: on",
+    "unchanged": "restore (a link of which nothing has changed is put back as it was made) or relink; default: restore",
     "order": "where backends' objects stand in the final link: command-line or in-process; default: command-line",
     "final-linker": "another linker for the native objects (mold, wild); default: the real ld.lld",
     "stats": "file to append one JSON line a link to; default: none",
@@ -52,6 +53,15 @@ pub enum EngineKind {
     ForkServer,
     /// A process for each.
     Process,
+}
+
+/// What is done of a link of which nothing has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unchanged {
+    /// It is put back.
+    Restore,
+    /// It is made again.
+    Relink,
 }
 
 /// Where the backends' objects stand in the final link.
@@ -82,6 +92,8 @@ pub struct Settings {
     pub cache_policy: Option<String>,
     /// `cache`: false when `off`.
     pub cache: bool,
+    /// `unchanged`
+    pub unchanged: Unchanged,
     /// `order`
     pub order: Order,
     /// `final-linker`
@@ -214,6 +226,12 @@ impl Settings {
             cache_dir: values.path("cache-dir"),
             cache_policy: values.text("cache-policy"),
             cache: values.choose("cache", true, "on or off", &[("on", true), ("off", false)])?,
+            unchanged: values.choose(
+                "unchanged",
+                Unchanged::Restore,
+                "restore or relink",
+                &[("restore", Unchanged::Restore), ("relink", Unchanged::Relink)],
+            )?,
             order: values.choose(
                 "order",
                 Order::CommandLine,

@@ -10,6 +10,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// ticks of some milliseconds, and some file systems keep whole seconds (FAT two of them).
 pub const RACY: Duration = Duration::from_secs(2);
 
+/// Twice what the slowest clock of a file system with nanoseconds takes to move on.
+const TICKS: Duration = Duration::from_millis(20);
+
 /// Which file, in which state, as `stat` sees it. The change time is in it because it can't be set back: a file replaced
 /// by another of the same size and modification time (`cp -p`, `touch -r`) still has a new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,14 +47,26 @@ impl Stamp {
     /// (another machine's clock) proves nothing, so it counts as recent.
     #[must_use]
     pub fn is_racy(&self, now: SystemTime) -> bool {
+        self.is_within(RACY, now)
+    }
+
+    fn is_within(&self, window: Duration, now: SystemTime) -> bool {
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         [self.mtime, self.ctime].iter().any(|&(seconds, nanos)| {
             match (u64::try_from(seconds), u32::try_from(nanos)) {
-                (Ok(s), Ok(n)) => now.checked_sub(Duration::new(s, n)).is_none_or(|age| age < RACY),
+                (Ok(s), Ok(n)) => now.checked_sub(Duration::new(s, n)).is_none_or(|age| age < window),
                 // Before 1970: old whatever its nanoseconds.
                 _ => false,
             }
         })
+    }
+
+    /// Whether what was opened at `opened` under this stamp could have been changed since with no trace in it. A system
+    /// that notes nanoseconds moves its clock at least every ten milliseconds.
+    #[must_use]
+    pub fn may_hide_a_change(&self, opened: SystemTime) -> bool {
+        let is_coarse = self.mtime.1 == 0 && self.ctime.1 == 0;
+        self.is_within(if is_coarse { RACY } else { TICKS }, opened)
     }
 
     /// As seven words, to be written down.

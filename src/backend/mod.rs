@@ -64,6 +64,10 @@ pub struct Compiled {
     pub objects: Vec<NativeObject>,
     /// What they said, in the plan's order, as lld would have said it.
     pub said: String,
+    /// Files for the user that they wrote beside their objects.
+    pub sides: Vec<PathBuf>,
+    /// The files, found or not, that their options and their assembly name; none where that cannot be told.
+    pub files: Option<Vec<PathBuf>>,
 }
 
 /// Why there are no objects.
@@ -112,8 +116,12 @@ impl Backends<'_> {
         let waiting = self.take_cached(&prepared, &mut results);
         counts.cached = prepared.len() - waiting.len();
         let waiting_weights: Vec<u64> = waiting.iter().map(|module| weights[*module]).collect();
-        prepare::stage(&self, &prepared, &waiting)?;
-        let engine = self.engine(waiting.len(), counts);
+        // clang is started while files are put in place for it, and asked whether it takes the options.
+        let (engine, staged) = rayon::join(
+            || self.engine(waiting.len(), counts),
+            || prepare::stage(&self, &prepared, &waiting),
+        );
+        staged?;
         schedule::run(
             &waiting_weights,
             &self.slots,
@@ -146,7 +154,14 @@ impl Backends<'_> {
             return Err(explain(failure, &shown, object, self.staging.dir(), render));
         }
         let (warnings, color) = (warnings_of(self.invocation), Color::of(self.invocation));
-        let mut compiled = Compiled::default();
+        let mut compiled = Compiled {
+            files: prepared
+                .iter()
+                .map(|module| module.key.as_ref())
+                .collect::<Option<Vec<_>>>()
+                .map(|keys| keys.into_iter().flat_map(|key| key.files().cloned()).collect()),
+            ..Compiled::default()
+        };
         let mut fatal = false;
         for ((module, prepared), result) in self.plan.modules.iter().zip(prepared).zip(results) {
             // No failure and no result: a signal stopped the schedule.
@@ -161,6 +176,7 @@ impl Backends<'_> {
             compiled
                 .said
                 .extend(messages.iter().map(|message| message.render(&self.linker_name, color)));
+            compiled.sides.extend(prepared.sides);
             compiled.objects.push(prepared.object);
         }
         if fatal {

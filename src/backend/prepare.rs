@@ -37,6 +37,7 @@ pub(super) struct Prepared {
     /// How long it will take, by the bytes it reads.
     pub(super) weight: u64,
     index: Index,
+    target: ModuleTarget,
     /// The modules it reads, itself among them.
     pub(super) reads: Vec<usize>,
 }
@@ -70,7 +71,6 @@ pub(super) fn all(link: &Backends<'_>) -> Result<Vec<Prepared>, BackendError> {
         .enumerate()
         .map(|(at, module)| (module.name.as_bytes(), at))
         .collect();
-    probe(link, &read)?;
     let declared = missing_declarations(link, &read)?;
     modules
         .par_iter()
@@ -88,6 +88,7 @@ pub(super) fn all(link: &Backends<'_>) -> Result<Vec<Prepared>, BackendError> {
 /// `Unfit` where one cannot be written.
 pub(super) fn stage(link: &Backends<'_>, prepared: &[Prepared], running: &[usize]) -> Result<(), BackendError> {
     let modules = &link.plan.modules;
+    probe(link, running.iter().map(|at| &prepared[*at].target))?;
     link.staging
         .make_module_folders()
         .map_err(|error| BackendError::Unfit(format!("{}: {error}", link.staging.dir().display())))?;
@@ -144,16 +145,16 @@ fn read(module: &PlannedModule, link: &Backends<'_>) -> Result<Read, BackendErro
     })
 }
 
-/// Asks clang once for every target of the link whether it takes the options.
-fn probe(link: &Backends<'_>, read: &[Read]) -> Result<(), BackendError> {
+/// Asks clang once for every target of these backends whether it takes the options.
+fn probe<'a>(link: &Backends<'_>, targets: impl Iterator<Item = &'a ModuleTarget>) -> Result<(), BackendError> {
     let mut asked: Vec<&ModuleTarget> = Vec::new();
-    for module in read {
-        if asked.iter().any(|target| **target == module.target) {
+    for target in targets {
+        if asked.contains(&target) {
             continue;
         }
-        asked.push(&module.target);
+        asked.push(target);
         link.flags
-            .probe(&link.clang.path, &module.target)
+            .probe(&link.clang.path, target)
             .map_err(|error| BackendError::Unfit(error.to_string()))?;
     }
     Ok(())
@@ -342,6 +343,7 @@ fn prepare(
         // What is imported is read and its functions may be inlined; most of it is not.
         weight: read[at].size + imported / 8,
         index,
+        target: target.clone(),
         reads,
     })
 }
@@ -357,9 +359,11 @@ fn key(
 ) -> Option<Keyed> {
     let (cache, at) = (link.cache?, *reads.first()?);
     // An imported function brings its inline assembly along.
+    let mut seen = HashSet::new();
     let texts: Vec<&str> = reads
         .iter()
         .flat_map(|at| read[*at].assembly.iter().map(String::as_str))
+        .filter(|text| seen.insert(*text))
         .collect();
     let files = match asm_files::find(&texts, Path::new(".")) {
         AsmFiles::None => Vec::new(),

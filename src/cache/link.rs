@@ -6,11 +6,12 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::SystemTime;
 
 use super::digest::{Digest, Digests, Stamp};
 use super::key::{AsmInput, ExtraInput, FeedIndex, Key, KeyParts};
 use super::policy::{self, Policy};
-use super::store::{self, Destination, Outputs, Store};
+use super::store::{self, Destination, Outputs, PutError, Store};
 use crate::backend::flags::{Flags, ModuleTarget};
 use crate::cmdline::Invocation;
 use crate::settings::Settings;
@@ -38,11 +39,7 @@ impl Cache {
         if !settings.cache {
             return (None, None);
         }
-        let named = invocation
-            .lto_value("thinlto-cache-dir")
-            .filter(|dir| !dir.is_empty())
-            .map(PathBuf::from);
-        let Some(dir) = settings.cache_dir.clone().or(named).or_else(home) else {
+        let Some(dir) = Cache::folder(settings, invocation) else {
             return (None, Some(store::CacheOff::NoHome.name().into()));
         };
         let text = settings
@@ -75,6 +72,43 @@ impl Cache {
                 (None, Some(off.name().into()))
             }
         }
+    }
+
+    /// Whether a cache in `dir` has an entry of this key, as far as one look tells.
+    pub fn has(dir: &Path, key: &Key) -> bool {
+        Store::has(dir, key)
+    }
+
+    /// The folder a link's cache would be in.
+    pub fn folder(settings: &Settings, invocation: &Invocation) -> Option<PathBuf> {
+        let named = invocation
+            .lto_value("thinlto-cache-dir")
+            .filter(|dir| !dir.is_empty())
+            .map(PathBuf::from);
+        settings.cache_dir.clone().or(named).or_else(home)
+    }
+
+    /// What was remembered under a key.
+    pub fn said(&self, key: &Key) -> Option<Vec<u8>> {
+        self.store.said(key).ok()
+    }
+
+    /// When an entry was last used; none where there is none.
+    pub fn last_use(&self, key: &Key) -> Option<SystemTime> {
+        self.store.last_use(key)
+    }
+
+    /// Puts the outputs of a link in place, each verified there.
+    pub fn place(&self, key: &Key, outputs: &Outputs<'_>) -> Option<()> {
+        self.store.get(key, outputs).ok().map(drop)
+    }
+
+    /// Keeps the outputs of a link, and what is to be known of it.
+    ///
+    /// # Errors
+    /// Of the file system.
+    pub fn remember(&self, key: &Key, outputs: &Outputs<'_>, said: &[u8]) -> Result<(), PutError> {
+        self.store.put(key, outputs, said)
     }
 
     /// Its folder.
@@ -126,7 +160,10 @@ impl Cache {
     }
 
     /// What is in a file and the stamp it was read under; none where there is no file.
-    fn content(&self, path: &Path) -> io::Result<Option<(Digest, Stamp)>> {
+    ///
+    /// # Errors
+    /// It is there and cannot be read.
+    pub fn content(&self, path: &Path) -> io::Result<Option<(Digest, Stamp)>> {
         match self.digests.with_stamp(path) {
             Ok(found) => Ok(Some(found)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -192,6 +229,11 @@ pub struct Keyed {
 }
 
 impl Keyed {
+    /// Those files, as they are named.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.files.iter().map(|(path, _)| path)
+    }
+
     /// Whether the files are what they were when the key was made: an object compiled from others is not this key's.
     fn holds(&self) -> bool {
         self.files.iter().all(|(path, stamp)| Stamp::of(path).ok() == *stamp)

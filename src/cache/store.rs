@@ -306,6 +306,26 @@ impl Store {
         written.map_err(|source| PutError::Io { path, source })
     }
 
+    /// What was kept beside an entry's outputs.
+    ///
+    /// # Errors
+    /// The kind of miss.
+    pub fn said(&self, key: &Key) -> Result<Vec<u8>, Miss> {
+        let path = self.path(key.as_bytes(), "");
+        self.read_entry(&path, key).map(|(_, said)| said)
+    }
+
+    /// Whether a store in `dir` has an entry of this key, damaged or not; nothing is made or read.
+    #[must_use]
+    pub fn has(dir: &Path, key: &Key) -> bool {
+        path_in(&dir.join("v1"), key.as_bytes(), "").exists()
+    }
+
+    /// When an entry was last used, to within ten minutes; none where there is none.
+    pub fn last_use(&self, key: &Key) -> Option<SystemTime> {
+        std::fs::metadata(self.path(key.as_bytes(), "")).ok()?.modified().ok()
+    }
+
     fn read_entry(&self, path: &Path, key: &Key) -> Result<(Entry, Vec<u8>), Miss> {
         let file = File::open(path).map_err(|e| unreadable(&e))?;
         let mut bytes = Vec::new();
@@ -424,11 +444,14 @@ impl Store {
     }
 
     fn path(&self, name: &[u8; 32], suffix: &str) -> PathBuf {
-        let hex = Key::from(*name).to_string();
-        self.root
-            .join(hex.get(..2).unwrap_or_default())
-            .join(format!("{hex}{suffix}"))
+        path_in(&self.root, name, suffix)
     }
+}
+
+fn path_in(root: &Path, name: &[u8; 32], suffix: &str) -> PathBuf {
+    let hex = Key::from(*name).to_string();
+    root.join(hex.get(..2).unwrap_or_default())
+        .join(format!("{hex}{suffix}"))
 }
 
 fn unreadable(e: &io::Error) -> Miss {

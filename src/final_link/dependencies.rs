@@ -39,6 +39,19 @@ pub(super) fn rewrite(text: &str, inputs: &Inputs, staging: &Path) -> Option<Str
     Some(new)
 }
 
+/// The files listed, but those in the staging folder. None where `text` is not what lld writes, or names cannot be told.
+pub(super) fn listed(text: &str, staging: &Path) -> Option<Vec<PathBuf>> {
+    let rule = text.split("\n\n").next()?.trim_end_matches('\n');
+    let (_, read) = rule.split_once(NEXT)?;
+    let names = read.split(NEXT).map(|name| {
+        let plain = name.replace("\\ ", " ").replace("\\#", "#").replace("$$", "$");
+        let plain = PathBuf::from(plain);
+        (escape(&plain) == name).then_some(plain)
+    });
+    let names: Option<Vec<PathBuf>> = names.collect();
+    names.map(|names| names.into_iter().filter(|name| !name.starts_with(staging)).collect())
+}
+
 /// A name as make and ninja read it: without `.` and `..`, spaces, hashes and dollars marked.
 fn escape(path: &Path) -> String {
     let mut escaped = String::new();
@@ -58,7 +71,7 @@ fn escape(path: &Path) -> String {
 }
 
 /// As LLVM's `sys::path::remove_dots`, by the letters of the path alone.
-fn without_dots(path: &Path) -> PathBuf {
+pub(crate) fn without_dots(path: &Path) -> PathBuf {
     let mut clean = PathBuf::new();
     for component in path.components() {
         let last_is_name = matches!(clean.components().next_back(), Some(Component::Normal(_)));

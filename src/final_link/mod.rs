@@ -1,7 +1,7 @@
 //! The final link: the user's command line over native objects, run, and everything it says put into the user's names.
 //! Knows nothing of how the objects were made.
 
-mod dependencies;
+pub(crate) mod dependencies;
 mod extraction;
 mod references;
 mod replace;
@@ -85,8 +85,12 @@ impl FinalLink<'_> {
 pub struct Finished {
     /// Its exit status.
     pub status: ExitStatus,
+    /// Its stdout, in the user's names; it has been passed on.
+    pub stdout: Vec<u8>,
     /// Its stderr, in the user's names.
     pub stderr: String,
+    /// Every file it has read but those that are staged; none where it does not say.
+    pub read: Option<Vec<PathBuf>>,
 }
 
 /// Makes the final link. Its stdout is passed on; files it wrote beside the output are put into the user's names.
@@ -105,13 +109,51 @@ pub fn run(link: &FinalLink<'_>) -> Result<Finished, FinalLinkError> {
         forgotten if forgotten.is_empty() => words,
         forgotten => builder.words(&references, &forgotten)?,
     };
-    let output = execute(link, link.program(), words, &[])?;
-    pass_on(&names.translate_bytes(&output.stdout));
+    let list = ReadList::of(link);
+    let output = execute(link, link.program(), words, &list.words())?;
+    let stdout = names.translate_bytes(&output.stdout).into_owned();
+    pass_on(&stdout);
+    let read = list.read(link.staging.dir());
     translate_side_files(link, &names)?;
     Ok(Finished {
         status: output.status,
+        stdout,
+        read,
         stderr: names.translate(&String::from_utf8_lossy(&output.stderr)),
     })
+}
+
+/// The file in which lld lists what it reads: the user's, or one of ours, where the linker is lld.
+enum ReadList {
+    Users(PathBuf),
+    Ours(PathBuf),
+    None,
+}
+
+impl ReadList {
+    fn of(link: &FinalLink<'_>) -> ReadList {
+        match (link.invocation.last("dependency-file"), link.other) {
+            (_, Some(_)) => ReadList::None,
+            (Some(users), None) => ReadList::Users(users.into()),
+            (None, None) => ReadList::Ours(link.staging.path("read.d")),
+        }
+    }
+
+    fn words(&self) -> Vec<OsString> {
+        match self {
+            ReadList::Ours(path) => vec!["--dependency-file".into(), path.into()],
+            ReadList::Users(_) | ReadList::None => Vec::new(),
+        }
+    }
+
+    fn read(&self, staging: &Path) -> Option<Vec<PathBuf>> {
+        match self {
+            ReadList::Users(path) | ReadList::Ours(path) => {
+                dependencies::listed(&fs::read_to_string(path).ok()?, staging)
+            }
+            ReadList::None => None,
+        }
+    }
 }
 
 /// How an object is called where it stands: in an archive, which is named before it, as that calls it.
@@ -149,7 +191,7 @@ fn execute(
 }
 
 /// A closed stdout is the reader's choice, as it is under lld.
-fn pass_on(bytes: &[u8]) {
+pub fn pass_on(bytes: &[u8]) {
     let mut stdout = io::stdout().lock();
     let _ = stdout.write_all(bytes).and_then(|()| stdout.flush());
 }

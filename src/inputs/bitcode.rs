@@ -98,6 +98,20 @@ impl Inputs {
             .find_map(|source| self.change(source))
     }
 
+    /// Every file that was opened, with the stamp it had then.
+    pub fn files(&self) -> Vec<(PathBuf, Stamp)> {
+        let mut files = Vec::new();
+        for entry in &self.entries {
+            files.push((entry.path.clone(), entry.stamp));
+            files.extend(entry.members.iter().filter_map(|member| match &member.data {
+                MemberData::File { path, stamp, .. } => Some((path.clone(), *stamp)),
+                MemberData::Inside(_) => None,
+            }));
+        }
+        files.extend(self.scripts.iter().map(|script| (script.path.clone(), script.stamp)));
+        files
+    }
+
     /// The file that holds this module, where it is not what it was when it was opened.
     pub fn change(&self, source: BitcodeSource) -> Option<PathBuf> {
         let entry = self.entries.get(source.entry)?;

@@ -146,6 +146,8 @@ pub struct Inputs {
     pub missing: Vec<Missing>,
     /// Every linker script read, in the order of reading; those that are inputs themselves are among `entries` too.
     pub scripts: Vec<Script>,
+    /// Places looked at in vain for any of these.
+    pub absent: Vec<PathBuf>,
 }
 
 impl Inputs {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::lexer::{Lexer, Mode, Root, ScriptError, Source, unquote};
 use super::paths;
-use super::search::{Search, concat, exists};
+use super::search::{Search, concat};
 
 /// Whether a file was named inside `AS_NEEDED`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -222,7 +222,7 @@ pub fn resolve(search: &Search, script: &Source, name: &OsStr) -> Result<Resolve
             return Ok(Resolved::File(name.into()));
         }
         let path = PathBuf::from(concat(sysroot.as_os_str(), bytes));
-        return if exists(&path) {
+        return if search.exists(&path) {
             Ok(Resolved::File(path))
         } else {
             Err(format!("cannot find {} inside {}", name.display(), sysroot.display()))
@@ -242,8 +242,8 @@ pub fn resolve(search: &Search, script: &Source, name: &OsStr) -> Result<Resolve
     let directory = paths::parent(&script.path).as_os_str().as_bytes();
     let beside = (!directory.is_empty())
         .then(|| paths::join(&[directory, bytes]))
-        .filter(|path| exists(path));
-    let here = || exists(Path::new(name)).then(|| PathBuf::from(name));
+        .filter(|path| search.exists(path));
+    let here = || search.exists(Path::new(name)).then(|| PathBuf::from(name));
     beside
         .or_else(here)
         .or_else(|| search.file(name))

@@ -4,6 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{Access, access};
 
@@ -19,6 +20,8 @@ pub struct Search {
     always_static: bool,
     /// `-nostdlib` makes `SEARCH_DIR` say nothing (lld `ScriptParser::readSearchDir`).
     script_directories: ScriptDirectories,
+    /// Where there was nothing: a file that appears there would be found before the one that was.
+    misses: Arc<Mutex<Vec<PathBuf>>>,
 }
 
 /// Whether `SEARCH_DIR` counts.
@@ -41,7 +44,23 @@ impl Search {
             } else {
                 ScriptDirectories::Used
             },
+            misses: Arc::default(),
         }
+    }
+
+    /// Every place looked at in vain, so far.
+    pub fn misses(&self) -> Vec<PathBuf> {
+        self.misses.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// `sys::fs::exists`.
+    pub(super) fn exists(&self, path: &Path) -> bool {
+        let found = access(path, Access::EXISTS).is_ok();
+        if !found {
+            let mut misses = self.misses.lock().unwrap_or_else(PoisonError::into_inner);
+            misses.push(path.to_owned());
+        }
+        found
     }
 
     /// `--sysroot`, empty where none was given.
@@ -78,7 +97,7 @@ impl Search {
 
     /// A linker script named by `-T` or `INCLUDE` (lld `searchScript`): as it is, else along the search path.
     pub fn script(&self, name: &OsStr) -> Option<PathBuf> {
-        if exists(Path::new(name)) {
+        if self.exists(Path::new(name)) {
             Some(name.into())
         } else {
             self.in_directories(name.as_bytes())
@@ -103,13 +122,8 @@ impl Search {
             Some(rest) => paths::join(&[self.sysroot.as_os_str().as_bytes(), rest, file]),
             None => paths::join(&[directory, file]),
         };
-        exists(&path).then_some(path)
+        self.exists(&path).then_some(path)
     }
-}
-
-/// `sys::fs::exists`.
-pub(super) fn exists(path: &Path) -> bool {
-    access(path, Access::EXISTS).is_ok()
 }
 
 /// `prefix` and `rest` as one name.

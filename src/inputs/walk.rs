@@ -108,6 +108,7 @@ pub(super) fn everything(inv: &Invocation) -> Result<Inputs, InputError> {
     for (step, prepared) in steps {
         walker.step(step, prepared)?;
     }
+    walker.inputs.absent = walker.search.misses();
     Ok(walker.inputs)
 }
 

@@ -30,6 +30,16 @@ pub enum ThinLink {
     Reused,
 }
 
+/// Where the output comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OutputState {
+    /// It was linked now.
+    Linked,
+    /// Nothing has changed since it was: it was put back as it was made.
+    Restored,
+}
+
 /// Backends by what became of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Backends {
@@ -91,6 +101,8 @@ pub struct Stats {
     pub backends: Backends,
     /// Null where there was none.
     pub thin_link: Option<ThinLink>,
+    /// Where the output comes from; null where the process was given up to the linker, or failed.
+    pub output_state: Option<OutputState>,
     /// Why nothing was cached, where the cache was wanted but is off.
     pub cache_off: Option<String>,
     /// Milliseconds by phase.
@@ -122,6 +134,7 @@ impl Stats {
             modules: 0,
             backends: Backends::default(),
             thin_link: None,
+            output_state: None,
             cache_off: None,
             ms: Phases::default(),
             exit: None,

@@ -115,7 +115,9 @@ impl Bench {
             .env("XDG_CACHE_HOME", self.path("cache"))
             .env("TMPDIR", self.tmp())
             .env("THINLTO_LD_STATS", self.path("stats.json"))
-            .env("THINLTO_LD_MODE", "distributed");
+            .env("THINLTO_LD_MODE", "distributed")
+            // So that a second link says what became of its modules; what is put back has tests of its own.
+            .env("THINLTO_LD_UNCHANGED", "relink");
         for (name, value) in &self.env {
             command.env(name, value);
         }
