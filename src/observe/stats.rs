@@ -107,6 +107,8 @@ pub struct Stats {
     pub cache_off: Option<String>,
     /// Milliseconds by phase.
     pub ms: Phases,
+    /// Milliseconds of CPU this process took until the line was written; its children's are not in it.
+    pub cpu_ms: f64,
     /// Exit status; null where the process was given up to the linker.
     pub exit: Option<i32>,
     /// Working folder.
@@ -137,6 +139,7 @@ impl Stats {
             output_state: None,
             cache_off: None,
             ms: Phases::default(),
+            cpu_ms: 0.0,
             exit: None,
             cwd: std::env::current_dir()
                 .map(|d| d.display().to_string())
@@ -155,6 +158,7 @@ impl Stats {
     /// As the file system says.
     pub fn append(&mut self, file: &Path) -> io::Result<()> {
         self.ms.total = milliseconds(self.began.elapsed());
+        self.cpu_ms = own_cpu();
         let mut line = serde_json::to_vec(self)?;
         line.push(b'\n');
         OpenOptions::new()
@@ -163,6 +167,13 @@ impl Stats {
             .open(file)?
             .write_all(&line)
     }
+}
+
+/// CPU of all of this process's threads, those that ended too.
+fn own_cpu() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let seconds = Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or_default());
+    milliseconds(seconds + Duration::from_nanos(u64::try_from(time.tv_nsec).unwrap_or_default()))
 }
 
 /// As the stats line gives times.

@@ -1,0 +1,182 @@
+//! Who links, what has happened before, and which of them are compared: three tables.
+//! Knows nothing of programs nor of measuring.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::Command;
+
+use clap::ValueEnum;
+
+use crate::distributor;
+use crate::edit::Reach;
+use crate::program::Program;
+use crate::tools::Tools;
+
+/// What has happened before the link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Case {
+    /// nothing is cached
+    Cold,
+    /// one line of a function's body was edited, with another number of instructions
+    Edit,
+    /// a constant in a function's body was edited, nothing else differs in the module's summary
+    Constant,
+    /// nothing has changed since the last link
+    Unchanged,
+    /// native objects only
+    Passthrough,
+    /// -v, no link at all
+    Version,
+}
+
+/// Who links.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Contender {
+    /// in-process lld without a cache
+    Lld,
+    /// in-process lld with --thinlto-cache-dir
+    LldCached,
+    /// thinlto-ld as it comes
+    Forkserver,
+    /// thinlto-ld, a process for each backend
+    Process,
+    /// LLVM's DTLTO
+    Dtlto,
+    /// LLVM's DTLTO with --thinlto-cache-dir
+    DtltoCached,
+}
+
+use Case::{Cold, Constant, Edit, Passthrough, Unchanged, Version};
+use Contender::{Dtlto, DtltoCached, Forkserver, Lld, LldCached, Process};
+
+const DUELS: &[(Case, Contender, Contender)] = &[
+    (Cold, Forkserver, Lld),
+    (Cold, Process, Lld),
+    (Cold, Dtlto, Lld),
+    (Edit, Forkserver, LldCached),
+    (Edit, Forkserver, Lld),
+    (Edit, Process, LldCached),
+    (Edit, DtltoCached, LldCached),
+    (Constant, Forkserver, LldCached),
+    (Unchanged, Forkserver, LldCached),
+    (Unchanged, DtltoCached, LldCached),
+];
+
+const NATIVE_DUELS: &[(Case, Contender, Contender)] = &[(Passthrough, Forkserver, Lld), (Version, Forkserver, Lld)];
+
+/// The comparisons: of whom, and against whom.
+pub fn duels(native: bool) -> Vec<(Case, Contender, Contender)> {
+    match native {
+        true => NATIVE_DUELS,
+        false => DUELS,
+    }
+    .to_vec()
+}
+
+impl Case {
+    /// As in the report.
+    pub fn name(self) -> String {
+        self.to_possible_value()
+            .map(|v| v.get_name().to_owned())
+            .unwrap_or_default()
+    }
+
+    /// The edit between two links.
+    pub fn reach(self) -> Option<Reach> {
+        match self {
+            Edit => Some(Reach::Summary),
+            Constant => Some(Reach::Constant),
+            Cold | Unchanged | Passthrough | Version => None,
+        }
+    }
+
+    /// Whether an earlier link has to have filled the caches.
+    pub fn is_warm(self) -> bool {
+        matches!(self, Edit | Constant | Unchanged)
+    }
+
+    /// Whether there is bitcode in it.
+    pub fn is_lto(self) -> bool {
+        !matches!(self, Passthrough | Version)
+    }
+
+    /// Runs for one pair the user asked for: links of some milliseconds need more of them.
+    pub fn repeats(self) -> u32 {
+        if self.is_lto() { 1 } else { 20 }
+    }
+}
+
+impl Contender {
+    /// As in the report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Lld => "ld.lld",
+            LldCached => "ld.lld, cache",
+            Forkserver => "thinlto-ld",
+            Process => "thinlto-ld, engine process",
+            Dtlto => "DTLTO",
+            DtltoCached => "DTLTO, cache",
+        }
+    }
+
+    /// Whether it is thinlto-ld and writes stats.
+    pub fn is_ours(self) -> bool {
+        matches!(self, Forkserver | Process)
+    }
+
+    /// The command that makes `program`'s link in `case`. All it writes is below `folder`.
+    pub fn command(self, program: &Program, case: Case, folder: &Path, tools: &Tools) -> Command {
+        let mut command = Command::new(if self.is_ours() { &tools.shim } else { &tools.lld });
+        for (name, _) in std::env::vars_os() {
+            if name == "MAKEFLAGS" || name.to_string_lossy().starts_with("THINLTO_LD_") {
+                command.env_remove(name);
+            }
+        }
+        command
+            .current_dir(&program.cwd)
+            .env("TMPDIR", folder.join("tmp"))
+            .env("XDG_CACHE_HOME", folder.join("home"));
+        if case == Version {
+            command.arg("-v");
+        } else {
+            command.args(&program.words).arg("-o").arg(folder.join("output"));
+        }
+        let cache = folder.join("cache");
+        match self {
+            Lld => {}
+            LldCached => {
+                command.arg(option("--thinlto-cache-dir=", &cache));
+            }
+            Forkserver | Process => {
+                let engine = if self == Process { "process" } else { "forkserver" };
+                command
+                    .env("THINLTO_LD_LINKER", &tools.lld)
+                    .env("THINLTO_LD_CLANG", &tools.clang)
+                    .env("THINLTO_LD_ENGINE", engine)
+                    .env("THINLTO_LD_CACHE", if case == Cold { "off" } else { "on" })
+                    .env("THINLTO_LD_CACHE_DIR", &cache)
+                    .env("THINLTO_LD_STATS", folder.join("stats"));
+                if case.is_lto() {
+                    command.env("THINLTO_LD_MODE", "distributed");
+                }
+            }
+            Dtlto | DtltoCached => {
+                let own = std::env::current_exe().unwrap_or_default();
+                command
+                    .arg(option("--thinlto-distributor=", &own))
+                    .arg(format!("--thinlto-distributor-arg={}", distributor::WORD))
+                    .arg(option("--thinlto-remote-compiler=", &tools.clang));
+                if self == DtltoCached {
+                    command.arg(option("--thinlto-cache-dir=", &cache));
+                }
+            }
+        }
+        command
+    }
+}
+
+fn option(name: &str, value: &Path) -> OsString {
+    let mut word = OsString::from(name);
+    word.push(value);
+    word
+}
