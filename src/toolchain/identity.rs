@@ -5,8 +5,10 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use goblin::elf::Elf;
-use goblin::elf::dynamic::{DT_RPATH, DT_RUNPATH};
+use goblin::container::Ctx;
+use goblin::elf::dynamic::{DT_NEEDED, DT_RPATH, DT_RUNPATH};
+use goblin::elf::{Dynamic, Elf, ProgramHeader};
+use goblin::strtab::Strtab;
 
 /// The files that make up the compiler at `clang`: itself, and those libraries it needs, directly or by another, that
 /// stand in a folder its run path names or have LLVM or clang in their name. The C library and its kin are left out:
@@ -39,14 +41,14 @@ pub fn files(clang: &Path) -> io::Result<Vec<PathBuf>> {
 /// The libraries of an ELF file; none where it is no such file.
 fn libraries(file: &Path) -> io::Result<Option<Vec<PathBuf>>> {
     let map = crate::sys::map(&File::open(file)?)?;
-    let Ok(elf) = Elf::parse(&map) else {
+    let Some(dynamic) = Linking::read(&map) else {
         return Ok(None);
     };
     let origin = file.parent().unwrap_or(Path::new("/"));
-    let dirs = run_path(&elf, origin);
+    let dirs = dynamic.run_path(origin);
     let is_compiler = |name: &str| ["LLVM", "clang"].iter().any(|word| name.contains(word));
-    let libraries = elf
-        .libraries
+    let libraries = dynamic
+        .needed
         .iter()
         .filter_map(|name| {
             let own = dirs.iter().map(|dir| dir.join(name)).find(|path| path.is_file());
@@ -58,22 +60,47 @@ fn libraries(file: &Path) -> io::Result<Option<Vec<PathBuf>>> {
     Ok(Some(libraries))
 }
 
-fn run_path(elf: &Elf<'_>, origin: &Path) -> Vec<PathBuf> {
-    let Some(dynamic) = &elf.dynamic else { return Vec::new() };
-    dynamic
-        .dyns
-        .iter()
-        .filter(|entry| entry.d_tag == DT_RPATH || entry.d_tag == DT_RUNPATH)
-        .filter_map(|entry| elf.dynstrtab.get_at(usize::try_from(entry.d_val).ok()?))
-        .flat_map(|list| list.split(':'))
-        .filter(|dir| !dir.is_empty())
-        .map(|dir| {
-            PathBuf::from(
-                dir.replace("$ORIGIN", &origin.to_string_lossy())
-                    .replace("${ORIGIN}", &origin.to_string_lossy()),
-            )
+/// What an ELF file says of the libraries it needs.
+#[derive(Default)]
+struct Linking<'a> {
+    needed: Vec<&'a str>,
+    run_paths: Vec<&'a str>,
+}
+
+impl<'a> Linking<'a> {
+    /// Reads the dynamic section and nothing else: LLVM's libraries have symbols by the ten thousands, and this is done for
+    /// every link. None where it is no ELF file; nothing is needed by one that is static.
+    fn read(bytes: &'a [u8]) -> Option<Linking<'a>> {
+        let header = Elf::parse_header(bytes).ok()?;
+        let context = Ctx::new(header.container().ok()?, header.endianness().ok()?);
+        let (at, count) = (usize::try_from(header.e_phoff).ok()?, usize::from(header.e_phnum));
+        let segments = ProgramHeader::parse(bytes, at, count, context).ok()?;
+        let Some(dynamic) = Dynamic::parse(bytes, &segments, context).ok()? else {
+            return Some(Linking::default());
+        };
+        let end = dynamic.info.strtab.checked_add(dynamic.info.strsz)?;
+        let names = Strtab::new(bytes.get(dynamic.info.strtab..end)?, 0);
+        let texts = |tags: &[u64]| -> Vec<&'a str> {
+            let entries = dynamic.dyns.iter().filter(|entry| tags.contains(&entry.d_tag));
+            entries
+                .filter_map(|entry| names.get_unsafe(usize::try_from(entry.d_val).ok()?))
+                .collect()
+        };
+        Some(Linking {
+            needed: texts(&[DT_NEEDED]),
+            run_paths: texts(&[DT_RPATH, DT_RUNPATH]),
         })
-        .collect()
+    }
+
+    fn run_path(&self, origin: &Path) -> Vec<PathBuf> {
+        let origin = origin.to_string_lossy();
+        self.run_paths
+            .iter()
+            .flat_map(|list| list.split(':'))
+            .filter(|dir| !dir.is_empty())
+            .map(|dir| PathBuf::from(dir.replace("$ORIGIN", &origin).replace("${ORIGIN}", &origin)))
+            .collect()
+    }
 }
 
 /// Where the loader looks besides run paths: what the user added, and the folders of its configuration.
