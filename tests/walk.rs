@@ -548,5 +548,9 @@ fn two_hundred_edits_of_a_real_program() {
     eprintln!("backends run after edits: {narrow:?}");
     // An edit reaches its own module and those that import what was edited.
     assert!(narrow["body"].iter().filter(|run| (1..=4).contains(*run)).count() >= narrow["body"].len() / 2);
-    assert!(narrow["nothing"].iter().all(|run| *run == 0));
+    assert!(
+        narrow
+            .get("nothing")
+            .is_none_or(|runs| runs.iter().all(|run| *run == 0))
+    );
 }
