@@ -103,11 +103,13 @@ fn sweep(parent: &Path) {
         if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
             continue;
         }
-        let Ok(lock) = File::open(entry.path().join(LOCK)) else {
+        // One killed before it made its lock has only itself to be judged by.
+        let path = entry.path();
+        let Ok(lock) = File::open(path.join(LOCK)).or_else(|_| File::open(&path)) else {
             continue;
         };
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() && is_abandoned(&lock) {
-            remove(&entry.path());
+            remove(&path);
         }
     }
 }
@@ -137,10 +139,17 @@ mod tests {
         drop(lock);
         let first = Staging::new(parent.path()).unwrap();
         assert!(!dead.exists());
+        let lockless = parent.path().join(format!("{PREFIX}lockless"));
+        fs::create_dir(&lockless).unwrap();
+        let folder = File::open(&lockless).unwrap();
+        folder
+            .set_modified(SystemTime::now() - Duration::from_secs(60))
+            .unwrap();
         let old = File::options().write(true).open(first.path(LOCK)).unwrap();
         old.set_modified(SystemTime::now() - Duration::from_secs(60)).unwrap();
         let _second = Staging::new(parent.path()).unwrap();
         assert!(first.dir().exists());
+        assert!(!lockless.exists());
     }
 
     #[test]

@@ -9,10 +9,11 @@ mod common;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use common::Bench;
+use common::sources::debian_source;
 use serde_json::Value;
 
 /// A linker of two: every link goes through thinlto-ld; one whose output is among `$COMPARED` is first made in-process, on the
@@ -127,37 +128,6 @@ fn objects(dir: &Path, prefix: &str) -> BTreeMap<String, Vec<u8>> {
             Some((task, fs::read(entry.path()).unwrap()))
         })
         .collect()
-}
-
-/// The upstream tarball of a Debian package: kept from an earlier run, or fetched now.
-fn debian_source(package: &str) -> PathBuf {
-    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sources").join(package);
-    let tarball = || {
-        let files = fs::read_dir(&kept).ok()?.flatten().map(|file| file.path());
-        files
-            .into_iter()
-            .find(|path| path.to_string_lossy().contains(".orig.tar."))
-    };
-    if let Some(found) = tarball() {
-        return found;
-    }
-    fs::create_dir_all(kept.parent().unwrap()).unwrap();
-    let fresh = tempfile::tempdir_in(kept.parent().unwrap()).unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/debian-source.sh");
-    let output = Command::new("sh")
-        .arg(script)
-        .arg(package)
-        .arg(fresh.path())
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "the sources of {package} cannot be fetched: this test needs Debian's package archive\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    // Another run may have been faster: its files are the same.
-    let _ = fs::rename(fresh.keep(), &kept);
-    tarball().unwrap_or_else(|| panic!("apt-get source {package} left no tarball in {}", kept.display()))
 }
 
 /// C, Autotools and libtool: a program and the shared library it uses.

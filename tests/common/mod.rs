@@ -2,7 +2,10 @@
 //! Knows nothing of what the links are for; each test file says that in link lines and outcomes.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+pub mod fresh;
 pub mod pairs;
+pub mod random;
+pub mod sources;
 pub mod traces;
 
 use std::collections::BTreeMap;
