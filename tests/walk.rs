@@ -2,7 +2,7 @@
 //! what in-process lld's objects give, byte for byte, and so are the objects. Knows nothing of why an object is made anew.
 //!
 //! `THINLTO_WALK_SEED` and `THINLTO_WALK_STEPS` choose another walk.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod common;
 
