@@ -7,6 +7,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
@@ -18,6 +19,7 @@ use crate::bitcode::facts::{Facts, ModuleFacts};
 use crate::bitcode::index::Index;
 use crate::bitcode::resolve::{Declaration, Resolutions};
 use crate::bitcode::symbols;
+use crate::bitcode::view::ImportView;
 use crate::bitcode::{assembly, facts};
 use crate::cache::{Keyed, ModuleParts};
 use crate::cmdline::OutputKind;
@@ -47,6 +49,8 @@ struct Read {
     target: ModuleTarget,
     facts: ModuleFacts,
     digest: [u8; 32],
+    /// As importers see it; made when one asks, none where they see all of it.
+    view: OnceLock<Option<ImportView>>,
     size: u64,
     /// Its assembly, where a key asks for the files that names.
     assembly: Vec<String>,
@@ -135,6 +139,7 @@ fn read(module: &PlannedModule, link: &Backends<'_>) -> Result<Read, BackendErro
         target,
         facts: own,
         digest: *blake3::hash(bytes).as_bytes(),
+        view: OnceLock::new(),
         assembly: match link.cache {
             Some(_) => {
                 assembly::assembly(bytes).map_err(|error| unfit(module, "its assembly cannot be read", error))?
@@ -348,6 +353,20 @@ fn prepare(
     })
 }
 
+/// What those see of a module that import these of its definitions.
+fn seen_of(module: usize, imports: &[u64], link: &Backends<'_>, read: &[Read]) -> Vec<u8> {
+    let Read { view, digest, .. } = &read[module];
+    let view = view.get_or_init(|| {
+        let bytes = bytes(&link.plan.modules[module], link).ok()?;
+        ImportView::read(bytes).ok().flatten()
+    });
+    let seen = view.as_ref().and_then(|view| view.of(imports.iter().copied()));
+    match seen {
+        Some(seen) => [b"seen", &seen[..]].concat(),
+        None => digest.to_vec(),
+    }
+}
+
 /// The key of the object of the first of `reads`; none where it must not be kept.
 fn key(
     reads: &[usize],
@@ -381,10 +400,14 @@ fn key(
         module: read[at].digest,
         asm_files: &files,
     };
-    let identity = |name: &[u8]| {
-        by_name
-            .get(name)
-            .map_or_else(|| name.to_vec(), |other| read[*other].digest.to_vec())
+    let imported = index.by_module();
+    let identity = |number: u64, name: &[u8]| match by_name.get(name) {
+        Some(own) if *own == at => read[at].digest.to_vec(),
+        Some(other) => {
+            let imports = imported.get(&number).map(Vec::as_slice).unwrap_or_default();
+            seen_of(*other, imports, link, read)
+        }
+        None => name.to_vec(),
     };
     cache.key(&parts, &mut |sink| index.canonical(identity, &mut |bytes| sink(bytes)))
 }

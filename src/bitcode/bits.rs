@@ -17,6 +17,11 @@ impl<'a> Cursor<'a> {
         Self { bytes, bit: 0 }
     }
 
+    /// All of them, read or not.
+    pub(super) fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// Bits from the beginning to here.
     pub(super) fn position(&self) -> usize {
         self.bit

@@ -97,6 +97,7 @@ pub struct Block<'a> {
     abbreviations: Abbreviations,
     /// What the enclosing BLOCKINFO says of every block id; children start from it.
     info: Rc<HashMap<u64, Abbreviations>>,
+    info_bytes: &'a [u8],
 }
 
 impl<'a> Block<'a> {
@@ -108,12 +109,28 @@ impl<'a> Block<'a> {
             width: 2,
             abbreviations: Vec::new(),
             info: Rc::default(),
+            info_bytes: &[],
         }
     }
 
     /// The block's id; none is the file itself.
     pub fn id(&self) -> Option<u64> {
         self.id
+    }
+
+    /// Its content as it is packed, whatever has been read of it.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.cursor.bytes()
+    }
+
+    /// How many bits say which abbreviation comes next.
+    pub fn width(&self) -> u32 {
+        self.width
+    }
+
+    /// The BLOCKINFO read in this block so far: how the blocks in it are packed.
+    pub fn block_info_bytes(&self) -> &'a [u8] {
+        self.info_bytes
     }
 
     /// How many bits of this block have been read.
@@ -141,6 +158,7 @@ impl<'a> Block<'a> {
                 ENTER_SUBBLOCK => {
                     let child = self.enter()?;
                     if child.id == Some(BLOCKINFO) {
+                        self.info_bytes = child.bytes();
                         self.info = Rc::new(child.block_info()?);
                     } else {
                         return Ok(Some(Entry::Block(child)));
@@ -185,6 +203,7 @@ impl<'a> Block<'a> {
             width,
             abbreviations,
             info,
+            info_bytes: &[],
         })
     }
 

@@ -46,7 +46,7 @@ fn read_all(bytes: &[u8]) {
                 linkage,
             }],
         );
-        index.canonical(|path| path.to_vec(), &mut |_: &[u8]| {});
+        index.canonical(|_, path| path.to_vec(), &mut |_: &[u8]| {});
         // What was read can be written, and what was written read.
         assert_eq!(Index::parse(&index.write()).as_ref(), Ok(&index));
     }

@@ -7,6 +7,7 @@ pub const MODULE_BLOCK: u64 = 8;
 pub const CONSTANTS_BLOCK: u64 = 11;
 pub const FUNCTION_BLOCK: u64 = 12;
 pub const IDENTIFICATION_BLOCK: u64 = 13;
+pub const VALUE_SYMTAB_BLOCK: u64 = 14;
 pub const METADATA_BLOCK: u64 = 15;
 pub const MODULE_STRTAB_BLOCK: u64 = 19;
 pub const GLOBALVAL_SUMMARY_BLOCK: u64 = 20;
@@ -23,6 +24,7 @@ pub const MODULE_ASM: u64 = 4;
 pub const MODULE_GLOBALVAR: u64 = 7;
 pub const MODULE_FUNCTION: u64 = 8;
 pub const MODULE_ALIAS_OLD: u64 = 9;
+pub const MODULE_VSTOFFSET: u64 = 13;
 pub const MODULE_ALIAS: u64 = 14;
 pub const MODULE_SOURCE_FILENAME: u64 = 16;
 pub const MODULE_HASH: u64 = 17;
@@ -32,6 +34,7 @@ pub const CST_SETTYPE: u64 = 1;
 pub const CST_NULL: u64 = 2;
 pub const CST_INTEGER: u64 = 4;
 pub const CST_INLINEASM_OLD: u64 = 18;
+pub const CST_BLOCKADDRESS: u64 = 21;
 pub const CST_INLINEASM_OLD2: u64 = 23;
 pub const CST_INLINEASM_OLD3: u64 = 28;
 pub const CST_INLINEASM: u64 = 30;
@@ -43,18 +46,28 @@ pub const METADATA_NODE: u64 = 3;
 pub const METADATA_NAME: u64 = 4;
 pub const METADATA_KIND: u64 = 6;
 pub const METADATA_NAMED_NODE: u64 = 10;
+pub const METADATA_COMPILE_UNIT: u64 = 20;
 pub const METADATA_STRINGS: u64 = 35;
 pub const METADATA_GLOBAL_DECL_ATTACHMENT: u64 = 36;
 pub const METADATA_INDEX_OFFSET: u64 = 38;
 pub const METADATA_INDEX: u64 = 39;
 
+pub const VST_FNENTRY: u64 = 3;
+
 pub const MST_ENTRY: u64 = 1;
 pub const MST_HASH: u64 = 2;
 
+pub const FS_PERMODULE: u64 = 1;
+pub const FS_PERMODULE_PROFILE: u64 = 2;
+pub const FS_PERMODULE_GLOBALVAR_INIT_REFS: u64 = 3;
 pub const FS_COMBINED: u64 = 4;
 pub const FS_COMBINED_PROFILE: u64 = 5;
 pub const FS_COMBINED_GLOBALVAR_INIT_REFS: u64 = 6;
 pub const FS_COMBINED_ALIAS: u64 = 8;
 pub const FS_VERSION: u64 = 10;
 pub const FS_VALUE_GUID: u64 = 16;
+pub const FS_PERMODULE_RELBF: u64 = 19;
 pub const FS_FLAGS: u64 = 20;
+
+/// Summary versions whose records are laid out as read and written here (LLVM 16 has 9, 19 has 10, 22 has 12).
+pub const KNOWN_SUMMARY_VERSIONS: std::ops::RangeInclusive<u64> = 9..=12;

@@ -185,6 +185,15 @@ impl Index {
         summaries
     }
 
+    /// What has a summary in each module, by the index's number of it: of another module than its own, what is imported.
+    pub fn by_module(&self) -> HashMap<u64, Vec<u64>> {
+        let mut by_module: HashMap<u64, Vec<u64>> = HashMap::new();
+        for summary in self.summaries() {
+            by_module.entry(summary.module).or_default().push(summary.guid);
+        }
+        by_module
+    }
+
     /// Every GUID that has a summary, in whichever module.
     pub fn summarized(&self) -> HashSet<u64> {
         self.summaries().into_iter().map(|summary| summary.guid).collect()
@@ -206,9 +215,10 @@ impl Index {
         });
     }
 
-    /// Feeds `sink` with all that the index says, each module's path replaced by what `identity` gives for it: two indexes that
-    /// give the same bytes make the same object if modules of the same identity are the same. Packing does not matter, order does.
-    pub fn canonical(&self, mut identity: impl FnMut(&[u8]) -> Vec<u8>, sink: &mut impl FnMut(&[u8])) {
+    /// Feeds `sink` with all that the index says, each module's path and hash replaced by what `identity` gives for its number
+    /// and path: two indexes that give the same bytes make the same object if of modules of the same identity the same is
+    /// seen. Packing does not matter, order does.
+    pub fn canonical(&self, mut identity: impl FnMut(u64, &[u8]) -> Vec<u8>, sink: &mut impl FnMut(&[u8])) {
         feed(&self.items, None, &mut identity, sink);
     }
 
@@ -333,7 +343,12 @@ fn number(value: u64, sink: &mut impl FnMut(&[u8])) {
 }
 
 /// Every list is preceded by its length, so that no two different indexes feed the same bytes.
-fn feed(items: &[Item], block: Option<u64>, identity: &mut impl FnMut(&[u8]) -> Vec<u8>, sink: &mut impl FnMut(&[u8])) {
+fn feed(
+    items: &[Item],
+    block: Option<u64>,
+    identity: &mut impl FnMut(u64, &[u8]) -> Vec<u8>,
+    sink: &mut impl FnMut(&[u8]),
+) {
     number(items.len() as u64, sink);
     for item in items {
         match item {
@@ -345,8 +360,9 @@ fn feed(items: &[Item], block: Option<u64>, identity: &mut impl FnMut(&[u8]) -> 
             Item::Record(record) => {
                 let (kept, path) = match (block, record.code, record.operands.as_slice()) {
                     (Some(ids::MODULE_STRTAB_BLOCK), ids::MST_ENTRY, [id, path @ ..]) => {
-                        (std::slice::from_ref(id), Some(identity(&bytes_of(path))))
+                        (std::slice::from_ref(id), Some(identity(*id, &bytes_of(path))))
                     }
+                    (Some(ids::MODULE_STRTAB_BLOCK), ids::MST_HASH, _) => (&[][..], None),
                     (_, _, operands) => (operands, None),
                 };
                 sink(b"R");

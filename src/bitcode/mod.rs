@@ -9,6 +9,7 @@ pub mod ids;
 pub mod index;
 pub mod resolve;
 pub mod symbols;
+pub mod view;
 pub mod writer;
 
 pub use assembly::assembly;
@@ -16,6 +17,7 @@ pub use facts::{Facts, LtoKind, LtoMode, ModuleFacts, SummaryKind};
 pub use index::Index;
 pub use resolve::{Declaration, Resolutions};
 pub use symbols::{Symbol, guid, symbols};
+pub use view::ImportView;
 
 use bitstream::{Block, Entry, Record};
 

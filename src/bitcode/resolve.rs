@@ -98,8 +98,6 @@ impl Resolutions {
     }
 }
 
-/// Summary versions whose records are laid out as written here (LLVM 16 has 9, 19 has 10, 22 has 12).
-const KNOWN_VERSIONS: std::ops::RangeInclusive<u64> = 9..=12;
 /// From this one on a VALUE_GUID is [valueid, upper half, lower half].
 const SPLIT_GUIDS: u64 = 12;
 
@@ -119,7 +117,7 @@ impl Index {
             .find(|record| record.code == ids::FS_VERSION)
             .and_then(|record| record.operands.first().copied())
             .ok_or(BitcodeError::Malformed("the index has no summary version"))?;
-        if !KNOWN_VERSIONS.contains(&version) {
+        if !ids::KNOWN_SUMMARY_VERSIONS.contains(&version) {
             return Err(BitcodeError::SummaryVersion(version));
         }
         let mut summarized = self.summarized();

@@ -127,7 +127,7 @@ struct Layout {
 }
 
 /// Every value a module's records number (llvm `BitcodeReader::parseGlobalVarRecord` and its neighbours).
-const LAYOUTS: [Layout; 4] = [
+static LAYOUTS: [Layout; 4] = [
     // type, isconst, initid, linkage, alignment, section, visibility, threadlocal, unnamed_addr, externally_initialized,
     // dllstorageclass, comdat, attributes, dso_local
     Layout {
@@ -168,11 +168,16 @@ const LAYOUTS: [Layout; 4] = [
     },
 ];
 
-/// A record that waits for its names' string table.
-struct Waiting<'l> {
-    module: usize,
+/// A record that numbers a value; what it is called is in a string table further on.
+pub(super) struct ValueRecord {
     operands: Vec<u64>,
-    layout: &'l Layout,
+    layout: &'static Layout,
+}
+
+/// A record that waits for its names' string table.
+struct Waiting {
+    module: usize,
+    value: ValueRecord,
 }
 
 /// Every global name of every module in the file, in the file's order. Unnamed values are left out.
@@ -206,58 +211,84 @@ pub fn symbols(bytes: &[u8]) -> Result<Vec<Symbol>, BitcodeError> {
     }
 }
 
-fn collect(mut block: Block<'_>, module: usize, waiting: &mut Vec<Waiting<'_>>) -> Result<(), BitcodeError> {
+fn collect(mut block: Block<'_>, module: usize, waiting: &mut Vec<Waiting>) -> Result<(), BitcodeError> {
     let mut record = Record::default();
     while let Some(entry) = block.next(&mut record)? {
         let Entry::Record = entry else { continue };
         if record.code == ids::MODULE_VERSION && record.operand(0)? < 2 {
             return Err(BitcodeError::ModuleVersion(record.operand(0)?));
         }
-        if let Some(layout) = LAYOUTS.iter().find(|layout| layout.code == record.code) {
-            let operands = record.operands.iter().copied().take(layout.dso_local + 1).collect();
-            waiting.push(Waiting {
-                module,
-                operands,
-                layout,
-            });
-        }
+        waiting.extend(ValueRecord::of(&record).map(|value| Waiting { module, value }));
     }
     Ok(())
 }
 
-impl Waiting<'_> {
+impl ValueRecord {
+    /// A module's record, if it is one of these.
+    pub(super) fn of(record: &Record<'_>) -> Option<ValueRecord> {
+        let layout = LAYOUTS.iter().find(|layout| layout.code == record.code)?;
+        let operands = record.operands.iter().copied().take(layout.dso_local + 1).collect();
+        Some(ValueRecord { operands, layout })
+    }
+
     /// Operands the writer left out at a record's end are zeros.
     fn at(&self, index: usize) -> u64 {
         self.operands.get(index).copied().unwrap_or_default()
     }
 
-    fn resolve(&self, table: &[u8]) -> Result<Option<Symbol>, BitcodeError> {
+    fn linkage(&self) -> Linkage {
+        Linkage::from_module(self.at(self.layout.linkage))
+    }
+
+    fn presence(&self) -> Presence {
+        let declared = self.layout.declared;
+        match declared.is_some_and(|(index, value)| self.at(index) == value) {
+            true => Presence::Declaration,
+            false => Presence::Definition,
+        }
+    }
+
+    /// Whether no other file can mean it.
+    pub(super) fn is_local(&self) -> bool {
+        self.linkage().is_local()
+    }
+
+    /// Whether a function block belongs to it.
+    pub(super) fn has_body(&self) -> bool {
+        self.layout.kind == SymbolKind::Function && self.presence() == Presence::Definition
+    }
+
+    /// Whether another module can import it under its own name, alone.
+    pub(super) fn is_importable(&self) -> bool {
+        let is_alone = matches!(self.layout.kind, SymbolKind::Function | SymbolKind::Variable);
+        is_alone && self.presence() == Presence::Definition && !self.is_local() && self.at(1) > 0
+    }
+
+    /// What it is called; empty if it has no name.
+    pub(super) fn name<'t>(&self, table: &'t [u8]) -> Result<&'t [u8], BitcodeError> {
         let bounds = |value: u64| usize::try_from(value).map_err(|_| BitcodeError::Truncated);
         let (offset, size) = (bounds(self.at(0))?, bounds(self.at(1))?);
-        if size == 0 {
-            return Ok(None);
-        }
-        let name = table
+        table
             .get(offset..)
             .and_then(|rest| rest.get(..size))
-            .ok_or(BitcodeError::Malformed("a name lies outside of the string table"))?;
-        let declared = self
-            .layout
-            .declared
-            .is_some_and(|(index, value)| self.at(index) == value);
-        let linkage = Linkage::from_module(self.at(self.layout.linkage));
+            .ok_or(BitcodeError::Malformed("a name lies outside of the string table"))
+    }
+}
+
+impl Waiting {
+    fn resolve(&self, table: &[u8]) -> Result<Option<Symbol>, BitcodeError> {
+        let (value, linkage) = (&self.value, self.value.linkage());
+        if value.at(1) == 0 {
+            return Ok(None);
+        }
         // llvm BitcodeReader.cpp `inferDSOLocal`.
-        let hidden = self.at(self.layout.visibility) != 0 && linkage != Linkage::ExternalWeak;
+        let hidden = value.at(value.layout.visibility) != 0 && linkage != Linkage::ExternalWeak;
         Ok(Some(Symbol {
-            name: name.to_vec(),
-            kind: self.layout.kind,
-            presence: if declared {
-                Presence::Declaration
-            } else {
-                Presence::Definition
-            },
+            name: value.name(table)?.to_vec(),
+            kind: value.layout.kind,
+            presence: value.presence(),
             linkage,
-            dso_local: self.at(self.layout.dso_local) == 1 || hidden || linkage.is_local(),
+            dso_local: value.at(value.layout.dso_local) == 1 || hidden || linkage.is_local(),
             module: self.module,
         }))
     }

@@ -9,7 +9,7 @@ use std::path::Path;
 use super::digest::Digest;
 
 /// Raised whenever the meaning of a part or of an entry changes, so that no object made under the old meaning is found.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The name of a cached object.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -99,7 +99,7 @@ impl KeyParts<'_> {
         // The code. Its path is not here: a checkout elsewhere with the same bytes shares the object.
         hash.part("module", &self.module);
 
-        // What the thin link decided: imports with the content of the modules they come from, linkage, liveness,
+        // What the thin link decided: imports with what is seen of the modules they come from, linkage, liveness,
         // promotion, dso_local, type ids. Hashed on its own since its length is not known beforehand.
         let mut index = blake3::Hasher::new();
         (self.index)(&mut |bytes| {
