@@ -8,9 +8,11 @@ use std::io::{self, IsTerminal};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::thread;
 use std::time::{Instant, SystemTime};
 
 use crate::backend::flags::{Flags, Trace};
+use crate::backend::modules::{Keys, ReadAhead};
 use crate::backend::{self, BackendError};
 use crate::bitcode::facts::LtoMode;
 use crate::cache::Cache;
@@ -267,11 +269,20 @@ impl Link {
             Trace::AsLinked,
         )
         .map_err(|error| Stop::Left(error.reason))?;
-        let staging = self.stage(cache.as_ref())?;
+        let staging = self
+            .stage(cache.as_ref())?
+            .with_indexes_in_memory(&scratch_name(), inputs.bitcode_size());
         self.stats.ms.scan = milliseconds(began.elapsed());
 
         let phase = Instant::now();
-        let plan = thin_link::run(&self.linker, &self.invocation, &inputs, &staging, children)?;
+        let keys = cache.as_ref().map_or(Keys::None, |_| Keys::Wanted);
+        let (plan, ahead) = thread::scope(|scope| {
+            let ahead = scope.spawn(|| ReadAhead::of(&inputs, keys));
+            let plan = thin_link::run(&self.linker, &self.invocation, &inputs, &staging, children);
+            // A panic there is one here.
+            let ahead = ahead.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            Ok::<_, ThinLinkError>((plan?, ahead))
+        })?;
         self.stats.thin_link = Some(ThinLink::Run);
         self.stats.modules = plan.modules.len();
         self.stats.ms.thin_link = milliseconds(phase.elapsed());
@@ -290,7 +301,7 @@ impl Link {
             children,
             linker_name: self.linker_name(),
         };
-        let compiled = backends.run(&mut self.stats.backends);
+        let compiled = backends.run(ahead, &mut self.stats.backends);
         self.stats.ms.backends = milliseconds(phase.elapsed());
         let compiled = compiled.map_err(|error| match error {
             BackendError::Rejected(text) => Stop::Failed(format!("{}{text}", plan.warnings)),

@@ -2,20 +2,16 @@
 //! Knows nothing of links; it is given a table of (staged path, user's name) and a text.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::ops::Bound;
 
 /// The table: what stands in the staging folder, and what the user calls it.
 #[derive(Debug, Default)]
 pub struct Names {
-    /// `/staging/o/`: every staged name begins with it and goes on with a number, a slash and the file's name.
+    /// `/staging/o/`: every staged name begins with it.
     prefix: String,
-    by_number: HashMap<usize, Named>,
-}
-
-#[derive(Debug)]
-struct Named {
-    base: String,
-    user: String,
+    /// By what follows.
+    users: BTreeMap<String, String>,
 }
 
 impl Names {
@@ -23,19 +19,13 @@ impl Names {
     pub fn new(prefix: String) -> Names {
         Names {
             prefix,
-            by_number: HashMap::new(),
+            users: BTreeMap::new(),
         }
     }
 
-    /// `PREFIX number/base` is to be read as `user`.
-    pub fn insert(&mut self, number: usize, base: &str, user: String) {
-        self.by_number.insert(
-            number,
-            Named {
-                base: base.to_owned(),
-                user,
-            },
-        );
+    /// The prefix and `name` are to be read as `user`.
+    pub fn insert(&mut self, name: String, user: String) {
+        self.users.insert(name, user);
     }
 
     /// The text with every staged name replaced. Borrowed where there is none.
@@ -72,13 +62,19 @@ impl Names {
         Cow::Owned(self.translate(&String::from_utf8_lossy(bytes)).into_bytes())
     }
 
-    /// The user's name for the staged path that `text` begins with (prefix taken off), and that path's length.
+    /// The user's name for the longest staged name that `text` begins with (prefix taken off), and that name's length.
     fn staged(&self, text: &str) -> Option<(&str, usize)> {
-        let digits = text.find(|c: char| !c.is_ascii_digit())?;
-        let named = self.by_number.get(&text[..digits].parse().ok()?)?;
-        let tail = text[digits..].strip_prefix('/')?;
-        tail.starts_with(&named.base)
-            .then(|| (named.user.as_str(), digits + 1 + named.base.len()))
+        let mut bound = text;
+        loop {
+            // Of all names that sort before the text, those that it begins with sort last, the longest at the end.
+            let names = (Bound::Unbounded, Bound::Included(bound));
+            let (name, user) = self.users.range::<str, _>(names).next_back()?;
+            if text.starts_with(name.as_str()) {
+                return Some((user, name.len()));
+            }
+            let common = name.char_indices().zip(bound.chars()).find(|((_, a), b)| a != b);
+            bound = &bound[..common.map(|((at, _), _)| at)?];
+        }
     }
 }
 
@@ -89,11 +85,21 @@ mod tests {
     #[test]
     fn staged_names_become_the_users() {
         let mut names = Names::new("/s/o/".into());
-        names.insert(7, "fork.o", "kernel/fork.o".into());
-        names.insert(12, "libx.a", "lib/libx.a".into());
+        for (name, user) in [
+            ("0/fork.o", "kernel/fork.o"),
+            ("0/fork.o2", "odd/fork.o2"),
+            ("0/libx.a", "lib/libx.a"),
+            ("1/fork.o", "other/fork.o"),
+        ] {
+            names.insert(name.into(), user.into());
+        }
         assert_eq!(
-            names.translate("error: in /s/o/7/fork.o:(.text)\n>>> /s/o/12/libx.a(m.o) and /s/o/99/x.o"),
+            names.translate("error: in /s/o/0/fork.o:(.text)\n>>> /s/o/0/libx.a(m.o) and /s/o/99/x.o"),
             "error: in kernel/fork.o:(.text)\n>>> lib/libx.a(m.o) and /s/o/99/x.o"
+        );
+        assert_eq!(
+            names.translate("/s/o/1/fork.o /s/o/0/fork.o2 /s/o/0/fork.o~ /s/o/0/fork"),
+            "other/fork.o odd/fork.o2 kernel/fork.o~ /s/o/0/fork"
         );
     }
 }

@@ -1,24 +1,47 @@
-//! The private folder of one link: staged modules, indexes, native objects; gone when the link is.
+//! The private folders of one link: staged modules, indexes, native objects; gone when the link is.
 //! Knows nothing of what is put there, only how to name it, how to clean up, and how to sweep what killed links left.
 
+use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, flock, statfs, statvfs};
 
 const PREFIX: &str = "thinlto-ld.";
 const LOCK: &str = "lock";
 
-/// A staging folder. Its lock is held while this lives: a folder whose lock is free belongs to a killed link.
+/// What a link stages: one folder where there is room for much, one for its many small files.
 #[derive(Debug)]
 pub struct Staging {
+    /// Beside the cache, so that objects are linked or cloned and not copied.
+    objects: Folder,
+    /// In memory where that can be had: a disk's file system takes longer to make and remove a thousand indexes than lld
+    /// takes to decide what is in them.
+    indexes: Option<Folder>,
+    /// How many files of each name have been given a place.
+    places: Mutex<HashMap<String, usize>>,
+}
+
+/// A folder of ours. Its lock is held while this lives: one whose lock is free belongs to a killed link.
+#[derive(Debug)]
+struct Folder {
     dir: PathBuf,
     _lock: File,
 }
 
-/// Where a person's words come from in the staging folder: `o/7/fork.o` stands for `kernel/fork.o`.
+/// A file that a person may read the name of.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The same, from `o/` on.
+    pub name: String,
+}
+
+/// Where a person's words come from in the staging folder: `o/0/fork.o` stands for `kernel/fork.o`.
 pub const OBJECTS: &str = "o";
 
 impl Staging {
@@ -27,6 +50,85 @@ impl Staging {
     /// # Errors
     /// The folder cannot be made.
     pub fn new(parent: &Path) -> io::Result<Staging> {
+        Ok(Staging {
+            objects: Folder::new(parent)?,
+            indexes: None,
+            places: Mutex::default(),
+        })
+    }
+
+    /// The same with indexes in memory, where that can be had: they take less of it than `bitcode` bytes, the size of the
+    /// modules they are for.
+    #[must_use]
+    pub fn with_indexes_in_memory(mut self, name: &Path, bitcode: u64) -> Staging {
+        let dir = Path::new(MEMORY);
+        if has_room(dir, bitcode) {
+            self.indexes = Folder::new(&dir.join(name)).ok();
+        }
+        self
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.objects.dir
+    }
+
+    /// A file or folder directly in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.objects.dir.join(name)
+    }
+
+    /// The folder that small files are in.
+    pub fn indexes(&self) -> &Path {
+        &self.indexes.as_ref().unwrap_or(&self.objects).dir
+    }
+
+    /// Where module number `rank` of the link is found by the backends that read it. Ranks follow the order of the names
+    /// in-process lld would use, since a backend imports from modules in the order of their names.
+    pub fn module(&self, rank: usize) -> PathBuf {
+        self.objects.dir.join("m").join(format!("{rank:08}"))
+    }
+
+    /// The index of module `rank`.
+    pub fn index(&self, rank: usize) -> PathBuf {
+        self.indexes().join("i").join(format!("{rank:08}.thinlto.bc"))
+    }
+
+    /// Makes the folders that [`Staging::module`] and [`Staging::index`] name files in.
+    ///
+    /// # Errors
+    /// As the file system says.
+    pub fn make_module_folders(&self) -> io::Result<()> {
+        fs::create_dir_all(self.objects.dir.join("m"))?;
+        fs::create_dir_all(self.indexes().join("i"))
+    }
+
+    /// A place for a file a person may read the name of, which linkers go by too: `o/0/fork.o`, or `o/1/fork.o` where that
+    /// is taken. Its folder is made.
+    ///
+    /// # Errors
+    /// As the file system says.
+    pub fn named(&self, base: &str) -> io::Result<Place> {
+        let number = {
+            let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+            let taken = places.entry(base.to_owned()).or_default();
+            *taken += 1;
+            *taken - 1
+        };
+        let dir = self.objects.dir.join(OBJECTS).join(number.to_string());
+        // Of most names there is one, and the folder of the first has been made for the first of all.
+        if !dir.is_dir() {
+            fs::create_dir_all(&dir)?;
+        }
+        Ok(Place {
+            path: dir.join(base),
+            name: format!("{number}/{base}"),
+        })
+    }
+}
+
+impl Folder {
+    fn new(parent: &Path) -> io::Result<Folder> {
         DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
         // In a shared temporary folder it may be somebody else's, made before us: whoever can write it can exchange what is
         // staged in it.
@@ -38,56 +140,28 @@ impl Staging {
         let dir = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?.keep();
         let lock = File::create(dir.join(LOCK))?;
         flock(&lock, FlockOperation::LockExclusive)?;
-        Ok(Staging { dir, _lock: lock })
-    }
-
-    /// The folder.
-    pub fn dir(&self) -> &Path {
-        &self.dir
-    }
-
-    /// A file or folder directly in it.
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.dir.join(name)
-    }
-
-    /// Where module number `rank` of the link is found by the backends that read it. Ranks follow the order of the names
-    /// in-process lld would use, since a backend imports from modules in the order of their names.
-    pub fn module(&self, rank: usize) -> PathBuf {
-        self.dir.join("m").join(format!("{rank:08}"))
-    }
-
-    /// The index of module `rank`.
-    pub fn index(&self, rank: usize) -> PathBuf {
-        self.dir.join("i").join(format!("{rank:08}.thinlto.bc"))
-    }
-
-    /// Makes the folders that [`Staging::module`] and [`Staging::index`] name files in.
-    ///
-    /// # Errors
-    /// As the file system says.
-    pub fn make_module_folders(&self) -> io::Result<()> {
-        fs::create_dir_all(self.dir.join("m"))?;
-        fs::create_dir_all(self.dir.join("i"))
-    }
-
-    /// A place for a file a person may read the name of: a folder of its own under `o/`, the file's own name in it.
-    /// The folder is made.
-    ///
-    /// # Errors
-    /// As the file system says.
-    pub fn named(&self, number: usize, base: &str) -> io::Result<PathBuf> {
-        let dir = self.dir.join(OBJECTS).join(number.to_string());
-        fs::create_dir_all(&dir)?;
-        Ok(dir.join(base))
+        Ok(Folder { dir, _lock: lock })
     }
 }
 
-impl Drop for Staging {
+impl Drop for Folder {
     fn drop(&mut self) {
         remove(&self.dir);
     }
 }
+
+/// Where Linux has files in memory for all (shm_overview(7)).
+const MEMORY: &str = "/dev/shm";
+
+/// Whether files there are in memory, and far from filling it: in a container there may be as little as 64 MB.
+fn has_room(dir: &Path, bytes: u64) -> bool {
+    let in_memory = statfs(dir).is_ok_and(|fs| i128::from(fs.f_type) == TMPFS);
+    let free = statvfs(dir).map_or(0, |fs| fs.f_bavail.saturating_mul(fs.f_frsize));
+    in_memory && free / 2 > bytes
+}
+
+/// TMPFS_MAGIC of linux/magic.h.
+const TMPFS: i128 = 0x0102_1994;
 
 /// Removes a staging folder; what cannot be removed now is swept by a later link.
 pub fn remove(dir: &Path) {
@@ -156,8 +230,42 @@ mod tests {
     fn nothing_is_left_when_a_link_ends() {
         let parent = tempfile::tempdir().unwrap();
         let staging = Staging::new(parent.path()).unwrap();
-        fs::write(staging.named(3, "x.o").unwrap(), "x").unwrap();
+        fs::write(staging.named("x.o").unwrap().path, "x").unwrap();
         drop(staging);
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn files_of_one_name_have_folders_of_their_own() {
+        let parent = tempfile::tempdir().unwrap();
+        let staging = Staging::new(parent.path()).unwrap();
+        let names = ["x.o", "y.o", "x.o", "x.o"].map(|base| staging.named(base).unwrap());
+        assert_eq!(
+            names.each_ref().map(|place| place.name.as_str()),
+            ["0/x.o", "0/y.o", "1/x.o", "2/x.o"]
+        );
+        for place in names {
+            assert!(place.path.ends_with(Path::new(OBJECTS).join(place.name)));
+            fs::write(place.path, "x").unwrap();
+        }
+    }
+
+    #[test]
+    fn indexes_are_in_memory_where_there_is_room() {
+        let parent = tempfile::tempdir().unwrap();
+        let name = PathBuf::from(format!("thinlto-ld-test-{}", std::process::id()));
+        let full = Staging::new(parent.path())
+            .unwrap()
+            .with_indexes_in_memory(&name, u64::MAX);
+        assert!(full.index(1).starts_with(parent.path()));
+        let roomy = Staging::new(parent.path()).unwrap().with_indexes_in_memory(&name, 1);
+        assert_eq!(roomy.index(1).starts_with(MEMORY), has_room(Path::new(MEMORY), 1));
+        assert!(roomy.module(1).starts_with(parent.path()));
+        let indexes = roomy.indexes().to_owned();
+        roomy.make_module_folders().unwrap();
+        fs::write(roomy.index(1), "x").unwrap();
+        drop(roomy);
+        assert!(!indexes.exists());
+        let _ = fs::remove_dir(Path::new(MEMORY).join(name));
     }
 }

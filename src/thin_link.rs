@@ -104,7 +104,7 @@ pub fn run(
 ) -> Result<Plan, ThinLinkError> {
     let sources = inputs.bitcode_by_name();
     let outputs = Outputs {
-        list: staging.path("list"),
+        list: staging.indexes().join("list"),
         prefix: index_prefix(staging, sources.keys())?,
         regular: staging.path("regular-lto.o"),
     };
@@ -188,7 +188,7 @@ pub fn written_by_thin_link(item: &Item) -> bool {
 fn index_prefix<'a>(staging: &Staging, names: impl Iterator<Item = &'a OsString>) -> Result<String, ThinLinkError> {
     let climbs = |name: &OsString| Path::new(name).components().filter(|c| c.as_os_str() == "..").count();
     let depth = names.map(climbs).max().unwrap_or(0);
-    let mut dir = staging.path("x");
+    let mut dir = staging.indexes().join("x");
     dir.extend(std::iter::repeat_n("d", depth));
     fs::create_dir_all(&dir).map_err(at(&dir))?;
     match dir.to_str() {

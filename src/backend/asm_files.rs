@@ -11,6 +11,7 @@ use std::ffi::OsString;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// The files of a module's assembly.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,16 +83,51 @@ const MACROS: [&[u8]; 3] = [b".macro", b".rep", b".irp"];
 const MAX_INCLUDES: usize = 256;
 const MAX_BYTES: u64 = 16 << 20;
 
+/// One assembly text, whole, as the bitcode or an included file has it; looked through once, however many modules it is
+/// compiled with.
+#[derive(Debug)]
+pub struct Text {
+    bytes: Vec<u8>,
+    is_harmless: bool,
+    has_altmacro: bool,
+    has_macros: bool,
+    plain: OnceLock<Result<Vec<Named>, Undecidable>>,
+    substituted: OnceLock<Result<Vec<Named>, Undecidable>>,
+}
+
+impl Text {
+    /// A text that may be compiled with others.
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Text {
+        let bytes = bytes.into();
+        Text {
+            is_harmless: is_harmless(&bytes),
+            has_altmacro: has(&bytes, ALTMACRO),
+            has_macros: MACROS.iter().any(|m| has(&bytes, m)),
+            plain: OnceLock::new(),
+            substituted: OnceLock::new(),
+            bytes,
+        }
+    }
+
+    fn named(&self, substitution: Substitution) -> Result<&[Named], Undecidable> {
+        let found = match substitution {
+            Substitution::None => &self.plain,
+            Substitution::Macros => &self.substituted,
+        };
+        let found = found.get_or_init(|| scan(&self.bytes, substitution)).as_ref();
+        found.map(Vec::as_slice).map_err(Undecidable::clone)
+    }
+}
+
 /// Finds the files of a module's assembly, following `.include` in `cwd`.
 ///
 /// `texts` are the module's assembly and the inline assembly of every function it is compiled with, imported ones too:
-/// macros defined in one are known in all that come after. Each text is whole, as the bitcode has it.
-pub fn find<T: AsRef<[u8]>>(texts: &[T], cwd: &Path) -> AsmFiles {
-    let texts = texts.iter().map(AsRef::as_ref);
-    if texts.clone().all(is_harmless) {
+/// macros defined in one are known in all that come after.
+pub fn find(texts: &[&Text], cwd: &Path) -> AsmFiles {
+    if texts.iter().all(|text| text.is_harmless) {
         return AsmFiles::None;
     }
-    match follow(texts.map(<[u8]>::to_vec).collect(), cwd) {
+    match follow(texts, cwd) {
         Ok(files) if files.is_empty() => AsmFiles::None,
         Ok(files) => AsmFiles::Files(files),
         Err(why) => AsmFiles::Undecidable(why),
@@ -103,13 +139,14 @@ fn is_harmless(text: &[u8]) -> bool {
     !has(text, b"inc") && !has(text, ALTMACRO) && !MACROS.iter().any(|m| has(text, m)) && !text.contains(&b'$')
 }
 
-/// Reads the texts and what they include, until nothing new is included. All are read again each time, since a macro
+/// Reads the texts and what they include, until nothing new is included. All are asked again each time, since a macro
 /// seen in the last file changes what a text before it may mean.
-fn follow(mut texts: Vec<Vec<u8>>, cwd: &Path) -> Result<Vec<PathBuf>, Undecidable> {
+fn follow(texts: &[&Text], cwd: &Path) -> Result<Vec<PathBuf>, Undecidable> {
+    let mut read_texts: Vec<Text> = Vec::new();
     let mut followed = HashSet::new();
     let mut budget = MAX_BYTES;
     loop {
-        let named = scan_all(&texts)?;
+        let named = scan_all(texts.iter().copied().chain(&read_texts))?;
         let mut included = named
             .iter()
             .filter(|n| n.included)
@@ -131,7 +168,7 @@ fn follow(mut texts: Vec<Vec<u8>>, cwd: &Path) -> Result<Vec<PathBuf>, Undecidab
             }
             if let Some(text) = read(&cwd.join(&path), budget)? {
                 budget = budget.saturating_sub(text.len() as u64);
-                texts.push(text);
+                read_texts.push(Text::new(text));
             }
             if followed.len() > MAX_INCLUDES || budget == 0 {
                 return Err(Undecidable::TooMuch);
@@ -160,6 +197,7 @@ fn read(path: &Path, most: u64) -> Result<Option<Vec<u8>>, Undecidable> {
     }
 }
 
+#[derive(Clone, Debug)]
 struct Named {
     path: PathBuf,
     included: bool,
@@ -172,26 +210,30 @@ enum Substitution {
     Macros,
 }
 
-fn scan_all(texts: &[Vec<u8>]) -> Result<Vec<Named>, Undecidable> {
-    if texts.iter().any(|t| has(t, ALTMACRO)) {
+fn scan_all<'t>(texts: impl Iterator<Item = &'t Text> + Clone) -> Result<Vec<Named>, Undecidable> {
+    if texts.clone().any(|text| text.has_altmacro) {
         return Err(Undecidable::AltMacro);
     }
-    let macros = texts.iter().any(|t| MACROS.iter().any(|m| has(t, m)));
-    let substitution = if macros {
-        Substitution::Macros
-    } else {
-        Substitution::None
+    let substitution = match texts.clone().any(|text| text.has_macros) {
+        true => Substitution::Macros,
+        false => Substitution::None,
     };
     let mut named = Vec::new();
     for text in texts {
-        if could_compose(text, substitution) {
-            return Err(Undecidable::Directive);
-        }
-        for at in 0..text.len() {
-            for (directive, included) in [(INCBIN, false), (INCLUDE, true)] {
-                if let Some(path) = directive_at(text, at, directive, substitution)? {
-                    named.push(Named { path, included });
-                }
+        named.extend_from_slice(text.named(substitution)?);
+    }
+    Ok(named)
+}
+
+fn scan(text: &[u8], substitution: Substitution) -> Result<Vec<Named>, Undecidable> {
+    if could_compose(text, substitution) {
+        return Err(Undecidable::Directive);
+    }
+    let mut named = Vec::new();
+    for (at, _) in text.iter().enumerate().filter(|(_, byte)| **byte == b'.') {
+        for (directive, included) in [(INCBIN, false), (INCLUDE, true)] {
+            if let Some(path) = directive_at(text, at, directive, substitution)? {
+                named.push(Named { path, included });
             }
         }
     }

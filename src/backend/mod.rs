@@ -5,6 +5,7 @@ pub mod asm_files;
 pub mod diagnostics;
 pub mod flags;
 pub mod forkserver;
+pub mod modules;
 mod prepare;
 pub mod process;
 
@@ -27,6 +28,7 @@ use crate::toolchain::Clang;
 use diagnostics::{Message, Severity, Warnings};
 use flags::Flags;
 use forkserver::ForkServer;
+use modules::{Keys, ReadAhead};
 use prepare::Prepared;
 use process::{Engine, Failure};
 
@@ -100,12 +102,12 @@ enum Made {
 }
 
 impl Backends<'_> {
-    /// Makes every object.
+    /// Makes every object. What has been read of modules already is not read again.
     ///
     /// # Errors
     /// See [`BackendError`]; nothing runs any more when it is returned.
-    pub fn run(self, counts: &mut stats::Backends) -> Result<Compiled, BackendError> {
-        let prepared = prepare::all(&self)?;
+    pub fn run(self, ahead: ReadAhead, counts: &mut stats::Backends) -> Result<Compiled, BackendError> {
+        let prepared = prepare::all(&self, ahead)?;
         let weights: Vec<u64> = prepared.iter().map(|module| module.weight).collect();
         let mut results: Vec<Option<Done>> = prepared.iter().map(|_| None).collect();
         let mut failure: Option<(usize, Failure)> = None;
@@ -149,9 +151,9 @@ impl Backends<'_> {
                 return Err(BackendError::Changed(name));
             }
             let shown = self.plan.modules[module].shown();
-            let object = &prepared[module].object.path;
+            let object = prepared[module].object.path();
             let render = |message: &Message| message.render(&self.linker_name, Color::of(self.invocation));
-            return Err(explain(failure, &shown, object, self.staging.dir(), render));
+            return Err(explain(failure, &shown, object, self.staging, render));
         }
         let (warnings, color) = (warnings_of(self.invocation), Color::of(self.invocation));
         let mut compiled = Compiled {
@@ -185,6 +187,13 @@ impl Backends<'_> {
         Ok(compiled)
     }
 
+    fn keys(&self) -> Keys {
+        match self.cache {
+            Some(_) => Keys::Wanted,
+            None => Keys::None,
+        }
+    }
+
     /// The engine that was asked for; where a fork server cannot be had, plain processes, and why.
     fn engine(&self, backends: usize, counts: &mut stats::Backends) -> Engine {
         let asked = match self.engine {
@@ -213,7 +222,7 @@ impl Backends<'_> {
         if let (Some(cache), Some(keyed)) = (self.cache, &module.key) {
             let sources = module.reads.iter().map(|read| self.plan.modules[*read].source);
             if sources.filter_map(|source| self.inputs.change(source)).next().is_none() {
-                cache.put(keyed, &module.object.path, &module.sides, &stderr);
+                cache.put(keyed, module.object.path(), &module.sides, &stderr);
             }
         }
         Ok(stderr)
@@ -227,7 +236,7 @@ impl Backends<'_> {
         };
         results.par_iter_mut().zip(prepared).for_each(|(result, module)| {
             let Some(key) = &module.key else { return };
-            *result = cache.get(key, &module.object.path, &module.sides).map(|stderr| Done {
+            *result = cache.get(key, module.object.path(), &module.sides).map(|stderr| Done {
                 stderr,
                 made: Made::Cached,
             });
@@ -246,7 +255,7 @@ fn explain(
     failure: Failure,
     shown: &str,
     object: &Path,
-    staging: &Path,
+    staging: &Staging,
     render: impl Fn(&Message) -> String,
 ) -> BackendError {
     match failure {
@@ -254,13 +263,14 @@ fn explain(
         Failure::Diagnosed(stderr) => {
             let messages = diagnostics::messages(&stderr, shown);
             let verdict = messages.iter().find(|message| message.severity == Severity::Error);
-            let staging = staging.to_string_lossy();
+            let staged = [staging.dir(), staging.indexes()].map(|dir| dir.to_string_lossy());
+            let names_staged = |text: &str| staged.iter().any(|dir| text.contains(&**dir));
             match verdict {
                 None => unfit(shown, "clang failed without a word", &stderr),
                 // Of a file that only exists here lld would not speak, and what ends the whole compiler it can say itself.
-                Some(error) if error.text.contains(&*staging) || error.text.starts_with(FATAL) => {
+                Some(error) if names_staged(&error.text) || error.text.starts_with(FATAL) => {
                     let what = error.text.replace(&*object.to_string_lossy(), shown);
-                    let what = what.replace(&*staging, "(staging)");
+                    let what = staged.iter().fold(what, |what, dir| what.replace(&**dir, "(staging)"));
                     unfit(shown, what.lines().next().unwrap_or_default(), &stderr)
                 }
                 Some(_) => {
@@ -319,7 +329,7 @@ pub fn keep_lto_objects(
     };
     copy(&plan.regular_written, prefix.to_owned())?;
     for (number, object) in objects.iter().enumerate() {
-        copy(&object.path, format!("{prefix}{}", flags.first_task() + number))?;
+        copy(object.path(), format!("{prefix}{}", flags.first_task() + number))?;
     }
     Ok(())
 }

@@ -7,24 +7,23 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
-use super::asm_files::{self, AsmFiles};
+use super::asm_files::{self, AsmFiles, Text};
 use super::flags::{JobFiles, ModuleTarget};
+use super::modules::{ReadAhead, ReadModule};
 use super::process::Backend;
 use super::{BackendError, Backends};
-use crate::bitcode::facts::{Facts, ModuleFacts};
+use crate::bitcode::facts::ModuleFacts;
 use crate::bitcode::index::Index;
 use crate::bitcode::resolve::{Declaration, Resolutions};
 use crate::bitcode::symbols;
-use crate::bitcode::view::ImportView;
-use crate::bitcode::{assembly, facts};
 use crate::cache::{Keyed, ModuleParts};
 use crate::cmdline::OutputKind;
 use crate::final_link::NativeObject;
 use crate::inputs::BitcodeSource;
+use crate::staging::Place;
 use crate::thin_link::PlannedModule;
 
 /// A backend that can run.
@@ -44,18 +43,6 @@ pub(super) struct Prepared {
     pub(super) reads: Vec<usize>,
 }
 
-/// What was read of a module.
-struct Read {
-    target: ModuleTarget,
-    facts: ModuleFacts,
-    digest: [u8; 32],
-    /// As importers see it; made when one asks, none where they see all of it.
-    view: OnceLock<Option<ImportView>>,
-    size: u64,
-    /// Its assembly, where a key asks for the files that names.
-    assembly: Vec<String>,
-}
-
 fn unfit(module: &PlannedModule, what: &str, error: impl std::fmt::Display) -> BackendError {
     BackendError::Unfit(format!("{}: {what}: {error}", module.shown()))
 }
@@ -64,26 +51,34 @@ fn unfit(module: &PlannedModule, what: &str, error: impl std::fmt::Display) -> B
 ///
 /// # Errors
 /// `Unfit` where a module or an index cannot be read, or clang would not take the options.
-pub(super) fn all(link: &Backends<'_>) -> Result<Vec<Prepared>, BackendError> {
+pub(super) fn all(link: &Backends<'_>, ahead: ReadAhead) -> Result<Vec<Prepared>, BackendError> {
     let modules = &link.plan.modules;
-    let read: Vec<Read> = modules
-        .par_iter()
-        .map(|module| read(module, link))
-        .collect::<Result<_, _>>()?;
+    let read = read(link, ahead)?;
     let by_name: HashMap<&[u8], usize> = modules
         .iter()
         .enumerate()
         .map(|(at, module)| (module.name.as_bytes(), at))
         .collect();
     let declared = missing_declarations(link, &read)?;
+    let places = modules
+        .iter()
+        .map(|module| place(module, link))
+        .collect::<Result<Vec<_>, _>>()?;
     modules
         .par_iter()
+        .zip(places)
         .enumerate()
-        .map(|(at, module)| {
+        .map(|(at, (module, place))| {
             let declarations = declared.needed_by(at, &module.index, &by_name);
-            prepare(at, enriched(module, &declarations)?, link, &read, &by_name)
+            prepare(at, place, enriched(module, &declarations)?, link, &read, &by_name)
         })
         .collect()
+}
+
+fn place(module: &PlannedModule, link: &Backends<'_>) -> Result<Place, BackendError> {
+    let base = link.inputs.entries[module.source.entry].base(module.source.member);
+    let place = link.staging.named(&base);
+    place.map_err(|error| unfit(module, "no place for its object", error))
 }
 
 /// Puts the modules and indexes that these backends read where their commands expect them.
@@ -120,34 +115,21 @@ fn bytes<'a>(module: &PlannedModule, link: &Backends<'a>) -> Result<&'a [u8], Ba
         .map_err(|error| unfit(module, "cannot be read", error))
 }
 
-fn read(module: &PlannedModule, link: &Backends<'_>) -> Result<Read, BackendError> {
-    let bytes = bytes(module, link)?;
-    let facts = Facts::read(bytes).map_err(|error| unfit(module, "is no bitcode we can read", error))?;
-    let own = facts
-        .modules
-        .into_iter()
-        .find(|own| own.summary == facts::SummaryKind::Thin)
-        .unwrap_or_default();
-    let target = ModuleTarget {
-        triple: own.triple.clone(),
-        pic_level: own.pic_level,
-    };
-    link.flags
-        .accepts(&target)
-        .map_err(|error| BackendError::Unfit(error.to_string()))?;
-    Ok(Read {
-        target,
-        facts: own,
-        digest: *blake3::hash(bytes).as_bytes(),
-        view: OnceLock::new(),
-        assembly: match link.cache {
-            Some(_) => {
-                assembly::assembly(bytes).map_err(|error| unfit(module, "its assembly cannot be read", error))?
-            }
-            None => Vec::new(),
-        },
-        size: bytes.len() as u64,
-    })
+/// What was read of each module, in the plan's order.
+fn read(link: &Backends<'_>, mut ahead: ReadAhead) -> Result<Vec<ReadModule>, BackendError> {
+    let modules = &link.plan.modules;
+    let sources: Vec<BitcodeSource> = modules.iter().map(|module| module.source).collect();
+    let read = ahead.take(link.inputs, &sources, link.keys());
+    modules
+        .iter()
+        .zip(read)
+        .map(|(module, read)| {
+            let read = read.map_err(|error| BackendError::Unfit(format!("{}: {error}", module.shown())))?;
+            let accepted = link.flags.accepts(&read.target);
+            accepted.map_err(|error| BackendError::Unfit(error.to_string()))?;
+            Ok(read)
+        })
+        .collect()
 }
 
 /// Asks clang once for every target of these backends whether it takes the options.
@@ -167,7 +149,7 @@ fn probe<'a>(link: &Backends<'_>, targets: impl Iterator<Item = &'a ModuleTarget
 
 /// The names that each module declares and the link defines for good: in-process LTO knows them from the combined index and
 /// addresses them directly, a backend must be told of its module's and of those it imports from.
-fn missing_declarations(link: &Backends<'_>, read: &[Read]) -> Result<Declared, BackendError> {
+fn missing_declarations(link: &Backends<'_>, read: &[ReadModule]) -> Result<Declared, BackendError> {
     let modules = &link.plan.modules;
     let wanting: Vec<bool> = read
         .iter()
@@ -301,9 +283,10 @@ fn write_index(
 
 fn prepare(
     at: usize,
+    place: Place,
     index: Index,
     link: &Backends<'_>,
-    read: &[Read],
+    read: &[ReadModule],
     by_name: &HashMap<&[u8], usize>,
 ) -> Result<Prepared, BackendError> {
     let module = &link.plan.modules[at];
@@ -313,17 +296,12 @@ fn prepare(
         .filter_map(|m| by_name.get(m.path.as_slice()).copied())
         .filter(|other| *other != at);
     let reads: Vec<usize> = std::iter::once(at).chain(imports).collect();
-    let base = link.inputs.entries[module.source.entry].base(module.source.member);
-    let path = link
-        .staging
-        .named(at, &base)
-        .map_err(|error| unfit(module, "no place for its object", error))?;
     let task = link.flags.first_task() + at;
     let (staged, index_file) = (link.staging.module(module.rank), link.staging.index(module.rank));
     let files = JobFiles {
         module: &staged,
         index: &index_file,
-        object: &path,
+        object: &place.path,
         intermediate: &index_file.with_extension("optimised.bc"),
         task,
     };
@@ -340,9 +318,9 @@ fn prepare(
     Ok(Prepared {
         backend: Backend {
             steps: link.flags.steps(target, &files),
-            object: path.clone(),
+            object: place.path.clone(),
         },
-        object: NativeObject { path, number: at, base },
+        object: NativeObject { place },
         sides,
         key: key(&reads, &index, task, link, read, by_name),
         // What is imported is read and its functions may be inlined; most of it is not.
@@ -354,16 +332,11 @@ fn prepare(
 }
 
 /// What those see of a module that import these of its definitions.
-fn seen_of(module: usize, imports: &[u64], link: &Backends<'_>, read: &[Read]) -> Vec<u8> {
-    let Read { view, digest, .. } = &read[module];
-    let view = view.get_or_init(|| {
-        let bytes = bytes(&link.plan.modules[module], link).ok()?;
-        ImportView::read(bytes).ok().flatten()
-    });
-    let seen = view.as_ref().and_then(|view| view.of(imports.iter().copied()));
-    match seen {
+fn seen_of(module: &ReadModule, imports: &[u64]) -> Vec<u8> {
+    let view = module.keyed.as_ref().and_then(|keyed| keyed.view.as_ref());
+    match view.and_then(|view| view.of(imports.iter().copied())) {
         Some(seen) => [b"seen", &seen[..]].concat(),
-        None => digest.to_vec(),
+        None => module.digest.to_vec(),
     }
 }
 
@@ -373,16 +346,15 @@ fn key(
     index: &Index,
     task: usize,
     link: &Backends<'_>,
-    read: &[Read],
+    read: &[ReadModule],
     by_name: &HashMap<&[u8], usize>,
 ) -> Option<Keyed> {
     let (cache, at) = (link.cache?, *reads.first()?);
     // An imported function brings its inline assembly along.
-    let mut seen = HashSet::new();
-    let texts: Vec<&str> = reads
+    let texts: Vec<&Text> = reads
         .iter()
-        .flat_map(|at| read[*at].assembly.iter().map(String::as_str))
-        .filter(|text| seen.insert(*text))
+        .filter_map(|at| read[*at].keyed.as_ref())
+        .flat_map(|keyed| &keyed.assembly)
         .collect();
     let files = match asm_files::find(&texts, Path::new(".")) {
         AsmFiles::None => Vec::new(),
@@ -405,7 +377,7 @@ fn key(
         Some(own) if *own == at => read[at].digest.to_vec(),
         Some(other) => {
             let imports = imported.get(&number).map(Vec::as_slice).unwrap_or_default();
-            seen_of(*other, imports, link, read)
+            seen_of(&read[*other], imports)
         }
         None => name.to_vec(),
     };

@@ -29,7 +29,7 @@ pub(super) fn forgotten(
     let unexplained: HashSet<_> = references.unexplained.iter().collect();
     let modules = link.plan.modules.iter().zip(link.objects).enumerate();
     Ok(modules
-        .filter(|(_, (module, object))| unexplained.contains(&module.source) && !loaded.contains(&object.path))
+        .filter(|(_, (module, object))| unexplained.contains(&module.source) && !loaded.contains(object.path()))
         .map(|(position, _)| position)
         .collect())
 }

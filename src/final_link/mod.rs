@@ -100,7 +100,7 @@ pub struct Finished {
 pub fn run(link: &FinalLink<'_>) -> Result<Finished, FinalLinkError> {
     let mut names = Names::new(format!("{}/", link.staging.path(crate::staging::OBJECTS).display()));
     for (object, module) in link.objects.iter().zip(&link.plan.modules) {
-        names.insert(object.number, &object.base, shown(link, module.source));
+        names.insert(object.place.name.clone(), shown(link, module.source));
     }
     let references = References::find(link)?;
     let mut builder = replace::Builder::new(link, &mut names);

@@ -65,7 +65,7 @@ impl References {
             names.insert(*member, found);
         }
         let mut reached: HashSet<Member> = HashSet::new();
-        for root in eager_bitcode(link) {
+        for root in link.inputs.eager_bitcode() {
             let root_names = names_of(
                 link,
                 Member {
@@ -149,31 +149,6 @@ fn offset(entry: &Entry, member: Option<usize>) -> String {
     member.map_or_else(String::new, |position| {
         format!(" at {}", entry.members[position].header_offset)
     })
-}
-
-/// Bitcode that is linked whoever refers to it, in link order.
-fn eager_bitcode(link: &FinalLink<'_>) -> Vec<BitcodeSource> {
-    let mut eager = Vec::new();
-    for (number, entry) in link.inputs.entries.iter().enumerate() {
-        if entry.kind.is_bitcode() && !entry.position.in_lib {
-            eager.push(BitcodeSource {
-                entry: number,
-                member: None,
-            });
-        }
-        if entry.position.whole_archive {
-            let bitcode = entry
-                .members
-                .iter()
-                .enumerate()
-                .filter(|(_, member)| member.kind.is_bitcode());
-            eager.extend(bitcode.map(|(position, _)| BitcodeSource {
-                entry: number,
-                member: Some(position),
-            }));
-        }
-    }
-    eager
 }
 
 fn names_of(link: &FinalLink<'_>, member: Member) -> Result<Names, FinalLinkError> {

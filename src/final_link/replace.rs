@@ -14,26 +14,29 @@ use crate::inputs::rebuild::{self, Contents, NewMember};
 use crate::inputs::{ArchiveMember, BitcodeSource, Entry, FileKind, MemberData, Origin, ScriptContent};
 use crate::names::Names;
 use crate::settings::Order;
+use crate::staging::Place;
 use crate::thin_link::written_by_thin_link;
 
 /// The native object of a planned module.
 #[derive(Clone, Debug)]
 pub struct NativeObject {
-    /// Its file, `…/o/NUMBER/BASE`.
-    pub path: PathBuf,
-    /// Its number in the staging folder.
-    pub number: usize,
-    /// Its file name: the bitcode's own.
-    pub base: String,
+    /// Its file, which is called as the bitcode is.
+    pub place: Place,
 }
 
-/// Builds the words. Numbers staged files after those of the plan's objects.
+impl NativeObject {
+    /// Its file.
+    pub fn path(&self) -> &PathBuf {
+        &self.place.path
+    }
+}
+
+/// Builds the words.
 pub(super) struct Builder<'a, 'n> {
     link: &'a FinalLink<'a>,
     names: &'n mut Names,
     module_of: HashMap<&'a OsStr, usize>,
     by_item: HashMap<usize, Vec<usize>>,
-    next_number: usize,
     staged: HashMap<(usize, usize), PathBuf>,
 }
 
@@ -50,13 +53,11 @@ impl<'a, 'n> Builder<'a, 'n> {
         for (number, entry) in link.inputs.entries.iter().enumerate() {
             by_item.entry(entry.item).or_default().push(number);
         }
-        let next_number = link.objects.iter().map(|object| object.number + 1).max().unwrap_or(0);
         Builder {
             link,
             names,
             module_of,
             by_item,
-            next_number,
             staged: HashMap::new(),
         }
     }
@@ -100,7 +101,7 @@ impl<'a, 'n> Builder<'a, 'n> {
         match link.order {
             Order::InProcess => {
                 words.extend(link.plan.regular.iter().map(|path| path.clone().into_os_string()));
-                words.extend(link.objects.iter().map(|object| object.path.clone().into_os_string()));
+                words.extend(link.objects.iter().map(|object| object.path().clone().into_os_string()));
             }
             Order::CommandLine => {}
         }
@@ -114,10 +115,10 @@ impl<'a, 'n> Builder<'a, 'n> {
     fn reference(&mut self, item: usize, symbols: &[Vec<u8>]) -> Result<PathBuf, FinalLinkError> {
         let entry = self.by_item.get(&item).and_then(|entries| entries.first()).copied();
         let shown = entry.map_or_else(String::new, |entry| self.link.inputs.entries[entry].shown(None));
-        let Some(like) = self.link.objects.first().map(|object| object.path.clone()) else {
+        let Some(like) = self.link.objects.first().map(|object| object.path().clone()) else {
             return Err(FinalLinkError::Unfit("no object to take the target from".into()));
         };
-        let path = self.number("references.o", shown)?;
+        let path = self.place("references.o", shown)?;
         references::write(&path, symbols, &like, self.link.invocation.kind)?;
         Ok(path)
     }
@@ -202,7 +203,7 @@ impl<'a, 'n> Builder<'a, 'n> {
     fn object_of(&self, name: &OsStr, away: &HashSet<usize>) -> Option<PathBuf> {
         let module = *self.module_of.get(name)?;
         let stays = self.link.order == Order::CommandLine && !away.contains(&module);
-        stays.then(|| self.link.objects[module].path.clone())
+        stays.then(|| self.link.objects[module].path().clone())
     }
 
     /// An archive with native objects for its bitcode, under its own file name, since `--exclude-libs` and people go by
@@ -222,7 +223,7 @@ impl<'a, 'n> Builder<'a, 'n> {
                 contents: Contents::File(path),
             })
             .collect();
-        let path = self.number(&entry.base(None), entry.shown(None))?;
+        let path = self.place(&entry.base(None), entry.shown(None))?;
         rebuild::write(&path, &members).map_err(|error| FinalLinkError::Unfit(error.to_string()))?;
         tracing::debug!(archive = %entry.path.display(), members = members.len(), "archive rebuilt");
         Ok(path)
@@ -242,7 +243,7 @@ impl<'a, 'n> Builder<'a, 'n> {
         if let Some(path) = self.staged.get(&(number, position)) {
             return Ok(path.clone());
         }
-        let path = self.number(&entry.base(Some(position)), member.name.to_string_lossy().into_owned())?;
+        let path = self.place(&entry.base(Some(position)), member.name.to_string_lossy().into_owned())?;
         let bytes = entry
             .member_bytes(member)
             .ok_or_else(|| FinalLinkError::Unfit(format!("{} lost a member", entry.path.display())))?;
@@ -255,22 +256,18 @@ impl<'a, 'n> Builder<'a, 'n> {
     fn standalone(&mut self, module: usize) -> Result<PathBuf, FinalLinkError> {
         let object = &self.link.objects[module];
         let BitcodeSource { entry, member } = self.link.plan.modules[module].source;
-        let path = self.number(&object.base, self.link.inputs.entries[entry].shown(member))?;
-        fs::hard_link(&object.path, &path).map_err(at(&path))?;
+        let found = &self.link.inputs.entries[entry];
+        let path = self.place(&found.base(member), found.shown(member))?;
+        fs::hard_link(object.path(), &path).map_err(at(&path))?;
         Ok(path)
     }
 
-    /// A numbered place for a file that a person reads as `shown`.
-    fn number(&mut self, base: &str, shown: String) -> Result<PathBuf, FinalLinkError> {
-        let number = self.next_number;
-        self.next_number += 1;
-        let path = self
-            .link
-            .staging
-            .named(number, base)
-            .map_err(at(self.link.staging.dir()))?;
-        self.names.insert(number, base, shown);
-        Ok(path)
+    /// A place for a file that a person reads as `shown`.
+    fn place(&mut self, base: &str, shown: String) -> Result<PathBuf, FinalLinkError> {
+        let staging = self.link.staging;
+        let place = staging.named(base).map_err(at(staging.dir()))?;
+        self.names.insert(place.name, shown);
+        Ok(place.path)
     }
 
     /// What ends a positional state that would change how a file behind all others is read.

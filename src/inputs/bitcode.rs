@@ -48,6 +48,28 @@ impl Inputs {
         sources
     }
 
+    /// Bitcode that is linked whoever refers to it, in link order.
+    pub fn eager_bitcode(&self) -> Vec<BitcodeSource> {
+        let mut eager = Vec::new();
+        for (number, entry) in self.entries.iter().enumerate() {
+            if entry.kind.is_bitcode() && !entry.position.in_lib {
+                eager.push(BitcodeSource {
+                    entry: number,
+                    member: None,
+                });
+            }
+            if entry.position.whole_archive {
+                let members = entry.members.iter().enumerate();
+                let bitcode = members.filter(|(_, member)| member.kind.is_bitcode());
+                eager.extend(bitcode.map(|(position, _)| BitcodeSource {
+                    entry: number,
+                    member: Some(position),
+                }));
+            }
+        }
+        eager
+    }
+
     /// A module's bytes.
     ///
     /// # Errors
@@ -89,6 +111,19 @@ impl Inputs {
             let facts = self.bitcode(source).ok().and_then(|bytes| Facts::read(bytes).ok());
             facts.is_some_and(|facts| matches!(facts.kind(mode), LtoKind::Thin | LtoKind::Split))
         })
+    }
+
+    /// How many bytes of bitcode there are, at most.
+    pub fn bitcode_size(&self) -> u64 {
+        let bitcode = self.entries.iter().filter(|entry| entry.has_bitcode());
+        let maps = bitcode.flat_map(|entry| {
+            let members = entry.members.iter().filter_map(|member| match &member.data {
+                MemberData::File { map, .. } => map.as_deref(),
+                MemberData::Inside(_) => None,
+            });
+            entry.map.as_deref().into_iter().chain(members)
+        });
+        maps.map(|map| map.len() as u64).sum()
     }
 
     /// A file with bitcode that is not what it was when it was opened.

@@ -2,6 +2,11 @@ use super::*;
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 
+fn find_in<T: AsRef<[u8]>>(texts: &[T], cwd: &Path) -> AsmFiles {
+    let texts: Vec<Text> = texts.iter().map(|text| Text::new(text.as_ref())).collect();
+    find(&texts.iter().collect::<Vec<_>>(), cwd)
+}
+
 /// What is in the folder, and clang is run there.
 const FILES: [(&str, &str); 5] = [
     ("a.bin", "A"),
@@ -208,7 +213,7 @@ fn opened(dir: &Path, triple: &str, ir: &str) -> BTreeSet<&'static str> {
 
 fn check(dir: &Path, triple: &str, text: &str, ir: &str, want: Want) {
     let paths = |names: &[&str]| AsmFiles::Files(names.iter().map(PathBuf::from).collect());
-    let got = find(&[text], dir);
+    let got = find_in(&[text], dir);
     let opened = opened(dir, triple, ir);
     let named = |names: &[&'static str]| {
         names
@@ -265,8 +270,8 @@ fn inline_assembly_is_read_as_clang_reads_it() {
 fn a_macro_in_one_text_is_known_in_the_next() {
     let cwd = Path::new("/nonexistent");
     let texts = [".macro m d f:vararg\n\\d \\f\n.endm", "m .incbin \"a.bin\""];
-    assert_eq!(find(&texts, cwd), AsmFiles::Undecidable(Directive));
-    assert_eq!(find(&texts[1..], cwd), AsmFiles::Files(vec!["a.bin".into()]));
+    assert_eq!(find_in(&texts, cwd), AsmFiles::Undecidable(Directive));
+    assert_eq!(find_in(&texts[1..], cwd), AsmFiles::Files(vec!["a.bin".into()]));
 }
 
 #[test]
@@ -278,17 +283,17 @@ fn missing_files_are_named_and_circles_end() {
     )
     .unwrap();
     let want = ["me.s", "gone.s", "gone.bin"].map(PathBuf::from).to_vec();
-    assert_eq!(find(&[".include \"me.s\""], dir.path()), AsmFiles::Files(want));
+    assert_eq!(find_in(&[".include \"me.s\""], dir.path()), AsmFiles::Files(want));
     for special in [".", "/dev/zero"] {
         assert!(matches!(
-            find(&[format!(".include \"{special}\"")], dir.path()),
+            find_in(&[format!(".include \"{special}\"")], dir.path()),
             AsmFiles::Undecidable(Undecidable::Unreadable { .. })
         ));
     }
     let large = std::fs::File::create(dir.path().join("large.s")).unwrap();
     large.set_len(MAX_BYTES + 1).unwrap();
     assert_eq!(
-        find(&[".include \"large.s\""], dir.path()),
+        find_in(&[".include \"large.s\""], dir.path()),
         AsmFiles::Undecidable(Undecidable::TooMuch)
     );
 }
@@ -308,14 +313,14 @@ fn what_clang_would_reject_does_not_panic() {
         "${",
         ".macro\n\\",
     ] {
-        let _ = find(&[text], Path::new("/"));
+        let _ = find_in(&[text], Path::new("/"));
     }
     assert_eq!(
-        find(&[".incbin \"a\" \"b\""], Path::new("/")),
+        find_in(&[".incbin \"a\" \"b\""], Path::new("/")),
         AsmFiles::Undecidable(Malformed)
     );
     assert_eq!(
-        find(&[".incbin \"\\777\""], Path::new("/")),
+        find_in(&[".incbin \"\\777\""], Path::new("/")),
         AsmFiles::Undecidable(Malformed)
     );
 }
