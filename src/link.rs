@@ -276,12 +276,13 @@ impl Link {
 
         let phase = Instant::now();
         let keys = cache.as_ref().map_or(Keys::None, |_| Keys::Wanted);
-        let (plan, ahead) = thread::scope(|scope| {
+        let modules = inputs.eager_bitcode().len();
+        let engine = self.settings.engine;
+        let (plan, ahead, server) = thread::scope(|scope| {
             let ahead = scope.spawn(|| ReadAhead::of(&inputs, keys));
+            let server = scope.spawn(|| backend::start_ahead(engine, modules, keys, &clang, &staging, children));
             let plan = thin_link::run(&self.linker, &self.invocation, &inputs, &staging, children);
-            // A panic there is one here.
-            let ahead = ahead.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            Ok::<_, ThinLinkError>((plan?, ahead))
+            Ok::<_, ThinLinkError>((plan?, joined(ahead), joined(server)))
         })?;
         self.stats.thin_link = Some(ThinLink::Run);
         self.stats.modules = plan.modules.len();
@@ -296,7 +297,8 @@ impl Link {
             inputs: &inputs,
             staging: &staging,
             cache: cache.as_ref(),
-            engine: self.settings.engine,
+            engine,
+            server,
             slots,
             children,
             linker_name: self.linker_name(),
@@ -571,6 +573,11 @@ fn is_own(word: &OsStr) -> bool {
 /// Of one user's making, since a folder in a shared temporary one can only be swept by who made it.
 fn scratch_name() -> PathBuf {
     PathBuf::from(format!("thinlto-ld-{}", rustix::process::getuid().as_raw()))
+}
+
+/// What a thread made; its panic is ours.
+fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 fn start_log(filter: &str) {

@@ -27,6 +27,25 @@ pub const WORTH_IT: usize = 8;
 /// From so many backends on, moving clang's code to huge pages pays: it takes as long as one or two short backends.
 const LONG: usize = 64;
 
+/// How much a server is started for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Load {
+    /// A few backends.
+    Short,
+    /// Enough of them for what takes a server longer to start and each backend less time.
+    Long,
+}
+
+impl Load {
+    /// Of so many backends.
+    pub fn of(backends: usize) -> Load {
+        match backends {
+            LONG.. => Load::Long,
+            _ => Load::Short,
+        }
+    }
+}
+
 /// What the server tells of a worker that ended with no backend to do.
 const NONE: u32 = u32::MAX;
 
@@ -55,6 +74,7 @@ pub enum NoServer {
 pub struct ForkServer {
     shared: Arc<Shared>,
     folder: PathBuf,
+    load: Load,
     clang: Option<Running>,
 }
 
@@ -115,11 +135,11 @@ impl Shared {
 }
 
 impl ForkServer {
-    /// Starts `clang` as a server for about so many backends that keeps its files in `folder`.
+    /// Starts `clang` as a server that keeps its files in `folder`.
     ///
     /// # Errors
     /// See [`NoServer`]; none of them is the link's.
-    pub fn start(clang: &Path, folder: &Path, backends: usize, children: &Children) -> Result<ForkServer, NoServer> {
+    pub fn start(clang: &Path, folder: &Path, load: Load, children: &Children) -> Result<ForkServer, NoServer> {
         let library = folder.join("forkserver.so");
         if library.as_os_str().as_bytes().iter().any(|byte| b" :".contains(byte)) {
             return Err(NoServer::Path);
@@ -140,7 +160,7 @@ impl ForkServer {
             .stdin(Stdio::from(OwnedFd::from(their_control)))
             .stdout(Stdio::from(OwnedFd::from(their_requests)))
             .stderr(Stdio::null());
-        if backends >= LONG {
+        if load == Load::Long {
             command.env("THINLTO_LD_FORKSERVER_LONG", "1");
         }
         let running = children.spawn(&mut command).map_err(NoServer::Start)?;
@@ -153,6 +173,7 @@ impl ForkServer {
                 state: Mutex::default(),
             }),
             folder: folder.to_owned(),
+            load,
             clang: Some(running),
         };
         match server.greet() {
@@ -172,6 +193,11 @@ impl ForkServer {
                 Err(NoServer::NotLoaded)
             }
         }
+    }
+
+    /// Whether it was started for at least that much.
+    pub fn bears(&self, load: Load) -> bool {
+        self.load >= load
     }
 
     /// The server's first word; any other program has none that reads like it.

@@ -27,7 +27,7 @@ use crate::thin_link::Plan;
 use crate::toolchain::Clang;
 use diagnostics::{Message, Severity, Warnings};
 use flags::Flags;
-use forkserver::ForkServer;
+use forkserver::{ForkServer, Load, NoServer};
 use modules::{Keys, ReadAhead};
 use prepare::Prepared;
 use process::{Engine, Failure};
@@ -51,6 +51,8 @@ pub struct Backends<'a> {
     pub cache: Option<&'a Cache>,
     /// What runs them.
     pub engine: EngineKind,
+    /// What was started before it was known how many there would be.
+    pub server: Option<Result<ForkServer, NoServer>>,
     /// How many at once.
     pub slots: Slots,
     /// Our children.
@@ -106,7 +108,7 @@ impl Backends<'_> {
     ///
     /// # Errors
     /// See [`BackendError`]; nothing runs any more when it is returned.
-    pub fn run(self, ahead: ReadAhead, counts: &mut stats::Backends) -> Result<Compiled, BackendError> {
+    pub fn run(mut self, ahead: ReadAhead, counts: &mut stats::Backends) -> Result<Compiled, BackendError> {
         let prepared = prepare::all(&self, ahead)?;
         let weights: Vec<u64> = prepared.iter().map(|module| module.weight).collect();
         let mut results: Vec<Option<Done>> = prepared.iter().map(|_| None).collect();
@@ -118,9 +120,10 @@ impl Backends<'_> {
         let waiting = self.take_cached(&prepared, &mut results);
         counts.cached = prepared.len() - waiting.len();
         let waiting_weights: Vec<u64> = waiting.iter().map(|module| weights[*module]).collect();
+        let server = self.server.take();
         // clang is started while files are put in place for it, and asked whether it takes the options.
         let (engine, staged) = rayon::join(
-            || self.engine(waiting.len(), counts),
+            || self.engine(server, waiting.len(), counts),
             || prepare::stage(&self, &prepared, &waiting),
         );
         staged?;
@@ -195,15 +198,23 @@ impl Backends<'_> {
     }
 
     /// The engine that was asked for; where a fork server cannot be had, plain processes, and why.
-    fn engine(&self, backends: usize, counts: &mut stats::Backends) -> Engine {
-        let asked = match self.engine {
-            EngineKind::ForkServer if backends >= forkserver::WORTH_IT => {
-                let folder = self.staging.dir();
-                Some(ForkServer::start(&self.clang.path, folder, backends, self.children))
-            }
-            EngineKind::ForkServer | EngineKind::Process => None,
+    fn engine(
+        &self,
+        ahead: Option<Result<ForkServer, NoServer>>,
+        backends: usize,
+        counts: &mut stats::Backends,
+    ) -> Engine {
+        let load = Load::of(backends);
+        let folder = self.staging.dir();
+        let server = match (self.engine, ahead) {
+            _ if backends == 0 => None,
+            (EngineKind::Process, _) => None,
+            (EngineKind::ForkServer, Some(Ok(server))) if server.bears(load) => Some(Ok(server)),
+            (EngineKind::ForkServer, Some(Err(error))) => Some(Err(error)),
+            (EngineKind::ForkServer, None) if backends < forkserver::WORTH_IT => None,
+            (EngineKind::ForkServer, _) => Some(ForkServer::start(&self.clang.path, folder, load, self.children)),
         };
-        let engine = match asked {
+        let engine = match server {
             Some(Ok(server)) => Engine::ForkServer(server),
             Some(Err(error)) => {
                 tracing::info!("{error}; plain processes are used");
@@ -245,6 +256,27 @@ impl Backends<'_> {
             .filter(|module| results[*module].is_none())
             .collect()
     }
+}
+
+/// Starts a server while the thin link runs, for a link of `modules` modules: an edit leaves few backends to be run, and
+/// a start costs as much as two of them. None where it would not be used.
+pub fn start_ahead(
+    engine: EngineKind,
+    modules: usize,
+    keys: Keys,
+    clang: &Clang,
+    staging: &Staging,
+    children: &Children,
+) -> Option<Result<ForkServer, NoServer>> {
+    if engine != EngineKind::ForkServer || modules < forkserver::WORTH_IT {
+        return None;
+    }
+    // Of those whose objects are kept nobody knows yet which must be made.
+    let load = match keys {
+        Keys::Wanted => Load::Short,
+        Keys::None => Load::of(modules),
+    };
+    Some(ForkServer::start(&clang.path, staging.dir(), load, children))
 }
 
 /// How clang begins what LLVM's `report_fatal_error` says (clang/tools/driver/cc1_main.cpp `LLVMErrorHandler`).
