@@ -13,13 +13,13 @@ use std::time::{Instant, SystemTime};
 
 use crate::backend::flags::{Flags, Trace};
 use crate::backend::modules::{Keys, ReadAhead};
-use crate::backend::{self, BackendError};
+use crate::backend::{self, BackendError, Compiled};
 use crate::bitcode::facts::LtoMode;
 use crate::cache::Cache;
 use crate::children::Children;
 use crate::cmdline::{Invocation, Item};
 use crate::final_link::dependencies::without_dots;
-use crate::final_link::{self, FinalLink, FinalLinkError};
+use crate::final_link::{self, FinalLink, FinalLinkError, Finished};
 use crate::inputs::{self, Inputs, Problem};
 use crate::observe::stats::{LinkMode, OutputState, Stats, ThinLink, milliseconds};
 use crate::schedule::Slots;
@@ -333,40 +333,59 @@ impl Link {
             children,
         })?;
         self.stats.ms.final_link = Some(milliseconds(phase.elapsed()));
-        let said = said(&plan, &compiled.said, &finished.stderr);
-        eprint!("{said}");
+        let finished = Finished {
+            stderr: said(&plan, &compiled.said, &finished.stderr),
+            ..finished
+        };
+        eprint!("{}", finished.stderr);
         self.stats.output_state = Some(OutputState::Linked);
-        if let (Some(identity), Some(cache), true) = (identity, &cache, finished.status.success()) {
-            let replay = Replay {
-                inputs: self.stats.inputs,
-                modules: plan.modules.len(),
-                stdout: finished.stdout,
-                stderr: said,
-            };
-            match others_read(&self.invocation, &inputs, finished.read, compiled.files) {
-                Some(others) => identity.remember(
-                    cache,
-                    &self.invocation,
-                    Made {
-                        read: inputs.files(),
-                        others,
-                        absent: inputs.absent.clone(),
-                        sides: compiled.sides,
-                        tools: (&self.linker, &clang),
-                        began: opened,
-                        replay,
-                    },
-                ),
-                None => tracing::debug!("not remembered: what it read cannot be told"),
+        let status = finished.status;
+        thread::scope(|scope| {
+            scope.spawn(move || drop(staging));
+            if let (Some(identity), Some(cache), true) = (identity, &cache, status.success()) {
+                self.remember(identity, cache, (&inputs, opened), &clang, compiled, finished);
             }
-        }
-        if let Some(cache) = &cache {
-            cache.tidy();
-        }
+            if let Some(cache) = &cache {
+                cache.tidy();
+            }
+        });
+        // The process ends now, which frees it all at once.
+        std::mem::forget((plan, inputs));
         match children.interrupted() {
             Some(signal) => Ok(Ending::Signal(signal)),
-            None => Ok(Ending::from(finished.status)),
+            None => Ok(Ending::from(status)),
         }
+    }
+
+    /// Writes down what was linked of what, to put it back where nothing has changed.
+    fn remember(
+        &self,
+        identity: &Identity,
+        cache: &Cache,
+        (inputs, opened): (&Inputs, SystemTime),
+        clang: &Clang,
+        compiled: Compiled,
+        finished: Finished,
+    ) {
+        let Some(others) = others_read(&self.invocation, inputs, finished.read, compiled.files) else {
+            tracing::debug!("not remembered: what it read cannot be told");
+            return;
+        };
+        let made = Made {
+            read: inputs.files(),
+            others,
+            absent: inputs.absent.clone(),
+            sides: compiled.sides,
+            tools: (&self.linker, clang),
+            began: opened,
+            replay: Replay {
+                inputs: self.stats.inputs,
+                modules: self.stats.modules,
+                stdout: finished.stdout,
+                stderr: finished.stderr,
+            },
+        };
+        identity.remember(cache, &self.invocation, made);
     }
 
     /// Staging stands beside the cache, so that objects go from one to the other without being copied.

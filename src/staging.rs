@@ -86,7 +86,12 @@ impl Staging {
     /// Where module number `rank` of the link is found by the backends that read it. Ranks follow the order of the names
     /// in-process lld would use, since a backend imports from modules in the order of their names.
     pub fn module(&self, rank: usize) -> PathBuf {
-        self.objects.dir.join("m").join(format!("{rank:08}"))
+        self.indexes().join("m").join(format!("{rank:08}"))
+    }
+
+    /// Where the bytes of module `rank` are put, if no file has them alone; [`Staging::module`] is a link to them.
+    pub fn bytes(&self, rank: usize) -> PathBuf {
+        self.objects.dir.join("b").join(format!("{rank:08}"))
     }
 
     /// The index of module `rank`.
@@ -94,12 +99,13 @@ impl Staging {
         self.indexes().join("i").join(format!("{rank:08}.thinlto.bc"))
     }
 
-    /// Makes the folders that [`Staging::module`] and [`Staging::index`] name files in.
+    /// Makes the folders that [`Staging::module`], [`Staging::bytes`] and [`Staging::index`] name files in.
     ///
     /// # Errors
     /// As the file system says.
     pub fn make_module_folders(&self) -> io::Result<()> {
-        fs::create_dir_all(self.objects.dir.join("m"))?;
+        fs::create_dir_all(self.objects.dir.join("b"))?;
+        fs::create_dir_all(self.indexes().join("m"))?;
         fs::create_dir_all(self.indexes().join("i"))
     }
 
@@ -260,7 +266,7 @@ mod tests {
         assert!(full.index(1).starts_with(parent.path()));
         let roomy = Staging::new(parent.path()).unwrap().with_indexes_in_memory(&name, 1);
         assert_eq!(roomy.index(1).starts_with(MEMORY), has_room(Path::new(MEMORY), 1));
-        assert!(roomy.module(1).starts_with(parent.path()));
+        assert!(roomy.bytes(1).starts_with(parent.path()));
         let indexes = roomy.indexes().to_owned();
         roomy.make_module_folders().unwrap();
         fs::write(roomy.index(1), "x").unwrap();

@@ -251,13 +251,17 @@ fn enriched(module: &PlannedModule, declarations: &[Declaration]) -> Result<Inde
     Ok(index)
 }
 
-/// The module under its staged name: a link to its file, or the bytes taken out of what holds them.
+/// The module under its staged name: a link to its file, or to the bytes taken out of what holds them.
 fn stage_module(module: &PlannedModule, link: &Backends<'_>) -> io::Result<()> {
-    let staged = link.staging.module(module.rank);
-    match link.inputs.bitcode_file(module.source) {
-        Some(path) => symlink(std::path::absolute(path)?, staged),
-        None => fs::write(staged, link.inputs.bitcode(module.source)?),
-    }
+    let file = match link.inputs.bitcode_file(module.source) {
+        Some(path) => std::path::absolute(path)?,
+        None => {
+            let path = link.staging.bytes(module.rank);
+            fs::write(&path, link.inputs.bitcode(module.source)?)?;
+            path
+        }
+    };
+    symlink(file, link.staging.module(module.rank))
 }
 
 fn write_index(

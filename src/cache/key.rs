@@ -100,12 +100,10 @@ impl KeyParts<'_> {
         hash.part("module", &self.module);
 
         // What the thin link decided: imports with what is seen of the modules they come from, linkage, liveness,
-        // promotion, dso_local, type ids. Hashed on its own since its length is not known beforehand.
-        let mut index = blake3::Hasher::new();
-        (self.index)(&mut |bytes| {
-            index.update(bytes);
-        });
-        hash.part("index", index.finalize().as_bytes());
+        // promotion, dso_local, type ids.
+        let mut index = Vec::new();
+        (self.index)(&mut |bytes| index.extend_from_slice(bytes));
+        hash.part("index", blake3::hash(&index).as_bytes());
 
         // The assembler opens these behind everybody's back, so that lld's own key misses them. The spelling is in since
         // it says which content goes where; a file not found is in since its appearing changes the outcome.
