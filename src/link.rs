@@ -20,8 +20,9 @@ use crate::final_link::dependencies::without_dots;
 use crate::final_link::{self, FinalLink, FinalLinkError};
 use crate::inputs::{self, Inputs, Problem};
 use crate::observe::stats::{LinkMode, OutputState, Stats, ThinLink, milliseconds};
-use crate::schedule::Slots;
+use crate::private;
 use crate::settings::{Mode, Settings, Unchanged};
+use crate::slots::Slots;
 use crate::staging::Staging;
 use crate::thin_link::{self, Plan, ThinLinkError};
 use crate::toolchain::{self, Clang, Linker, VersionMemo};
@@ -358,21 +359,10 @@ impl Link {
 
     /// Staging stands beside the cache, so that objects go from one to the other without being copied.
     fn stage(&self, cache: Option<&Cache>) -> Result<Staging, Stop> {
-        let parent = cache.map_or_else(
-            || std::env::temp_dir().join(scratch_name()),
-            |cache| cache.dir().join("staging"),
-        );
-        let shared = std::env::temp_dir();
+        let parent = cache.map_or_else(private::scratch, |cache| cache.dir().join("staging"));
         Staging::new(&parent)
-            .or_else(|_| Staging::new(&shared.join(scratch_name())))
-            .or_else(|_| {
-                Staging::new(
-                    &tempfile::Builder::new()
-                        .prefix("thinlto-ld-")
-                        .tempdir_in(&shared)?
-                        .keep(),
-                )
-            })
+            .or_else(|_| Staging::new(&private::scratch()))
+            .or_else(|_| Staging::new(&tempfile::Builder::new().prefix("thinlto-ld-").tempdir()?.keep()))
             .map_err(|error| Stop::Left(format!("no staging folder in {}: {error}", parent.display())))
     }
 
@@ -555,11 +545,6 @@ fn lto_mode(invocation: &Invocation) -> LtoMode {
 fn is_own(word: &OsStr) -> bool {
     let text = word.to_string_lossy();
     text.starts_with("--thinlto-ld-") || text.starts_with("-thinlto-ld-")
-}
-
-/// Of one user's making, since a folder in a shared temporary one can only be swept by who made it.
-fn scratch_name() -> PathBuf {
-    PathBuf::from(format!("thinlto-ld-{}", rustix::process::getuid().as_raw()))
 }
 
 fn start_log(filter: &str) {

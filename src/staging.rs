@@ -1,12 +1,13 @@
 //! The private folder of one link: staged modules, indexes, native objects; gone when the link is.
 //! Knows nothing of what is put there, only how to name it, how to clean up, and how to sweep what killed links left.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
+
+use crate::private;
 
 const PREFIX: &str = "thinlto-ld.";
 const LOCK: &str = "lock";
@@ -27,13 +28,7 @@ impl Staging {
     /// # Errors
     /// The folder cannot be made.
     pub fn new(parent: &Path) -> io::Result<Staging> {
-        DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
-        // In a shared temporary folder it may be somebody else's, made before us: whoever can write it can exchange what is
-        // staged in it.
-        let meta = fs::symlink_metadata(parent)?;
-        if !meta.is_dir() || meta.uid() != rustix::process::geteuid().as_raw() || meta.mode() & 0o022 != 0 {
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "others could write it"));
-        }
+        private::make(parent)?;
         sweep(parent);
         let dir = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?.keep();
         let lock = File::create(dir.join(LOCK))?;
