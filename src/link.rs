@@ -13,7 +13,7 @@ use std::time::{Instant, SystemTime};
 use crate::backend::flags::{Flags, Trace};
 use crate::backend::{self, BackendError};
 use crate::bitcode::facts::LtoMode;
-use crate::cache::Cache;
+use crate::cache::{Cache, Counts};
 use crate::children::Children;
 use crate::cmdline::{Invocation, Item};
 use crate::final_link::dependencies::without_dots;
@@ -151,6 +151,11 @@ impl Link {
         let cache = Cache::for_link(&self.settings, &self.invocation).0?;
         let clang = Clang::find(&self.linker, &self.settings, &version_memo()).ok()?;
         let replay = identity.restore(&cache, &clang)?;
+        // As many backends as did not run.
+        cache.count(Counts {
+            hits: replay.modules as u64,
+            ..Counts::default()
+        });
         self.stats.clang = Some(clang.path.display().to_string());
         self.stats.llvm = Some(clang.version.to_string());
         cache.tidy();

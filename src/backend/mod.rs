@@ -12,7 +12,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::cache::Cache;
+use crate::cache::{Cache, Counts};
 use crate::children::Children;
 use crate::cmdline::Invocation;
 use crate::color::Color;
@@ -182,6 +182,13 @@ impl Backends<'_> {
         }
         if fatal {
             return Err(BackendError::Rejected(compiled.said));
+        }
+        if let Some(cache) = self.cache {
+            cache.count(Counts {
+                hits: counts.cached as u64,
+                misses: counts.run.saturating_sub(counts.uncacheable) as u64,
+                uncacheable: counts.uncacheable as u64,
+            });
         }
         Ok(compiled)
     }
