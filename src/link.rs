@@ -15,15 +15,16 @@ use crate::backend::flags::{Flags, Trace};
 use crate::backend::modules::{Keys, ReadAhead};
 use crate::backend::{self, BackendError, Compiled};
 use crate::bitcode::facts::LtoMode;
-use crate::cache::Cache;
+use crate::cache::{Cache, Counts};
 use crate::children::Children;
 use crate::cmdline::{Invocation, Item};
 use crate::final_link::dependencies::without_dots;
 use crate::final_link::{self, FinalLink, FinalLinkError, Finished};
 use crate::inputs::{self, Inputs, Problem};
 use crate::observe::stats::{LinkMode, OutputState, Stats, ThinLink, milliseconds};
-use crate::schedule::Slots;
+use crate::private;
 use crate::settings::{Mode, Settings, Unchanged};
+use crate::slots::Slots;
 use crate::staging::Staging;
 use crate::thin_link::{self, Plan, ThinLinkError};
 use crate::toolchain::{self, Clang, Linker, VersionMemo};
@@ -152,6 +153,11 @@ impl Link {
         let cache = Cache::for_link(&self.settings, &self.invocation).0?;
         let clang = Clang::find(&self.linker, &self.settings, &version_memo()).ok()?;
         let replay = identity.restore(&cache, &clang)?;
+        // As many backends as did not run.
+        cache.count(Counts {
+            hits: replay.modules as u64,
+            ..Counts::default()
+        });
         self.stats.clang = Some(clang.path.display().to_string());
         self.stats.llvm = Some(clang.version.to_string());
         cache.tidy();
@@ -271,7 +277,7 @@ impl Link {
         .map_err(|error| Stop::Left(error.reason))?;
         let staging = self
             .stage(cache.as_ref())?
-            .with_indexes_in_memory(&scratch_name(), inputs.bitcode_size());
+            .with_indexes_in_memory(inputs.bitcode_size());
         self.stats.ms.scan = milliseconds(began.elapsed());
 
         let phase = Instant::now();
@@ -390,21 +396,10 @@ impl Link {
 
     /// Staging stands beside the cache, so that objects go from one to the other without being copied.
     fn stage(&self, cache: Option<&Cache>) -> Result<Staging, Stop> {
-        let parent = cache.map_or_else(
-            || std::env::temp_dir().join(scratch_name()),
-            |cache| cache.dir().join("staging"),
-        );
-        let shared = std::env::temp_dir();
+        let parent = cache.map_or_else(private::scratch, |cache| cache.dir().join("staging"));
         Staging::new(&parent)
-            .or_else(|_| Staging::new(&shared.join(scratch_name())))
-            .or_else(|_| {
-                Staging::new(
-                    &tempfile::Builder::new()
-                        .prefix("thinlto-ld-")
-                        .tempdir_in(&shared)?
-                        .keep(),
-                )
-            })
+            .or_else(|_| Staging::new(&private::scratch()))
+            .or_else(|_| Staging::new(&tempfile::Builder::new().prefix("thinlto-ld-").tempdir()?.keep()))
             .map_err(|error| Stop::Left(format!("no staging folder in {}: {error}", parent.display())))
     }
 
@@ -587,11 +582,6 @@ fn lto_mode(invocation: &Invocation) -> LtoMode {
 fn is_own(word: &OsStr) -> bool {
     let text = word.to_string_lossy();
     text.starts_with("--thinlto-ld-") || text.starts_with("-thinlto-ld-")
-}
-
-/// Of one user's making, since a folder in a shared temporary one can only be swept by who made it.
-fn scratch_name() -> PathBuf {
-    PathBuf::from(format!("thinlto-ld-{}", rustix::process::getuid().as_raw()))
 }
 
 /// What a thread made; its panic is ours.

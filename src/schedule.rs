@@ -1,55 +1,11 @@
-//! Runs jobs in parallel: as many as make's jobserver or the CPUs allow, heaviest first, none after the first failure.
+//! Runs jobs in parallel: as many as their slots allow, heaviest first, none after the first failure.
 //! Knows nothing of backends; a job is a number with a weight.
 
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
+use std::time::Duration;
 
-/// How many jobs may run at once.
-#[derive(Debug)]
-pub enum Slots {
-    /// This many.
-    Fixed(usize),
-    /// One that make already counts for us, and one more for every token it lends, up to a limit.
-    Jobserver {
-        /// make's.
-        client: jobserver::Client,
-        /// The most to ask for.
-        limit: usize,
-    },
-}
-
-impl Slots {
-    /// The slots of this process: make's jobserver if it can be used, else `MAKEFLAGS`' `-jN`, else every CPU; never
-    /// more than `limit` where one is given.
-    pub fn from_environment(limit: Option<usize>) -> Slots {
-        let cpus = thread::available_parallelism().map_or(1, usize::from);
-        match crate::sys::jobserver() {
-            Ok(client) => Slots::Jobserver {
-                client,
-                limit: limit.unwrap_or(cpus),
-            },
-            Err(_) => {
-                let make = std::env::var("MAKEFLAGS").ok().and_then(|flags| make_jobs(&flags));
-                let most = make.map_or(cpus, |n| n.min(cpus));
-                Slots::Fixed(limit.map_or(most, |n| n.min(make.unwrap_or(n))))
-            }
-        }
-    }
-
-    fn most(&self) -> usize {
-        match self {
-            Slots::Fixed(n) | Slots::Jobserver { limit: n, .. } => (*n).max(1),
-        }
-    }
-}
-
-/// `-jN` of a `MAKEFLAGS` whose jobserver cannot be used.
-fn make_jobs(flags: &str) -> Option<usize> {
-    flags
-        .split_whitespace()
-        .rev()
-        .find_map(|word| word.strip_prefix("-j")?.parse().ok())
-}
+use crate::slots::{Slots, Supply};
 
 enum Event<R> {
     Token(std::io::Result<jobserver::Acquired>),
@@ -65,47 +21,49 @@ pub enum Next {
     Stop,
 }
 
-/// Runs jobs `0..weights.len()`, heaviest first. `run` makes a job's result on a thread of its own, and is told how many
-/// may run at once; `ahead` says how many more than those it can be given, to have them at hand when one ends; `done`
-/// takes each result as it comes, here. Returns once nothing runs any more and every token is given back.
+/// Runs jobs `0..weights.len()`, heaviest first. `allow` is told how many may run at once, again and again, and says how
+/// many more than those can be begun, to have them at hand when one ends; `run` makes a job's result on a thread of its
+/// own; `done` takes each result as it comes, here. Returns once nothing runs any more and every token is given back.
 pub fn run<R: Send + 'static>(
     weights: &[u64],
     slots: &Slots,
-    ahead: impl Fn(usize) -> usize,
-    run: impl Fn(usize, usize) -> R + Sync,
+    allow: impl Fn(usize) -> usize,
+    run: impl Fn(usize) -> R + Sync,
     mut done: impl FnMut(usize, R) -> Next,
 ) {
     let mut queue: Vec<usize> = (0..weights.len()).collect();
     queue.sort_by_key(|job| weights[*job]);
-    let most = slots.most();
     thread::scope(|scope| {
         let (events, inbox) = mpsc::channel::<Event<R>>();
-        let helper = token_helper(slots, most, queue.len(), &events);
-        let mut tokens = Vec::new();
+        let lender = events.clone();
+        let mut supply = Supply::open(slots, queue.len(), move |token| {
+            // Nobody listens any more once the last job is done; the token is given back as it is dropped here.
+            let _ = lender.send(Event::Token(token));
+        });
         let mut running: usize = 0;
-        // The slots that need no token: all of them, or the one that make counts for us.
-        let free = if helper.is_some() { 1 } else { most };
         loop {
-            let allowed = free + tokens.len();
-            while running < allowed + ahead(allowed) {
+            supply.look(running + queue.len());
+            let begun = supply.allowed() + allow(supply.allowed());
+            while running < begun {
                 let Some(job) = queue.pop() else { break };
                 running += 1;
                 let (events, run) = (events.clone(), &run);
                 scope.spawn(move || {
-                    let result = run(job, allowed);
+                    let result = run(job);
                     // The loop below takes events until the last job's; a send can only fail after it has panicked.
                     let _ = events.send(Event::Done(job, result));
                 });
             }
             if queue.is_empty() {
-                tokens.truncate(running.saturating_sub(free));
+                supply.give_back(running);
             }
             if running == 0 {
                 break;
             }
-            match inbox.recv() {
-                Err(_) => break,
-                Ok(Event::Token(token)) => tokens.extend(token.ok().filter(|_| !queue.is_empty())),
+            match receive(&inbox, supply.patience(running + queue.len())) {
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+                Ok(Event::Token(token)) => supply.lent(token, running + queue.len()),
                 Ok(Event::Done(job, result)) => {
                     running -= 1;
                     if done(job, result) == Next::Stop {
@@ -117,31 +75,17 @@ pub fn run<R: Send + 'static>(
     });
 }
 
-/// A thread that waits for make's tokens, where there is a jobserver and more than one job could use them.
-fn token_helper<R: Send + 'static>(
-    slots: &Slots,
-    most: usize,
-    jobs: usize,
-    events: &Sender<Event<R>>,
-) -> Option<jobserver::HelperThread> {
-    let Slots::Jobserver { client, .. } = slots else {
-        return None;
-    };
-    let events = events.clone();
-    let forward = move |token| {
-        // Nobody listens any more once the last job is done; the token is given back as it is dropped here.
-        let _ = events.send(Event::Token(token));
-    };
-    let helper = client.clone().into_helper_thread(forward).ok()?;
-    for _ in 1..most.min(jobs) {
-        helper.request_token();
+fn receive<T>(inbox: &Receiver<T>, patience: Option<Duration>) -> Result<T, RecvTimeoutError> {
+    match patience {
+        Some(patience) => inbox.recv_timeout(patience),
+        None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
     }
-    Some(helper)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::tests::slots_in;
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -153,7 +97,7 @@ mod tests {
             &[1, 9, 5],
             &Slots::Fixed(1),
             |_| 0,
-            |job, _| order.lock().unwrap().push(job),
+            |job| order.lock().unwrap().push(job),
             |job, ()| {
                 results.push(job);
                 Next::Continue
@@ -170,41 +114,86 @@ mod tests {
             &[1; 50],
             &Slots::Fixed(1),
             |_| 0,
-            |_, _| started.fetch_add(1, Ordering::SeqCst),
+            |_| started.fetch_add(1, Ordering::SeqCst),
             |_, _| Next::Stop,
         );
         assert_eq!(started.load(Ordering::SeqCst), 1);
     }
 
+    /// Of forty jobs: the most that ran at once, and the most that might have.
+    fn forty(slots: &Slots) -> (usize, usize) {
+        let (now, peak, most) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+        run(
+            &[1; 40],
+            slots,
+            |allowed| {
+                most.fetch_max(allowed, Ordering::SeqCst);
+                0
+            },
+            |_| {
+                peak.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                thread::sleep(Duration::from_millis(5));
+                now.fetch_sub(1, Ordering::SeqCst);
+            },
+            |_, ()| Next::Continue,
+        );
+        (peak.into_inner(), most.into_inner())
+    }
+
     #[test]
     fn tokens_bound_what_runs_and_are_all_given_back() {
         let client = jobserver::Client::new(2).unwrap();
-        let (now, peak) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let job = |_, _| {
-            peak.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-            thread::sleep(std::time::Duration::from_millis(5));
-            now.fetch_sub(1, Ordering::SeqCst);
+        let slots = Slots::Jobserver {
+            client: client.clone(),
+            limit: 8,
         };
-        run(
-            &[1; 40],
-            &Slots::Jobserver {
-                client: client.clone(),
-                limit: 8,
-            },
-            |_| 0,
-            job,
-            |_, ()| Next::Continue,
-        );
-        assert!(
-            (2..=3).contains(&peak.load(Ordering::SeqCst)),
-            "one of our own and make's two: {peak:?}"
-        );
+        let (peak, _) = forty(&slots);
+        assert!((2..=3).contains(&peak), "one of our own and make's two: {peak}");
         assert_eq!(client.available().unwrap(), 2);
     }
 
     #[test]
-    fn a_dead_jobservers_j_still_counts() {
-        assert_eq!(make_jobs(" -j4 --jobserver-auth=3,4"), Some(4));
-        assert_eq!(make_jobs("w -j --jobserver-auth=3,4"), None);
+    fn slots_of_the_machine_bound_what_runs_and_are_all_given_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let machine = slots_in(folder.path());
+        let limit = thread::available_parallelism().unwrap().get() + 4;
+        let slots = Slots::Machine {
+            slots: machine.clone(),
+            limit,
+        };
+        let mut held = Vec::new();
+        for (taken, expected) in [(0, limit), (limit - 3, 3), (limit, 1)] {
+            held.extend(machine.open(limit).unwrap().take(taken).unwrap());
+            let (peak, most) = forty(&slots);
+            assert_eq!(most, expected.min(40));
+            assert!(peak <= expected, "{peak} at once where {expected} may be");
+        }
+    }
+
+    /// Also for jobs that have been begun ahead of their turn, with none left after them.
+    #[test]
+    fn a_slot_that_becomes_free_is_taken() {
+        for ahead in [0, 4] {
+            let folder = tempfile::tempdir().unwrap();
+            let machine = slots_in(folder.path());
+            let limit = thread::available_parallelism().unwrap().get() + 1;
+            let held = Mutex::new(machine.open(limit).unwrap().take(limit).unwrap());
+            let allowed = AtomicUsize::new(0);
+            run(
+                &[1; 5],
+                &Slots::Machine { slots: machine, limit },
+                |now| {
+                    allowed.fetch_max(now, Ordering::SeqCst);
+                    ahead
+                },
+                |_| {
+                    held.lock().unwrap().clear();
+                    while allowed.load(Ordering::SeqCst) < limit.min(5) {
+                        thread::sleep(Duration::from_millis(1));
+                    }
+                },
+                |_, ()| Next::Continue,
+            );
+        }
     }
 }

@@ -2,13 +2,14 @@
 //! Knows nothing of what is put there, only how to name it, how to clean up, and how to sweep what killed links left.
 
 use std::collections::HashMap;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{FlockOperation, flock, statfs, statvfs};
+
+use crate::private;
 
 const PREFIX: &str = "thinlto-ld.";
 const LOCK: &str = "lock";
@@ -60,10 +61,10 @@ impl Staging {
     /// The same with indexes in memory, where that can be had: they take less of it than `bitcode` bytes, the size of the
     /// modules they are for.
     #[must_use]
-    pub fn with_indexes_in_memory(mut self, name: &Path, bitcode: u64) -> Staging {
+    pub fn with_indexes_in_memory(mut self, bitcode: u64) -> Staging {
         let dir = Path::new(MEMORY);
         if has_room(dir, bitcode) {
-            self.indexes = Folder::new(&dir.join(name)).ok();
+            self.indexes = Folder::new(&private::within(dir)).ok();
         }
         self
     }
@@ -135,13 +136,7 @@ impl Staging {
 
 impl Folder {
     fn new(parent: &Path) -> io::Result<Folder> {
-        DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
-        // In a shared temporary folder it may be somebody else's, made before us: whoever can write it can exchange what is
-        // staged in it.
-        let meta = fs::symlink_metadata(parent)?;
-        if !meta.is_dir() || meta.uid() != rustix::process::geteuid().as_raw() || meta.mode() & 0o022 != 0 {
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "others could write it"));
-        }
+        private::make(parent)?;
         sweep(parent);
         let dir = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?.keep();
         let lock = File::create(dir.join(LOCK))?;
@@ -259,12 +254,9 @@ mod tests {
     #[test]
     fn indexes_are_in_memory_where_there_is_room() {
         let parent = tempfile::tempdir().unwrap();
-        let name = PathBuf::from(format!("thinlto-ld-test-{}", std::process::id()));
-        let full = Staging::new(parent.path())
-            .unwrap()
-            .with_indexes_in_memory(&name, u64::MAX);
+        let full = Staging::new(parent.path()).unwrap().with_indexes_in_memory(u64::MAX);
         assert!(full.index(1).starts_with(parent.path()));
-        let roomy = Staging::new(parent.path()).unwrap().with_indexes_in_memory(&name, 1);
+        let roomy = Staging::new(parent.path()).unwrap().with_indexes_in_memory(1);
         assert_eq!(roomy.index(1).starts_with(MEMORY), has_room(Path::new(MEMORY), 1));
         assert!(roomy.bytes(1).starts_with(parent.path()));
         let indexes = roomy.indexes().to_owned();
@@ -272,6 +264,5 @@ mod tests {
         fs::write(roomy.index(1), "x").unwrap();
         drop(roomy);
         assert!(!indexes.exists());
-        let _ = fs::remove_dir(Path::new(MEMORY).join(name));
     }
 }

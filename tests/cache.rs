@@ -201,6 +201,44 @@ fn damaged_entries_are_compiled_anew() {
     assert_eq!(bench.read("out"), good, "with a damaged memo of digests");
 }
 
+/// `thinlto cache`, line by line without the first.
+fn shown(bench: &Bench) -> Vec<String> {
+    let shown = bench.run(env!("CARGO_BIN_EXE_thinlto"), &["cache"]).ok().stdout;
+    let lines = shown.lines().skip(1).map(|line| line.to_owned());
+    lines.collect()
+}
+
+#[test]
+fn thinlto_cache_tells_how_often_it_served_and_what_would_go() {
+    let mut bench = bench();
+    let nothing = "pruning   would remove nothing";
+    assert_eq!(shown(&bench), ["entries   0", "hit rate  none yet", nothing]);
+    link(&bench, LINK);
+    let after_one = "hit rate  0.0 % (0 of 3 objects, last day)";
+    assert_eq!(shown(&bench), ["entries   3", after_one, nothing]);
+    link(&bench, LINK);
+    assert_eq!(shown(&bench)[1], "hit rate  50.0 % (3 of 6 objects, last day)");
+    let off = ["main.o", "f.o", "g.o", "-Wl,--thinlto-ld-cache=off"];
+    link(&bench, &off);
+    assert_eq!(shown(&bench)[1], "hit rate  50.0 % (3 of 6 objects, last day)");
+    // A link put back: all its objects were there.
+    bench.env("THINLTO_LD_UNCHANGED", "restore");
+    assert_eq!(link(&bench, LINK).stats[0]["output_state"], "linked");
+    assert_eq!(link(&bench, LINK).stats[0]["output_state"], "restored");
+    let after_four = "hit rate  75.0 % (9 of 12 objects, last day)";
+    assert_eq!(shown(&bench)[..2], ["entries   4", after_four]);
+    bench.env("THINLTO_LD_CACHE_POLICY", "cache_size_files=3");
+    let doomed = &shown(&bench)[2];
+    assert!(
+        doomed.starts_with("pruning   would remove 5 files, ") && doomed.ends_with(" MB (5 beyond the number)"),
+        "{doomed}"
+    );
+    bench.env("THINLTO_LD_CACHE_POLICY", "");
+    bench.clang_standing_before("standin", "compile \"$@\"");
+    link(&bench, LINK);
+    assert_eq!(shown(&bench)[1], format!("{after_four}; 3 more could not be cached"));
+}
+
 #[test]
 fn twenty_links_at_once_on_one_cache() {
     let bench = bench();
@@ -226,6 +264,8 @@ fn twenty_links_at_once_on_one_cache() {
             3
         );
     }
+    let all = |line: &String| line.ends_with(" of 60 objects, last day)");
+    assert!(shown(&bench).iter().any(all), "{:?}", shown(&bench));
     assert_eq!(counts(&link(&bench, LINK)), (0, 3));
     bench.tidy();
     assert!(

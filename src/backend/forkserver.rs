@@ -93,10 +93,18 @@ struct State {
     last_number: u32,
     /// Workers asked for that have not ended.
     workers: usize,
-    /// How many backends may run at once, so far.
+    /// How many backends may run at once.
     allowed: usize,
     /// The server is gone, or has lost a request: nothing more is to be had of it.
     gone: bool,
+}
+
+impl State {
+    /// Nothing more is to be had of the server: everybody is told by their sender's end.
+    fn lose(&mut self) {
+        self.gone = true;
+        self.waiting.clear();
+    }
 }
 
 impl Shared {
@@ -125,11 +133,8 @@ impl Shared {
         self.answered(number, status);
         let mut state = self.state();
         state.workers = state.workers.saturating_sub(1);
-        let lost = number == NONE;
-        if lost || self.balance(&mut state).is_err() {
-            state.gone = true;
-            // Everybody is told by their sender's end.
-            state.waiting.clear();
+        if number == NONE || self.balance(&mut state).is_err() {
+            state.lose();
         }
     }
 }
@@ -214,12 +219,22 @@ impl ForkServer {
         }
     }
 
-    /// Runs `clang ARGUMENTS` in a worker to its end, as one of at most `allowed`: how it ended, and what it wrote to
-    /// stderr. What comes when all are busy is taken up by the first that is not.
+    /// So many backends may run at once from now on. Workers there are already stay: fewer may run only when there is
+    /// nothing left for more to do, and a worker with nothing to do sleeps.
+    pub fn allow(&self, backends: usize) {
+        let mut state = self.shared.state();
+        state.allowed = backends;
+        if self.shared.balance(&mut state).is_err() {
+            state.lose();
+        }
+    }
+
+    /// Runs `clang ARGUMENTS` in a worker to its end: how it ended, and what it wrote to stderr. What comes when as many
+    /// run as may is taken up by the first that is free again.
     ///
     /// # Errors
     /// The server is gone, or what the worker wrote cannot be read.
-    pub fn run(&self, arguments: &[OsString], allowed: usize) -> io::Result<(ExitStatus, String)> {
+    pub fn run(&self, arguments: &[OsString]) -> io::Result<(ExitStatus, String)> {
         let (sender, answer) = mpsc::channel();
         let number = {
             let mut state = self.shared.state();
@@ -229,7 +244,6 @@ impl ForkServer {
             state.last_number = state.last_number.wrapping_add(1) % NONE;
             let number = state.last_number;
             state.waiting.insert(number, sender);
-            state.allowed = state.allowed.max(allowed);
             self.shared.balance(&mut state)?;
             number
         };
@@ -277,9 +291,7 @@ fn listen(shared: &Shared) {
         let (number, status) = words(told);
         shared.ended(number, status);
     }
-    let mut state = shared.state();
-    state.gone = true;
-    state.waiting.clear();
+    shared.state().lose();
 }
 
 /// Hears the workers' answers.

@@ -13,15 +13,16 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::cache::Cache;
+use crate::cache::{Cache, Counts};
 use crate::children::Children;
 use crate::cmdline::Invocation;
 use crate::color::Color;
 use crate::final_link::NativeObject;
 use crate::inputs::Inputs;
 use crate::observe::stats;
-use crate::schedule::{self, Next, Slots};
+use crate::schedule::{self, Next};
 use crate::settings::EngineKind;
+use crate::slots::Slots;
 use crate::staging::Staging;
 use crate::thin_link::Plan;
 use crate::toolchain::Clang;
@@ -130,8 +131,8 @@ impl Backends<'_> {
         schedule::run(
             &waiting_weights,
             &self.slots,
-            |running| engine.ahead(running),
-            |job, allowed| self.compile(&engine, &prepared[waiting[job]], allowed),
+            |running| engine.allow(running),
+            |job| self.compile(&engine, &prepared[waiting[job]]),
             |job, result| match result {
                 Ok(stderr) => {
                     counts.run += 1;
@@ -187,6 +188,13 @@ impl Backends<'_> {
         if fatal {
             return Err(BackendError::Rejected(compiled.said));
         }
+        if let Some(cache) = self.cache {
+            cache.count(Counts {
+                hits: counts.cached as u64,
+                misses: counts.run.saturating_sub(counts.uncacheable) as u64,
+                uncacheable: counts.uncacheable as u64,
+            });
+        }
         Ok(compiled)
     }
 
@@ -228,8 +236,8 @@ impl Backends<'_> {
     }
 
     /// Compiles one module, and keeps its object if what it was made from is still what its key was made from.
-    fn compile(&self, engine: &Engine, module: &Prepared, allowed: usize) -> Result<String, Failure> {
-        let stderr = process::run(engine, &self.clang.path, &module.backend, allowed, self.children)?;
+    fn compile(&self, engine: &Engine, module: &Prepared) -> Result<String, Failure> {
+        let stderr = process::run(engine, &self.clang.path, &module.backend, self.children)?;
         if let (Some(cache), Some(keyed)) = (self.cache, &module.key) {
             let sources = module.reads.iter().map(|read| self.plan.modules[*read].source);
             if sources.filter_map(|source| self.inputs.change(source)).next().is_none() {

@@ -70,24 +70,21 @@ impl Engine {
         }
     }
 
-    /// How many backends it can be given beyond those that may run, of so many, to start on without delay.
-    pub fn ahead(&self, running: usize) -> usize {
+    /// So many backends may run at once from now on; how many more it can be given, to start on without delay.
+    pub fn allow(&self, running: usize) -> usize {
         match self {
             Engine::Process => 0,
-            Engine::ForkServer(_) => running,
+            Engine::ForkServer(server) => {
+                server.allow(running);
+                running
+            }
         }
     }
 
-    fn step(
-        &self,
-        clang: &Path,
-        step: &[OsString],
-        allowed: usize,
-        children: &Children,
-    ) -> io::Result<(ExitStatus, String)> {
+    fn step(&self, clang: &Path, step: &[OsString], children: &Children) -> io::Result<(ExitStatus, String)> {
         match self {
             Engine::ForkServer(server) => {
-                let (status, said) = server.run(step, allowed)?;
+                let (status, said) = server.run(step)?;
                 children.settle(status);
                 Ok((status, said))
             }
@@ -105,20 +102,14 @@ impl Engine {
     }
 }
 
-/// Runs a backend to its end, as one of at most `allowed`; its stderr if it left a valid object.
+/// Runs a backend to its end; its stderr if it left a valid object.
 ///
 /// # Errors
 /// See [`Failure`].
-pub fn run(
-    engine: &Engine,
-    clang: &Path,
-    backend: &Backend,
-    allowed: usize,
-    children: &Children,
-) -> Result<String, Failure> {
+pub fn run(engine: &Engine, clang: &Path, backend: &Backend, children: &Children) -> Result<String, Failure> {
     let mut said = String::new();
     for step in &backend.steps {
-        let done = engine.step(clang, step, allowed, children);
+        let done = engine.step(clang, step, children);
         let (status, stderr) = done.map_err(|error| match error.kind() {
             io::ErrorKind::Interrupted => Failure::Interrupted,
             _ if children.interrupted().is_some() => Failure::Interrupted,

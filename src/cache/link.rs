@@ -12,6 +12,7 @@ use super::digest::{Digest, Digests, Stamp};
 use super::key::{AsmInput, ExtraInput, FeedIndex, Key, KeyParts};
 use super::policy::{self, Policy};
 use super::store::{self, Destination, Outputs, PutError, Store};
+use super::tally::{Counts, Tally};
 use crate::backend::flags::{Flags, ModuleTarget};
 use crate::cmdline::Invocation;
 use crate::settings::Settings;
@@ -206,6 +207,13 @@ impl Cache {
         }
         if let Err(error) = self.store.put(&keyed.key, &outputs, said.as_bytes()) {
             tracing::debug!("{error}");
+        }
+    }
+
+    /// Notes for people what it had of a link's backends.
+    pub fn count(&self, counts: Counts) {
+        if let Err(error) = Tally::of(self.store.root()).add(counts, SystemTime::now()) {
+            tracing::debug!("not counted: {error}");
         }
     }
 

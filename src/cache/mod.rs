@@ -1,14 +1,16 @@
 //! The cache of backend objects: what an object is named by ([`key`]), how inputs are told apart by content ([`digest`]),
-//! where objects live ([`store`]) and when they go ([`policy`]). Knows nothing of clang or of links: callers hand in bytes.
+//! where objects live ([`store`]), when they go ([`policy`]) and how often they served ([`tally`]). Knows nothing of clang or of links: callers hand in bytes.
 
 pub mod digest;
 pub mod key;
 pub mod link;
 pub mod policy;
 pub mod store;
+pub mod tally;
 
 pub use digest::{Digest, Digests, Stamp};
 pub use key::{AsmInput, ExtraInput, Key, KeyParts};
 pub use link::{Cache, Keyed, ModuleParts, home};
 pub use policy::{Plan, Policy, PolicyError, Pruned, Usage};
 pub use store::{CacheOff, Destination, Hit, Miss, Outputs, PutError, Store};
+pub use tally::{Counts, Tally};

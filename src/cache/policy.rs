@@ -171,29 +171,21 @@ pub struct Usage {
     pub bytes: u64,
     /// How many files; an object is two.
     pub files: u64,
+    /// How many of them are entries: of objects, and of whole links.
+    pub entries: u64,
 }
 
 impl Usage {
-    /// What the store holds now.
-    ///
-    /// # Errors
-    /// Where its folder can't be listed.
-    pub fn of(store: &Store) -> io::Result<Usage> {
-        let mut usage = Usage::default();
-        for file in list(store)?.iter().filter(|f| f.kind == Kind::Kept) {
-            usage.add(file);
-        }
-        Ok(usage)
-    }
-
     fn add(&mut self, file: &Cached) {
         self.bytes = self.bytes.saturating_add(file.bytes);
         self.files = self.files.saturating_add(1);
+        self.entries = self.entries.saturating_add(u64::from(file.kind == Kind::Entry));
     }
 
     fn remove(&mut self, file: &Cached) {
         self.bytes = self.bytes.saturating_sub(file.bytes);
         self.files = self.files.saturating_sub(1);
+        self.entries = self.entries.saturating_sub(u64::from(file.kind == Kind::Entry));
     }
 }
 
@@ -243,7 +235,8 @@ pub enum Pruned {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    Kept,
+    Entry,
+    Content,
     Temporary,
 }
 
@@ -308,7 +301,7 @@ fn plan(
         match file.kind {
             Kind::Temporary if age(now, file.used) > LEFTOVER_AFTER => remove.push((file, Why::Leftover)),
             Kind::Temporary => {}
-            Kind::Kept => {
+            Kind::Entry | Kind::Content => {
                 plan.before.add(&file);
                 if !policy.expiration.is_zero() && age(now, file.used) > policy.expiration {
                     remove.push((file, Why::Expired));
@@ -395,14 +388,14 @@ fn list(store: &Store) -> io::Result<Vec<Cached>> {
 }
 
 fn kind_of(name: &str) -> Option<Kind> {
-    let hash = name.strip_suffix(CONTENT_SUFFIX).unwrap_or(name);
     if name.starts_with(TEMP_PREFIX) {
-        Some(Kind::Temporary)
-    } else if hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit()) {
-        Some(Kind::Kept)
-    } else {
-        None
+        return Some(Kind::Temporary);
     }
+    let (hash, kind) = match name.strip_suffix(CONTENT_SUFFIX) {
+        Some(hash) => (hash, Kind::Content),
+        None => (name, Kind::Entry),
+    };
+    (hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit())).then_some(kind)
 }
 
 #[cfg(test)]

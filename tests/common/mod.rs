@@ -9,8 +9,8 @@ pub mod sources;
 pub mod traces;
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::symlink;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -71,12 +71,18 @@ impl Bench {
         };
         fs::create_dir(bench.path("tools")).unwrap();
         fs::create_dir(bench.tmp()).unwrap();
+        DirBuilder::new().mode(0o700).create(bench.runtime()).unwrap();
         symlink(env!("CARGO_BIN_EXE_thinlto-ld"), bench.shim()).unwrap();
         bench
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
+    }
+
+    /// Where links here find the machine's slots.
+    pub fn runtime(&self) -> PathBuf {
+        self.path("run")
     }
 
     /// thinlto-ld under the name that means this LLVM.
@@ -117,6 +123,8 @@ impl Bench {
             .env_remove("MAKEFLAGS")
             .env("XDG_CACHE_HOME", self.path("cache"))
             .env("TMPDIR", self.tmp())
+            // So that the links here share the machine's CPUs with each other alone.
+            .env("XDG_RUNTIME_DIR", self.runtime())
             .env("THINLTO_LD_STATS", self.path("stats.json"))
             .env("THINLTO_LD_MODE", "distributed")
             // So that a second link says what became of its modules; what is put back has tests of its own.
