@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
 
 use crate::distributor;
 use crate::edit::Reach;
@@ -13,7 +14,7 @@ use crate::program::Program;
 use crate::tools::Tools;
 
 /// What has happened before the link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
 pub enum Case {
     /// nothing is cached
     Cold,
@@ -30,7 +31,7 @@ pub enum Case {
 }
 
 /// Who links.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum, Serialize, Deserialize)]
 pub enum Contender {
     /// in-process lld without a cache
     Lld,
@@ -55,7 +56,6 @@ const DUELS: &[(Case, Contender, Contender)] = &[
     (Cold, Dtlto, Lld),
     (Edit, Forkserver, LldCached),
     (Edit, Forkserver, Lld),
-    (Edit, Process, LldCached),
     (Edit, DtltoCached, LldCached),
     (Constant, Forkserver, LldCached),
     (Unchanged, Forkserver, LldCached),
@@ -122,6 +122,16 @@ impl Contender {
     /// Whether it is thinlto-ld and writes stats.
     pub fn is_ours(self) -> bool {
         matches!(self, Forkserver | Process)
+    }
+
+    /// Whether it keeps anything from one link to the next.
+    pub fn has_cache(self) -> bool {
+        matches!(self, LldCached | Forkserver | Process | DtltoCached)
+    }
+
+    /// Pairs without which there is no figure, however long they take.
+    pub fn least_pairs(self) -> u32 {
+        if self == Forkserver { 3 } else { 1 }
     }
 
     /// The command that makes `program`'s link in `case`. All it writes is below `folder`.
