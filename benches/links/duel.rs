@@ -1,7 +1,7 @@
 //! Two contenders over one link, in pairs: one after the other, the order swapped each time.
 //! Knows nothing of who they are nor of what is linked.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -38,10 +38,12 @@ pub struct Ring<'a> {
     program: &'a Program,
     folder: PathBuf,
     edits: u32,
-    /// Who has made this link before, so that what it reads is in the page cache.
-    ran: HashSet<Contender>,
-    /// Cold links' peaks, which do not depend on whom they are measured against.
+    /// The link was made before, so that what it reads is in the page cache.
+    is_read: bool,
+    /// Peaks of those who do the same each time.
     peaks: HashMap<Contender, u64>,
+    /// Who cannot make this link, in their words. They are not asked twice.
+    failed: HashMap<Contender, String>,
 }
 
 /// Why a duel ends early.
@@ -67,8 +69,9 @@ impl<'a> Ring<'a> {
             program,
             folder: folder.to_owned(),
             edits: 0,
-            ran: HashSet::new(),
+            is_read: false,
             peaks: HashMap::new(),
+            failed: HashMap::new(),
         }
     }
 
@@ -83,6 +86,9 @@ impl<'a> Ring<'a> {
         against: Contender,
     ) -> Result<std::result::Result<Figures, String>> {
         for who in [who, against] {
+            if let Some(words) = self.failed.get(&who) {
+                return Ok(Err(words.clone()));
+            }
             for name in ["tmp", "home"] {
                 let folder = self.place(who).join(name);
                 fs::create_dir_all(&folder).at(&folder)?;
@@ -90,29 +96,28 @@ impl<'a> Ring<'a> {
         }
         match self.measure(case, who, against) {
             Ok(figures) => Ok(Ok(figures)),
-            Err(Stop::Failed(words)) => Ok(Err(words.replace(&self.folder.display().to_string(), "…"))),
+            Err(Stop::Failed(words)) => Ok(Err(words)),
             Err(Stop::Broken(error)) => Err(error),
         }
     }
 
     fn measure(&mut self, case: Case, who: Contender, against: Contender) -> Fought<Figures> {
         self.edit(case)?;
-        // Caches are filled, inputs come into the page cache, whoever can't do it says so.
+        // Caches are filled, inputs come into the page cache.
         for who in [who, against] {
-            let is_warm = !(case.is_warm() && who.has_cache());
-            let memory_will_do = case == Case::Cold && self.rules.memory;
-            if !(is_warm && (self.ran.contains(&who) || memory_will_do)) {
+            if (case.is_warm() && who.has_cache()) || !self.is_read {
                 self.time(case, who)?;
             }
         }
         self.edit(case)?;
         let mut figures = Figures::default();
-        if self.rules.memory && case.is_lto() {
+        let (least, share) = who.least_pairs();
+        if self.rules.memory && case.is_lto() && share == 1 {
             figures.memory = Some((self.memory(case, who)?, self.memory(case, against)?));
         }
         let began = Instant::now();
         for pair in 0..self.rules.pairs.saturating_mul(case.repeats()) {
-            if pair >= who.least_pairs() && began.elapsed() > self.rules.budget {
+            if pair >= least && began.elapsed() > self.rules.budget / share {
                 break;
             }
             self.edit(case)?;
@@ -146,22 +151,31 @@ impl<'a> Ring<'a> {
     fn time(&mut self, case: Case, who: Contender) -> Fought<Cost> {
         let said = self.place(who).join("said");
         let cost = measure::timed(self.command(case, who), &said, self.rules.limit)?;
-        self.ran.insert(who);
-        named(who, cost)
+        self.named(who, cost)
     }
 
     fn memory(&mut self, case: Case, who: Contender) -> Fought<u64> {
-        if let (Case::Cold, Some(peak)) = (case, self.peaks.get(&who)) {
+        let is_fixed = case == Case::Cold || !who.has_cache();
+        if let (true, Some(peak)) = (is_fixed, self.peaks.get(&who)) {
             return Ok(*peak);
         }
         let said = self.place(who).join("said");
         let peak = measure::watched(self.command(case, who), &said, self.rules.limit)?;
-        let peak = named(who, peak)?;
-        self.ran.insert(who);
-        if case == Case::Cold {
+        let peak = self.named(who, peak)?;
+        if is_fixed {
             self.peaks.insert(who, peak);
         }
         Ok(peak)
+    }
+
+    fn named<T>(&mut self, who: Contender, outcome: Outcome<T>) -> Fought<T> {
+        self.is_read = true;
+        outcome.map_err(|words| {
+            let words = words.replace(&self.folder.display().to_string(), "…");
+            let words = format!("{}: {words}", who.name());
+            self.failed.insert(who, words.clone());
+            Stop::Failed(words)
+        })
     }
 
     fn command(&self, case: Case, who: Contender) -> Command {
@@ -202,8 +216,4 @@ impl Drop for Ring<'_> {
         // Ten thousand objects in two caches are worth the room.
         let _ = fs::remove_dir_all(&self.folder);
     }
-}
-
-fn named<T>(who: Contender, outcome: Outcome<T>) -> Fought<T> {
-    outcome.map_err(|words| Stop::Failed(format!("{}: {words}", who.name())))
 }

@@ -27,10 +27,10 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
-use contenders::{Case, Contender};
+use contenders::{Case, Choice, Contender};
 use duel::{Ring, Rules};
 use error::{At, Error, Result};
-use program::Program;
+use program::{Kind, Program};
 use results::{Moment, Results, Row};
 use tools::Tools;
 
@@ -44,14 +44,15 @@ struct Arguments {
     /// What is done to them
     #[arg(long, value_enum, value_delimiter = ',')]
     case: Vec<Case>,
-    /// Who is measured
+    /// Who is measured; by default all that take reasonable time
     #[arg(long, value_enum, value_delimiter = ',')]
     contender: Vec<Contender>,
     /// Most pairs of links for each ratio; of links of milliseconds there are 20 times as many
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
     pairs: u32,
-    /// Seconds after which no more pairs are begun; three there are in any case, one where it is not thinlto-ld as it comes
-    #[arg(long, default_value_t = 90)]
+    /// Seconds after which no more pairs are begun once there are three; half of them and one pair, where it is not thinlto-ld
+    /// as it comes
+    #[arg(long, default_value_t = 60)]
     budget: u64,
     /// Seconds a link may take; then it is ended, and its row says so
     #[arg(long, default_value_t = 600)]
@@ -81,19 +82,6 @@ struct Arguments {
     /// Given by cargo bench
     #[arg(long, hide = true)]
     bench: bool,
-}
-
-/// What is linked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Kind {
-    /// vmlinux.o of a kernel
-    Kernel,
-    /// ninja, a C++ program from Debian's sources
-    Ninja,
-    /// modules of a few functions each
-    Synthetic,
-    /// native objects and no bitcode
-    Native,
 }
 
 fn main() -> ExitCode {
@@ -173,10 +161,11 @@ fn measure(
     results: &mut Results,
 ) -> Result<()> {
     let mut ring = Ring::new(rules, program, &work.join("ring"));
-    for (place, (case, who, against)) in contenders::duels(kind == Kind::Native).into_iter().enumerate() {
-        if !arguments.wants(case, who) {
-            continue;
-        }
+    let choice = Choice {
+        cases: &arguments.case,
+        contenders: &arguments.contender,
+    };
+    for (place, case, who, against) in choice.duels(kind, size) {
         let moment = Moment::now();
         let row = Row {
             rank: (kind as usize, size, place),
@@ -195,13 +184,6 @@ fn measure(
         }
     }
     Ok(())
-}
-
-impl Arguments {
-    fn wants(&self, case: Case, contender: Contender) -> bool {
-        (self.case.is_empty() || self.case.contains(&case))
-            && (self.contender.is_empty() || self.contender.contains(&contender))
-    }
 }
 
 /// Programs and their sizes, in the order of the report. Without a word from the user all that can be made.
