@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::contenders::{Case, Contender};
 use crate::edit::Reach;
 use crate::error::{At, Error, Result};
-use crate::measure::{self, Cost, Outcome};
+use crate::measure::{self, Cost, Failure, Outcome};
 use crate::program::Program;
 use crate::results::{Figures, Work};
 use crate::tools::Tools;
@@ -170,10 +170,13 @@ impl<'a> Ring<'a> {
 
     fn named<T>(&mut self, who: Contender, outcome: Outcome<T>) -> Fought<T> {
         self.is_read = true;
-        outcome.map_err(|words| {
+        outcome.map_err(|failure| {
+            let (Failure::Refused(words) | Failure::Stuck(words)) = &failure;
             let words = words.replace(&self.folder.display().to_string(), "…");
             let words = format!("{}: {words}", who.name());
-            self.failed.insert(who, words.clone());
+            if let Failure::Refused(_) = failure {
+                self.failed.insert(who, words.clone());
+            }
             Stop::Failed(words)
         })
     }

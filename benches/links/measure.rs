@@ -27,8 +27,17 @@ pub struct Cost {
     pub cpu: f64,
 }
 
+/// Why a run gives no figure, in words.
+#[derive(Debug)]
+pub enum Failure {
+    /// Its own.
+    Refused(String),
+    /// It had to be ended.
+    Stuck(String),
+}
+
 /// What became of a run.
-pub type Outcome<T> = std::result::Result<T, String>;
+pub type Outcome<T> = std::result::Result<T, Failure>;
 
 /// Runs it against the clock; what it says on stderr goes to the file `said`.
 ///
@@ -52,7 +61,7 @@ pub fn timed(mut command: Command, said: &Path, limit: Duration) -> Result<Outco
     let (status, wall) = ended.map_err(|error| cannot_run(&command, &error))?;
     let cpu = cpu_of_children()? - cpu;
     Ok(match stuck {
-        Some(words) => Err(words),
+        Some(words) => Err(Failure::Stuck(words)),
         None => outcome(status, said, Cost { wall, cpu }),
     })
 }
@@ -75,7 +84,7 @@ pub fn watched(mut command: Command, said: &Path, limit: Duration) -> Result<Out
         if elapsed > limit {
             let words = end(child.id(), limit);
             child.wait().map_err(|error| cannot_run(&command, &error))?;
-            return Ok(Err(words));
+            return Ok(Err(Failure::Stuck(words)));
         }
         thread::sleep((elapsed / 50).clamp(INTERVALS.0, INTERVALS.1));
     }
@@ -115,7 +124,7 @@ fn outcome<T>(status: ExitStatus, said: &Path, cost: T) -> Outcome<T> {
         .lines()
         .find(|line| line.contains("error:"))
         .or_else(|| text.lines().next());
-    Err(line.map_or_else(|| status.to_string(), str::to_owned))
+    Err(Failure::Refused(line.map_or_else(|| status.to_string(), str::to_owned)))
 }
 
 fn cpu_of_children() -> Result<f64> {

@@ -102,7 +102,10 @@ fn head(results: &Results, rows: &[&Row]) -> String {
     lines.push(("measured".into(), distinct(&|row| &row.moment.date)));
     lines.push((
         "load before each row".into(),
-        format!("{} ({}–{}), our own links among it", load.median, load.least, load.most),
+        format!(
+            "{:.2} ({:.2}–{:.2}), our own links among it",
+            load.median, load.least, load.most
+        ),
     ));
     let mut text =
         String::from("# Benchmarks\n\nWritten by `cargo bench`; the README tells how to run it.\n\n| | |\n|---|---|\n");
