@@ -6,14 +6,15 @@ use std::path::Path;
 use std::process::Command;
 
 use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
 
 use crate::distributor;
 use crate::edit::Reach;
-use crate::program::Program;
+use crate::program::{Kind, Program};
 use crate::tools::Tools;
 
 /// What has happened before the link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
 pub enum Case {
     /// nothing is cached
     Cold,
@@ -30,7 +31,7 @@ pub enum Case {
 }
 
 /// Who links.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum, Serialize, Deserialize)]
 pub enum Contender {
     /// in-process lld without a cache
     Lld,
@@ -49,28 +50,63 @@ pub enum Contender {
 use Case::{Cold, Constant, Edit, Passthrough, Unchanged, Version};
 use Contender::{Dtlto, DtltoCached, Forkserver, Lld, LldCached, Process};
 
-const DUELS: &[(Case, Contender, Contender)] = &[
-    (Cold, Forkserver, Lld),
-    (Cold, Process, Lld),
-    (Cold, Dtlto, Lld),
-    (Edit, Forkserver, LldCached),
-    (Edit, Forkserver, Lld),
-    (Edit, Process, LldCached),
-    (Edit, DtltoCached, LldCached),
-    (Constant, Forkserver, LldCached),
-    (Unchanged, Forkserver, LldCached),
-    (Unchanged, DtltoCached, LldCached),
+/// The comparisons: of whom, against whom, and over which programs where the user does not choose.
+const DUELS: &[(Case, Contender, Contender, Over)] = &[
+    (Cold, Forkserver, Lld, Over::All),
+    (Cold, Process, Lld, Over::Kernel),
+    (Cold, Dtlto, Lld, Over::Moderate),
+    (Edit, Forkserver, LldCached, Over::All),
+    (Edit, Forkserver, Lld, Over::Moderate),
+    (Edit, DtltoCached, LldCached, Over::Moderate),
+    (Constant, Forkserver, LldCached, Over::All),
+    (Unchanged, Forkserver, LldCached, Over::All),
+    (Unchanged, DtltoCached, LldCached, Over::Moderate),
+    (Passthrough, Forkserver, Lld, Over::Native),
+    (Version, Forkserver, Lld, Over::Native),
 ];
 
-const NATIVE_DUELS: &[(Case, Contender, Contender)] = &[(Passthrough, Forkserver, Lld), (Version, Forkserver, Lld)];
+/// Programs by what can be asked of them in reasonable time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Over {
+    /// All that have bitcode.
+    All,
+    /// Not thousands of modules: a clang each takes minutes.
+    Moderate,
+    Kernel,
+    Native,
+}
 
-/// The comparisons: of whom, and against whom.
-pub fn duels(native: bool) -> Vec<(Case, Contender, Contender)> {
-    match native {
-        true => NATIVE_DUELS,
-        false => DUELS,
+/// More modules than this are not moderate.
+const MODERATE: usize = 2000;
+
+/// What the user chooses; of what is left open, all that takes reasonable time.
+#[derive(Debug)]
+pub struct Choice<'a> {
+    /// None is all.
+    pub cases: &'a [Case],
+    /// None is all.
+    pub contenders: &'a [Contender],
+}
+
+impl Choice<'_> {
+    /// The comparisons over a program of kind `kind`, each with its place in the report.
+    pub fn duels(&self, kind: Kind, size: usize) -> Vec<(usize, Case, Contender, Contender)> {
+        let all = DUELS.iter().enumerate();
+        all.filter(|(_, (case, who, _, over))| {
+            let fits = (*over == Over::Native) == (kind == Kind::Native);
+            let asked = match self.contenders {
+                [] => match over {
+                    Over::All | Over::Native => true,
+                    Over::Moderate => size <= MODERATE,
+                    Over::Kernel => kind == Kind::Kernel,
+                },
+                contenders => contenders.contains(who),
+            };
+            fits && asked && (self.cases.is_empty() || self.cases.contains(case))
+        })
+        .map(|(place, (case, who, against, _))| (place, *case, *who, *against))
+        .collect()
     }
-    .to_vec()
 }
 
 impl Case {
@@ -122,6 +158,16 @@ impl Contender {
     /// Whether it is thinlto-ld and writes stats.
     pub fn is_ours(self) -> bool {
         matches!(self, Forkserver | Process)
+    }
+
+    /// Whether it keeps anything from one link to the next.
+    pub fn has_cache(self) -> bool {
+        matches!(self, LldCached | Forkserver | Process | DtltoCached)
+    }
+
+    /// Pairs without which there is no figure, however long they take, and the share of the budget for others.
+    pub fn least_pairs(self) -> (u32, u32) {
+        if self == Forkserver { (3, 1) } else { (1, 2) }
     }
 
     /// The command that makes `program`'s link in `case`. All it writes is below `folder`.

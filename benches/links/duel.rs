@@ -1,126 +1,49 @@
-//! Two contenders over one link, in pairs: one after the other, the order swapped each time, ratios taken within a pair.
+//! Two contenders over one link, in pairs: one after the other, the order swapped each time.
 //! Knows nothing of who they are nor of what is linked.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::contenders::{Case, Contender};
+use crate::edit::Reach;
 use crate::error::{At, Error, Result};
-use crate::measure::{self, Cost, Outcome};
+use crate::measure::{self, Cost, Failure, Outcome};
 use crate::program::Program;
-use crate::report::{Figures, Row, Spread, median};
+use crate::results::{Figures, Work};
 use crate::tools::Tools;
 
-/// Where and how it is fought.
+/// How a duel is fought.
 #[derive(Debug)]
-pub struct Arena<'a> {
+pub struct Rules<'a> {
     /// The LLVM measured.
     pub tools: &'a Tools,
-    /// Caches and outputs go below.
-    pub work: &'a Path,
-    /// How many pairs.
+    /// Most pairs.
     pub pairs: u32,
+    /// No pair begins when it has been spent, but for the least number of them.
+    pub budget: Duration,
+    /// How long a link may take.
+    pub limit: Duration,
     /// Whether memory is measured too, in runs of its own.
     pub memory: bool,
 }
 
-/// One contender at its place.
-struct Side<'a> {
-    arena: &'a Arena<'a>,
+/// Where all duels over one program are fought: each contender has its folder, and its cache from one duel to the next.
+pub struct Ring<'a> {
+    rules: &'a Rules<'a>,
     program: &'a Program,
-    case: Case,
-    who: Contender,
     folder: PathBuf,
-}
-
-impl Arena<'_> {
-    /// `who` against `against`. A link that fails is a result, too.
-    ///
-    /// # Errors
-    /// The work folder cannot be written, or the edited module not be compiled.
-    pub fn fight(&self, program: &Program, case: Case, who: Contender, against: Contender) -> Result<Row> {
-        let ring = self.work.join("duel");
-        let _ = fs::remove_dir_all(&ring);
-        let sides = [(who, "a"), (against, "b")].map(|(who, name)| Side {
-            arena: self,
-            program,
-            case,
-            who,
-            folder: ring.join(name),
-        });
-        for side in &sides {
-            for name in ["tmp", "home"] {
-                let folder = side.folder.join(name);
-                fs::create_dir_all(&folder).at(&folder)?;
-            }
-        }
-        let figures = self.measure(program, case, &sides);
-        // Ten thousand objects in two caches are worth the room.
-        fs::remove_dir_all(&ring).at(&ring)?;
-        Ok(Row {
-            case,
-            who,
-            against,
-            modules: program.modules,
-            figures: match figures {
-                Ok(figures) => Ok(figures),
-                Err(Stop::Failed(words)) => Err(words.replace(&ring.display().to_string(), "…")),
-                Err(Stop::Broken(error)) => return Err(error),
-            },
-        })
-    }
-
-    fn measure(
-        &self,
-        program: &Program,
-        case: Case,
-        [ours, theirs]: &[Side<'_>; 2],
-    ) -> std::result::Result<Figures, Stop> {
-        let mut edits = 0;
-        let mut edit = || match (case.reach(), &program.edit) {
-            (Some(reach), Some(edit)) => {
-                edits += 1;
-                edit.apply(reach, edits)
-            }
-            (Some(_), None) => Err(Error::Unfit(format!("{}: nothing to edit", program.name))),
-            (None, Some(first)) if edits == 0 => {
-                // The object of an edit that was made must be there even where none is asked for.
-                edits = 1;
-                first.apply(crate::edit::Reach::Constant, 1)
-            }
-            (None, _) => Ok(()),
-        };
-        edit()?;
-        // Both once for nothing: inputs come into the page cache, caches are filled, whoever can't do it says so.
-        let warm_up = case.is_warm() || !self.memory || !case.is_lto();
-        if warm_up {
-            ours.time()?;
-            theirs.time()?;
-        }
-        edit()?;
-        let memory = match self.memory && case.is_lto() {
-            true => Some((ours.memory()?, theirs.memory()?)),
-            false => None,
-        };
-        let mut figures = Pairs::default();
-        for pair in 0..self.pairs.saturating_mul(case.repeats()) {
-            edit()?;
-            let (a, b) = match pair % 2 {
-                0 => {
-                    let a = ours.time()?;
-                    (a, theirs.time()?)
-                }
-                _ => {
-                    let b = theirs.time()?;
-                    (ours.time()?, b)
-                }
-            };
-            figures.add(a, b, ours.stats());
-        }
-        Ok(figures.sum_up(memory))
-    }
+    edits: u32,
+    /// The link was made before, so that what it reads is in the page cache.
+    is_read: bool,
+    /// Peaks of those who do the same each time.
+    peaks: HashMap<Contender, u64>,
+    /// Who cannot make this link, in their words. They are not asked twice.
+    failed: HashMap<Contender, String>,
 }
 
 /// Why a duel ends early.
@@ -135,58 +58,165 @@ impl From<Error> for Stop {
     }
 }
 
-impl Side<'_> {
-    fn time(&self) -> std::result::Result<Cost, Stop> {
-        self.named(measure::timed(self.command(), &self.folder.join("said"))?)
-    }
+type Fought<T> = std::result::Result<T, Stop>;
 
-    fn memory(&self) -> std::result::Result<u64, Stop> {
-        self.named(measure::watched(self.command(), &self.folder.join("said"))?)
-    }
-
-    fn command(&self) -> std::process::Command {
-        self.who
-            .command(self.program, self.case, &self.folder, self.arena.tools)
-    }
-
-    fn named<T>(&self, outcome: Outcome<T>) -> std::result::Result<T, Stop> {
-        outcome.map_err(|words| Stop::Failed(format!("{}: {words}", self.who.name())))
-    }
-
-    /// What thinlto-ld wrote about its last link.
-    fn stats(&self) -> Option<Value> {
-        let text = fs::read_to_string(self.folder.join("stats")).ok()?;
-        serde_json::from_str(text.lines().last()?).ok()
-    }
-}
-
-/// What was measured, pair by pair.
-#[derive(Default)]
-struct Pairs {
-    costs: Vec<(Cost, Cost)>,
-    own_cpu: Vec<f64>,
-    compiled: Option<(u64, u64)>,
-}
-
-impl Pairs {
-    fn add(&mut self, ours: Cost, theirs: Cost, stats: Option<Value>) {
-        self.costs.push((ours, theirs));
-        let Some(stats) = stats else { return };
-        self.own_cpu.extend(stats["cpu_ms"].as_f64());
-        self.compiled = stats["backends"]["run"].as_u64().zip(stats["modules"].as_u64());
-    }
-
-    fn sum_up(&self, memory: Option<(u64, u64)>) -> Figures {
-        let each = |f: &dyn Fn(&(Cost, Cost)) -> f64| self.costs.iter().map(f).collect::<Vec<f64>>();
-        Figures {
-            wall: (median(&each(&|(a, _)| a.wall)), median(&each(&|(_, b)| b.wall))),
-            difference: median(&each(&|(a, b)| a.wall - b.wall)),
-            wall_ratio: Spread::of(&each(&|(a, b)| a.wall / b.wall)),
-            cpu: (median(&each(&|(a, _)| a.cpu)), median(&each(&|(_, b)| b.cpu))),
-            cpu_ratio: Spread::of(&each(&|(a, b)| a.cpu / b.cpu)),
-            memory,
-            own_cpu: (!self.own_cpu.is_empty()).then(|| median(&self.own_cpu)),
-            compiled: self.compiled,
+impl<'a> Ring<'a> {
+    /// In `folder`, which is emptied.
+    pub fn new(rules: &'a Rules<'a>, program: &'a Program, folder: &Path) -> Ring<'a> {
+        let _ = fs::remove_dir_all(folder);
+        Ring {
+            rules,
+            program,
+            folder: folder.to_owned(),
+            edits: 0,
+            is_read: false,
+            peaks: HashMap::new(),
+            failed: HashMap::new(),
         }
+    }
+
+    /// `who` against `against`. A link that fails is a result, too.
+    ///
+    /// # Errors
+    /// The folder cannot be written, or the edited module not be compiled.
+    pub fn fight(
+        &mut self,
+        case: Case,
+        who: Contender,
+        against: Contender,
+    ) -> Result<std::result::Result<Figures, String>> {
+        for who in [who, against] {
+            if let Some(words) = self.failed.get(&who) {
+                return Ok(Err(words.clone()));
+            }
+            for name in ["tmp", "home"] {
+                let folder = self.place(who).join(name);
+                fs::create_dir_all(&folder).at(&folder)?;
+            }
+        }
+        match self.measure(case, who, against) {
+            Ok(figures) => Ok(Ok(figures)),
+            Err(Stop::Failed(words)) => Ok(Err(words)),
+            Err(Stop::Broken(error)) => Err(error),
+        }
+    }
+
+    fn measure(&mut self, case: Case, who: Contender, against: Contender) -> Fought<Figures> {
+        self.edit(case)?;
+        // Caches are filled, inputs come into the page cache.
+        for who in [who, against] {
+            if (case.is_warm() && who.has_cache()) || !self.is_read {
+                self.time(case, who)?;
+            }
+        }
+        self.edit(case)?;
+        let mut figures = Figures::default();
+        let (least, share) = who.least_pairs();
+        if self.rules.memory && case.is_lto() && share == 1 {
+            figures.memory = Some((self.memory(case, who)?, self.memory(case, against)?));
+        }
+        let began = Instant::now();
+        for pair in 0..self.rules.pairs.saturating_mul(case.repeats()) {
+            if pair >= least && began.elapsed() > self.rules.budget / share {
+                break;
+            }
+            self.edit(case)?;
+            let costs = if pair % 2 == 0 {
+                let ours = self.time(case, who)?;
+                (ours, self.time(case, against)?)
+            } else {
+                let theirs = self.time(case, against)?;
+                (self.time(case, who)?, theirs)
+            };
+            figures.costs.push(costs);
+            if who.is_ours() {
+                self.account(who, &mut figures)?;
+            }
+        }
+        Ok(figures)
+    }
+
+    /// Makes the edit that `case` is of. The object of an edit must be there even where none is asked for.
+    fn edit(&mut self, case: Case) -> Result<()> {
+        let reach = match (case.reach(), self.edits) {
+            (None, 0) => Reach::Constant,
+            (None, _) => return Ok(()),
+            (Some(reach), _) => reach,
+        };
+        let Some(edit) = &self.program.edit else { return Ok(()) };
+        self.edits += 1;
+        edit.apply(reach, self.edits)
+    }
+
+    fn time(&mut self, case: Case, who: Contender) -> Fought<Cost> {
+        let said = self.place(who).join("said");
+        let cost = measure::timed(self.command(case, who), &said, self.rules.limit)?;
+        self.named(who, cost)
+    }
+
+    fn memory(&mut self, case: Case, who: Contender) -> Fought<u64> {
+        let is_fixed = case == Case::Cold || !who.has_cache();
+        if let (true, Some(peak)) = (is_fixed, self.peaks.get(&who)) {
+            return Ok(*peak);
+        }
+        let said = self.place(who).join("said");
+        let peak = measure::watched(self.command(case, who), &said, self.rules.limit)?;
+        let peak = self.named(who, peak)?;
+        if is_fixed {
+            self.peaks.insert(who, peak);
+        }
+        Ok(peak)
+    }
+
+    fn named<T>(&mut self, who: Contender, outcome: Outcome<T>) -> Fought<T> {
+        self.is_read = true;
+        outcome.map_err(|failure| {
+            let (Failure::Refused(words) | Failure::Stuck(words)) = &failure;
+            let words = words.replace(&self.folder.display().to_string(), "…");
+            let words = format!("{}: {words}", who.name());
+            if let Failure::Refused(_) = failure {
+                self.failed.insert(who, words.clone());
+            }
+            Stop::Failed(words)
+        })
+    }
+
+    fn command(&self, case: Case, who: Contender) -> Command {
+        who.command(self.program, case, &self.place(who), self.rules.tools)
+    }
+
+    fn place(&self, who: Contender) -> PathBuf {
+        self.folder.join(format!("{who:?}"))
+    }
+
+    /// Takes in what thinlto-ld wrote about its last link, which must have been made as it is said to be.
+    fn account(&self, who: Contender, figures: &mut Figures) -> Fought<()> {
+        let file = self.place(who).join("stats");
+        let text = fs::read_to_string(&file).at(&file)?;
+        let stats: Value = serde_json::from_str(text.lines().last().unwrap_or_default())
+            .map_err(|error| Error::Unfit(format!("{}: {error}", file.display())))?;
+        let backends = &stats["backends"];
+        for what in [&backends["engine_fallback"], &stats["cache_off"]] {
+            if let Some(reason) = what.as_str() {
+                return Err(Stop::Failed(format!("{}: {reason}", who.name())));
+            }
+        }
+        figures.own_cpu.extend(stats["cpu_ms"].as_f64());
+        figures.work = match stats["output_state"].as_str() {
+            Some("restored") => Some(Work::Restored),
+            Some(_) => backends["run"]
+                .as_u64()
+                .zip(stats["modules"].as_u64())
+                .map(|(run, of)| Work::Backends { run, of }),
+            None => None,
+        };
+        Ok(())
+    }
+}
+
+impl Drop for Ring<'_> {
+    fn drop(&mut self) {
+        // Ten thousand objects in two caches are worth the room.
+        let _ = fs::remove_dir_all(&self.folder);
     }
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::edit::Edit;
+use crate::edit::{Edit, Reach};
 use crate::error::{At, Error, Result, succeed};
 use crate::program::{Program, redirected, shell_words, without_output};
 use crate::tools::Tools;
@@ -30,6 +30,8 @@ pub fn prepare(build: &Path, folder: &Path, tools: &Tools) -> Result<Program> {
     let (source, object) = (folder.join("fork.c"), folder.join("fork.o"));
     let compile = redirected(&compiled, EDITED_SOURCE, &source, &object)?;
     let edit = Edit::new(source, &original, EXPRESSION, compile, build.clone())?;
+    // An archive can only be made of what is there.
+    edit.apply(Reach::Constant, 1)?;
 
     let mut replaced = 0_usize;
     let mut words = Vec::new();

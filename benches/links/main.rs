@@ -2,7 +2,7 @@
 //! Knows what was asked for; how a program is made, a link run and a figure taken is the other files' business.
 //!
 //! `cargo bench` runs it; `cargo bench -- --help` tells what can be chosen. Nothing is written outside the work folder but
-//! the file given by `--out`.
+//! the file given by `--out` and the figures beside it, to which the next run adds its own.
 
 mod contenders;
 mod distributor;
@@ -12,8 +12,10 @@ mod error;
 mod kernel;
 mod measure;
 mod ninja;
+mod processes;
 mod program;
 mod report;
+mod results;
 mod synthetic;
 mod tools;
 
@@ -21,14 +23,15 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
-use contenders::{Case, Contender};
-use duel::Arena;
+use contenders::{Case, Choice, Contender};
+use duel::{Ring, Rules};
 use error::{At, Error, Result};
-use program::Program;
-use report::Report;
+use program::{Kind, Program};
+use results::{Moment, Results, Row};
 use tools::Tools;
 
 /// Links measured in pairs: thinlto-ld against in-process lld and LLVM's DTLTO.
@@ -41,12 +44,19 @@ struct Arguments {
     /// What is done to them
     #[arg(long, value_enum, value_delimiter = ',')]
     case: Vec<Case>,
-    /// Who is measured
+    /// Who is measured; by default all that take reasonable time
     #[arg(long, value_enum, value_delimiter = ',')]
     contender: Vec<Contender>,
-    /// Pairs of links for each ratio
+    /// Most pairs of links for each ratio; of links of milliseconds there are 20 times as many
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
     pairs: u32,
+    /// Seconds after which no more pairs are begun once there are three; half of them and one pair, where it is not thinlto-ld
+    /// as it comes
+    #[arg(long, default_value_t = 60)]
+    budget: u64,
+    /// Seconds a link may take; then it is ended, and its row says so
+    #[arg(long, default_value_t = 600)]
+    limit: u64,
     /// A kernel's build folder (make O=), built with CONFIG_LTO_CLANG_THIN; it is only read
     #[arg(long)]
     kernel: Option<PathBuf>,
@@ -62,7 +72,8 @@ struct Arguments {
     /// Where everything is made and kept for the next time; default: bench in cargo's target folder
     #[arg(long)]
     work: Option<PathBuf>,
-    /// The Markdown goes to this file too
+    /// The Markdown goes to this file. The figures are kept beside it as .jsonl: another run on the same machine adds its rows
+    /// or replaces them
     #[arg(long)]
     out: Option<PathBuf>,
     /// Leave out the runs that measure memory
@@ -71,19 +82,6 @@ struct Arguments {
     /// Given by cargo bench
     #[arg(long, hide = true)]
     bench: bool,
-}
-
-/// What is linked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Kind {
-    /// vmlinux.o of a kernel
-    Kernel,
-    /// ninja, a C++ program from Debian's sources
-    Ninja,
-    /// modules of a few functions each
-    Synthetic,
-    /// native objects and no bitcode
-    Native,
 }
 
 fn main() -> ExitCode {
@@ -114,49 +112,78 @@ fn measure_all(arguments: &Arguments) -> Result<()> {
         .unwrap_or_else(|| target.parent().unwrap_or(target).join("bench"));
     fs::create_dir_all(&work).at(&work)?;
     let work = work.canonicalize().at(&work)?;
+    if work.to_string_lossy().contains(char::is_whitespace) {
+        // A preloaded library's path ends at a space, so that no fork server could be had.
+        return Err(Error::Unfit(format!(
+            "{}: choose a --work without spaces",
+            work.display()
+        )));
+    }
     let tools = Tools::find(&arguments.llvm, &work)?;
-    let mut report = Report::new(&tools, arguments.pairs);
-    let arena = Arena {
+    let kept = arguments.out.as_ref().map(|out| out.with_extension("jsonl"));
+    let mut results = Results::open(kept, &tools)?;
+    let rules = Rules {
         tools: &tools,
-        work: &work,
         pairs: arguments.pairs,
+        budget: Duration::from_secs(arguments.budget),
+        limit: Duration::from_secs(arguments.limit),
         memory: !arguments.no_memory,
     };
+    let mut left_out = Vec::new();
     for (kind, size) in chosen(arguments) {
-        let name = match kind {
-            Kind::Synthetic => format!("{kind:?} {size}"),
-            _ => format!("{kind:?}"),
+        let name = match size {
+            0 => format!("{kind:?}"),
+            _ => format!("{kind:?} {size}"),
         };
         eprintln!("{name}: preparing");
         match prepare(kind, size, arguments, &work, &tools) {
-            Ok(program) => {
-                report.begin(&program);
-                for (case, contender, against) in contenders::duels(kind == Kind::Native) {
-                    if !arguments.wants(case, contender) {
-                        continue;
-                    }
-                    let row = arena.fight(&program, case, contender, against)?;
-                    eprintln!("{}", report.add(row));
-                }
-            }
+            Ok(program) => measure(&program, (kind, size), arguments, &rules, &work, &mut results)?,
             Err(error) => {
                 eprintln!("{name}: not measured: {error}");
-                report.leave_out(&name, &error);
+                left_out.push(name);
             }
         }
-        if let Some(out) = &arguments.out {
-            fs::write(out, report.markdown()).at(out)?;
-        }
     }
-    print!("{}", report.markdown());
-    Ok(())
+    print!("{}", report::markdown(&results));
+    match left_out.is_empty() {
+        true => Ok(()),
+        false => Err(Error::Unfit(format!("not measured: {}", left_out.join(", ")))),
+    }
 }
 
-impl Arguments {
-    fn wants(&self, case: Case, contender: Contender) -> bool {
-        (self.case.is_empty() || self.case.contains(&case))
-            && (self.contender.is_empty() || self.contender.contains(&contender))
+/// All duels over one program; the report is written after each.
+fn measure(
+    program: &Program,
+    (kind, size): (Kind, usize),
+    arguments: &Arguments,
+    rules: &Rules<'_>,
+    work: &Path,
+    results: &mut Results,
+) -> Result<()> {
+    let mut ring = Ring::new(rules, program, &work.join("ring"));
+    let choice = Choice {
+        cases: &arguments.case,
+        contenders: &arguments.contender,
+    };
+    for (place, case, who, against) in choice.duels(kind, size) {
+        let moment = Moment::now();
+        let row = Row {
+            rank: (kind as usize, size, place),
+            program: program.name.clone(),
+            modules: program.modules,
+            case,
+            who,
+            against,
+            moment,
+            figures: ring.fight(case, who, against)?,
+        };
+        eprintln!("{}", report::line(&row));
+        results.add(row)?;
+        if let Some(out) = &arguments.out {
+            fs::write(out, report::markdown(results)).at(out)?;
+        }
     }
+    Ok(())
 }
 
 /// Programs and their sizes, in the order of the report. Without a word from the user all that can be made.

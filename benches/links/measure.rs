@@ -1,22 +1,25 @@
-//! Runs a command and says what it cost: wall time and CPU, or the memory of all its processes together.
-//! Knows nothing of links.
+//! Runs a command and says what it cost: wall time and CPU, or the memory of all its processes together. One that takes
+//! longer than it may is ended with all its processes. Knows nothing of links.
 
-use std::collections::HashMap;
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::{TimeVal, TimeValLike};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{At, Error, Result};
+use crate::processes;
 
-/// How often memory is looked at.
-const INTERVAL: Duration = Duration::from_millis(20);
+/// How often memory is looked at: often at first, since some links take milliseconds, and then as often as costs little.
+const INTERVALS: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(20));
 
 /// What a run took.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Cost {
     /// Seconds.
     pub wall: f64,
@@ -24,22 +27,43 @@ pub struct Cost {
     pub cpu: f64,
 }
 
+/// Why a run gives no figure, in words.
+#[derive(Debug)]
+pub enum Failure {
+    /// Its own.
+    Refused(String),
+    /// It had to be ended.
+    Stuck(String),
+}
+
 /// What became of a run.
-pub type Outcome<T> = std::result::Result<T, String>;
+pub type Outcome<T> = std::result::Result<T, Failure>;
 
 /// Runs it against the clock; what it says on stderr goes to the file `said`.
 ///
 /// # Errors
-/// It cannot be run at all; that it failed is an outcome, in its own words.
-pub fn timed(mut command: Command, said: &Path) -> Result<Outcome<Cost>> {
+/// It cannot be run at all; that it failed or was not done within `limit` is an outcome, in words.
+pub fn timed(mut command: Command, said: &Path, limit: Duration) -> Result<Outcome<Cost>> {
     quiet(&mut command, said)?;
     let (cpu, began) = (cpu_of_children()?, Instant::now());
-    let status = start(&mut command)?
-        .wait()
-        .map_err(|error| cannot_run(&command, &error))?;
-    let wall = began.elapsed().as_secs_f64();
+    let mut child = start(&mut command)?;
+    let root = child.id();
+    let (done, waiting) = mpsc::channel::<()>();
+    let (ended, stuck) = thread::scope(|scope| {
+        let watchdog = scope.spawn(move || match waiting.recv_timeout(limit) {
+            Err(RecvTimeoutError::Timeout) => Some(end(root, limit)),
+            _ => None,
+        });
+        let ended = child.wait().map(|status| (status, began.elapsed().as_secs_f64()));
+        drop(done);
+        (ended, watchdog.join().unwrap_or_default())
+    });
+    let (status, wall) = ended.map_err(|error| cannot_run(&command, &error))?;
     let cpu = cpu_of_children()? - cpu;
-    Ok(outcome(status, said, Cost { wall, cpu }))
+    Ok(match stuck {
+        Some(words) => Err(Failure::Stuck(words)),
+        None => outcome(status, said, Cost { wall, cpu }),
+    })
 }
 
 /// Runs it and looks at its memory meanwhile. The peak of what it and its children's children hold together, in bytes: pages
@@ -47,17 +71,30 @@ pub fn timed(mut command: Command, said: &Path) -> Result<Outcome<Cost>> {
 ///
 /// # Errors
 /// As [`timed`].
-pub fn watched(mut command: Command, said: &Path) -> Result<Outcome<u64>> {
+pub fn watched(mut command: Command, said: &Path, limit: Duration) -> Result<Outcome<u64>> {
     quiet(&mut command, said)?;
     let mut child = start(&mut command)?;
-    let mut peak = 0;
+    let (mut peak, began) = (0, Instant::now());
     loop {
-        peak = peak.max(tree(child.id()).iter().filter_map(|pid| proportional(*pid)).sum());
+        peak = peak.max(processes::memory(child.id()));
         if let Some(status) = child.try_wait().map_err(|error| cannot_run(&command, &error))? {
             return Ok(outcome(status, said, peak));
         }
-        std::thread::sleep(INTERVAL);
+        let elapsed = began.elapsed();
+        if elapsed > limit {
+            let words = end(child.id(), limit);
+            child.wait().map_err(|error| cannot_run(&command, &error))?;
+            return Ok(Err(Failure::Stuck(words)));
+        }
+        thread::sleep((elapsed / 50).clamp(INTERVALS.0, INTERVALS.1));
     }
+}
+
+/// Ends what has taken too long. What its processes were doing is for whoever looks into it.
+fn end(root: u32, limit: Duration) -> String {
+    let doing = processes::end(root);
+    eprintln!("still running after {} s, and ended:\n{doing}", limit.as_secs());
+    format!("not done after {} s", limit.as_secs())
 }
 
 fn quiet(command: &mut Command, said: &Path) -> Result<()> {
@@ -87,45 +124,11 @@ fn outcome<T>(status: ExitStatus, said: &Path, cost: T) -> Outcome<T> {
         .lines()
         .find(|line| line.contains("error:"))
         .or_else(|| text.lines().next());
-    Err(line.map_or_else(|| status.to_string(), str::to_owned))
+    Err(Failure::Refused(line.map_or_else(|| status.to_string(), str::to_owned)))
 }
 
 fn cpu_of_children() -> Result<f64> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).map_err(|error| Error::Program(format!("getrusage: {error}")))?;
     let seconds = |time: TimeVal| Duration::from_micros(u64::try_from(time.num_microseconds()).unwrap_or_default());
     Ok((seconds(usage.user_time()) + seconds(usage.system_time())).as_secs_f64())
-}
-
-/// A process and all below it.
-fn tree(root: u32) -> Vec<u32> {
-    let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
-            continue;
-        };
-        if let Some(parent) = parent(pid) {
-            children.entry(parent).or_default().push(pid);
-        }
-    }
-    let mut found = vec![root];
-    let mut next = 0;
-    while let Some(pid) = found.get(next).copied() {
-        found.extend(children.remove(&pid).unwrap_or_default());
-        next += 1;
-    }
-    found
-}
-
-/// The fourth field of `/proc/PID/stat`; the second, a name in parentheses, may hold anything.
-fn parent(pid: u32) -> Option<u32> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_whitespace().nth(1)?.parse().ok()
-}
-
-fn proportional(pid: u32) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
-    let kilobytes: u64 = line.split_whitespace().next()?.parse().ok()?;
-    kilobytes.checked_mul(1024)
 }

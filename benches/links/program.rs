@@ -6,8 +6,23 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::process::Command;
 
+use clap::ValueEnum;
+
 use crate::edit::Edit;
 use crate::error::{Error, Result, succeed};
+
+/// What is linked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// vmlinux.o of a kernel
+    Kernel,
+    /// ninja, a C++ program from Debian's sources
+    Ninja,
+    /// modules of a few functions each
+    Synthetic,
+    /// native objects and no bitcode
+    Native,
+}
 
 /// A link.
 #[derive(Debug)]

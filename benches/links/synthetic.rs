@@ -78,6 +78,7 @@ impl Form {
 }
 
 /// One of `count` modules: its functions call those of the next and of one farther on, so that all are reached from the first.
+/// Two are imported from each, and none of those imports a third: a backend has little to do, as in a program of small files.
 fn module(i: usize, count: usize) -> String {
     let (next, far) = ((i + 1) % count, (i + 7) % count);
     let entry = if i == 0 {
@@ -88,9 +89,9 @@ fn module(i: usize, count: usize) -> String {
     format!(
         "int step_{next}(int);\nint run_{next}(int);\nint step_{far}(int);\n\
          static int table_{i}[8] = {{{i}, 2, 3, 5, 7, 11, 13, 17}};\n\
-         static int mix(int x) {{\n  for (int i = 0; i < 8; i++)\n    x = (x ^ table_{i}[i]) * 31 + i;\n  return x;\n}}\n\
+         static int mix(int x) {{ return (x ^ table_{i}[x & 7]) * 31; }}\n\
          int step_{i}(int x) {{\n  int mixed = mix(x) + {i};\n  table_{i}[x & 7] = mixed;\n  return {EXPRESSION};\n}}\n\
-         int run_{i}(int x) {{\n  int y = step_{next}(x) + mix(x);\n  if (y > {i})\n    y -= step_{far}(y);\n\
+         __attribute__((noinline)) int run_{i}(int x) {{\n  int y = step_{next}(x) + mix(x);\n  if (y > {i})\n    y -= step_{far}(y);\n\
          \x20 return y > 0 ? run_{next}(y - 1) : y;\n}}\n{entry}"
     )
 }
