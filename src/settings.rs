@@ -23,7 +23,7 @@ pub const TABLE: &[Setting] = settings! {
     "linker": "the real ld.lld; default: by our own name's suffix, then ld.lld on PATH, ourselves excluded",
     "clang": "the backend compiler, of the linker's full LLVM version; default: beside the linker, then clang-N, then clang",
     "mode": "auto, distributed (a ThinLTO link that would go in-process is an error) or in-process; default: auto",
-    "jobs": "most backends at once; default: make's jobserver, else every CPU",
+    "jobs": "most backends at once; default: make's jobserver, else every CPU, shared among this user's links",
     "engine": "forkserver or process; default: forkserver, falling back to process",
     "cache-dir": "where backends' objects are kept; default: --thinlto-cache-dir if given, else $XDG_CACHE_HOME/thinlto-ld",
     "cache-policy": "lld's --thinlto-cache-policy grammar; default: that option if given, else a cap of 5 GB",
