@@ -26,7 +26,7 @@ use crate::private;
 use crate::settings::{Mode, Settings, Unchanged};
 use crate::slots::Slots;
 use crate::staging::Staging;
-use crate::thin_link::{self, Plan, ThinLinkError};
+use crate::thin_link::{self, Plan, Reuse, ThinLinkError};
 use crate::toolchain::{self, Clang, Linker, VersionMemo};
 use crate::unchanged::{Identity, Made, Replay};
 
@@ -280,21 +280,30 @@ impl Link {
             .with_indexes_in_memory(inputs.bitcode_size());
         self.stats.ms.scan = milliseconds(began.elapsed());
 
-        let phase = Instant::now();
+        let mut phase = Instant::now();
         let keys = cache.as_ref().map_or(Keys::None, |_| Keys::Wanted);
         let modules = inputs.eager_bitcode().len();
         let engine = self.settings.engine;
-        let (plan, ahead, server) = thread::scope(|scope| {
+        let (plan, reuse, ahead, server) = thread::scope(|scope| {
             let ahead = scope.spawn(|| ReadAhead::of(&inputs, keys));
             let server = scope.spawn(|| backend::start_ahead(engine, modules, keys, &clang, &staging, children));
-            let plan = thin_link::run(&self.linker, &self.invocation, &inputs, &staging, children);
-            Ok::<_, ThinLinkError>((plan?, joined(ahead), joined(server)))
+            let reuse = cache
+                .as_ref()
+                .and_then(|cache| Reuse::of(cache, &self.linker, clang.version, &self.invocation, &inputs, opened));
+            let (plan, from) = match reuse.as_ref().and_then(|reuse| reuse.find(&staging)) {
+                Some(plan) => (plan, ThinLink::Reused),
+                None => {
+                    let run = thin_link::run(&self.linker, &self.invocation, &inputs, &staging, children);
+                    (run?, ThinLink::Run)
+                }
+            };
+            self.stats.thin_link = Some(from);
+            self.stats.ms.thin_link = milliseconds(phase.elapsed());
+            phase = Instant::now();
+            Ok::<_, ThinLinkError>((plan, reuse, joined(ahead), joined(server)))
         })?;
-        self.stats.thin_link = Some(ThinLink::Run);
         self.stats.modules = plan.modules.len();
-        self.stats.ms.thin_link = milliseconds(phase.elapsed());
 
-        let phase = Instant::now();
         let backends = backend::Backends {
             clang: &clang,
             flags: &flags,
@@ -341,13 +350,23 @@ impl Link {
         self.stats.ms.final_link = Some(milliseconds(phase.elapsed()));
         let finished = Finished {
             stderr: said(&plan, &compiled.said, &finished.stderr),
+            read: named_reads(&self.invocation, &inputs, finished.read),
             ..finished
         };
         eprint!("{}", finished.stderr);
         self.stats.output_state = Some(OutputState::Linked);
-        let status = finished.status;
+        let (status, read) = (finished.status, finished.read.clone());
+        let decided = reuse.filter(|_| status.success() && self.stats.thin_link == Some(ThinLink::Run));
+        let plan_to_keep = &plan;
         thread::scope(|scope| {
-            scope.spawn(move || drop(staging));
+            scope.spawn(move || {
+                match (decided, read) {
+                    (Some(reuse), Some(_)) => reuse.keep(plan_to_keep, &staging),
+                    (Some(_), None) => tracing::debug!("thin link not kept: what it read cannot be told"),
+                    (None, _) => {}
+                }
+                drop(staging);
+            });
             if let (Some(identity), Some(cache), true) = (identity, &cache, status.success()) {
                 self.remember(identity, cache, (&inputs, opened), &clang, compiled, finished);
             }
@@ -373,10 +392,11 @@ impl Link {
         compiled: Compiled,
         finished: Finished,
     ) {
-        let Some(others) = others_read(&self.invocation, inputs, finished.read, compiled.files) else {
+        let Some((mut others, named_by_assembly)) = finished.read.zip(compiled.files) else {
             tracing::debug!("not remembered: what it read cannot be told");
             return;
         };
+        others.extend(named_by_assembly);
         let made = Made {
             read: inputs.files(),
             others,
@@ -464,16 +484,11 @@ fn version_memo() -> VersionMemo {
     VersionMemo::new(crate::cache::home().map(|home| home.join("versions")))
 }
 
-/// The files besides the inputs that the link has read: those its options and its assembly name. None where the linker
-/// has read a file that nothing names: then it was searched for, and where else it was looked for nobody knows.
-fn others_read(
-    invocation: &Invocation,
-    inputs: &Inputs,
-    linker: Option<Vec<PathBuf>>,
-    backends: Option<Vec<PathBuf>>,
-) -> Option<Vec<PathBuf>> {
+/// The files besides the inputs that the linker has read: those its options name. None where it has read a file that
+/// nothing names: then it was searched for, and where else it was looked for nobody knows.
+fn named_reads(invocation: &Invocation, inputs: &Inputs, read: Option<Vec<PathBuf>>) -> Option<Vec<PathBuf>> {
     let known: HashSet<PathBuf> = inputs.files().iter().map(|(path, _)| without_dots(path)).collect();
-    let (mut read, backends) = (linker?, backends?);
+    let mut read = read?;
     read.retain(|path| !known.contains(path));
     let named: HashSet<PathBuf> = invocation
         .items
@@ -483,9 +498,7 @@ fn others_read(
             _ => None,
         })
         .collect();
-    let is_named = read.iter().all(|path| named.contains(path));
-    read.extend(backends);
-    is_named.then_some(read)
+    read.iter().all(|path| named.contains(path)).then_some(read)
 }
 
 /// Stats are for whoever asked; that they cannot be written must not fail the link.

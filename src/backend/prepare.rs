@@ -16,7 +16,7 @@ use super::modules::{ReadAhead, ReadModule};
 use super::process::Backend;
 use super::{BackendError, Backends};
 use crate::bitcode::facts::ModuleFacts;
-use crate::bitcode::index::Index;
+use crate::bitcode::outline::{Outline, OutlinedModule};
 use crate::bitcode::resolve::{Declaration, Resolutions};
 use crate::bitcode::symbols;
 use crate::cache::{Keyed, ModuleParts};
@@ -37,7 +37,8 @@ pub(super) struct Prepared {
     pub(super) key: Option<Keyed>,
     /// How long it will take, by the bytes it reads.
     pub(super) weight: u64,
-    index: Index,
+    /// What its index is to be told.
+    declared: Vec<Declaration>,
     target: ModuleTarget,
     /// The modules it reads, itself among them.
     pub(super) reads: Vec<usize>,
@@ -69,8 +70,8 @@ pub(super) fn all(link: &Backends<'_>, ahead: ReadAhead) -> Result<Vec<Prepared>
         .zip(places)
         .enumerate()
         .map(|(at, (module, place))| {
-            let declarations = declared.needed_by(at, &module.index, &by_name);
-            prepare(at, place, enriched(module, &declarations)?, link, &read, &by_name)
+            let declared = declared.needed_by(at, module.index.outline(), &by_name);
+            prepare(at, place, declared, link, &read, &by_name)
         })
         .collect()
 }
@@ -105,7 +106,7 @@ pub(super) fn stage(link: &Backends<'_>, prepared: &[Prepared], running: &[usize
         .collect();
     running
         .par_iter()
-        .map(|at| write_index(&modules[*at], prepared[*at].index.clone(), link, &ranks))
+        .map(|at| write_index(&modules[*at], &prepared[*at].declared, link, &ranks))
         .collect()
 }
 
@@ -160,7 +161,7 @@ fn missing_declarations(link: &Backends<'_>, read: &[ReadModule]) -> Result<Decl
     }
     let mut resolutions = Resolutions::default();
     for module in modules {
-        resolutions.add_index(module.name.as_bytes(), &module.index);
+        resolutions.add_outline(module.index.outline());
         resolutions
             .add_regular_part(bytes(module, link)?)
             .map_err(|error| unfit(module, "its regular part cannot be read", error))?;
@@ -194,12 +195,12 @@ struct Declared {
 
 impl Declared {
     /// Those a module's index needs: its own, and those of the modules it imports from, each once.
-    fn needed_by(&self, at: usize, index: &Index, by_name: &HashMap<&[u8], usize>) -> Vec<Declaration> {
+    fn needed_by(&self, at: usize, outline: &Outline, by_name: &HashMap<&[u8], usize>) -> Vec<Declaration> {
         if self.wanting.get(at) != Some(&true) {
             return Vec::new();
         }
-        let imported = index.modules();
-        let imported = imported.iter().filter_map(|m| by_name.get(m.path.as_slice()).copied());
+        let imported = outline.modules.iter();
+        let imported = imported.filter_map(|module| by_name.get(module.path.as_slice()).copied());
         let mut seen = HashSet::new();
         std::iter::once(at)
             .chain(imported.filter(|other| *other != at))
@@ -241,16 +242,6 @@ fn reads_dso_local(module: &ModuleFacts, kind: OutputKind) -> bool {
     !cleared && (module.pic_level > 0 || always_table)
 }
 
-fn enriched(module: &PlannedModule, declarations: &[Declaration]) -> Result<Index, BackendError> {
-    let mut index = module.index.clone();
-    if !declarations.is_empty() {
-        index
-            .add_dso_local(module.name.as_bytes(), declarations)
-            .map_err(|error| unfit(module, "its index cannot be completed", error))?;
-    }
-    Ok(index)
-}
-
 /// The module under its staged name: a link to its file, or to the bytes taken out of what holds them.
 fn stage_module(module: &PlannedModule, link: &Backends<'_>) -> io::Result<()> {
     let file = match link.inputs.bitcode_file(module.source) {
@@ -266,10 +257,17 @@ fn stage_module(module: &PlannedModule, link: &Backends<'_>) -> io::Result<()> {
 
 fn write_index(
     module: &PlannedModule,
-    mut index: Index,
+    declared: &[Declaration],
     link: &Backends<'_>,
     ranks: &HashMap<&[u8], usize>,
 ) -> Result<(), BackendError> {
+    let index = module.index.read();
+    let mut index = index.map_err(|error| unfit(module, "its index cannot be read", error))?;
+    if !declared.is_empty() {
+        index
+            .add_dso_local(module.name.as_bytes(), declared)
+            .map_err(|error| unfit(module, "its index cannot be completed", error))?;
+    }
     let mut unknown = None;
     index.rename_modules(|name| match ranks.get(name) {
         Some(rank) => link.staging.module(*rank).into_os_string().into_encoded_bytes(),
@@ -288,16 +286,15 @@ fn write_index(
 fn prepare(
     at: usize,
     place: Place,
-    index: Index,
+    declared: Vec<Declaration>,
     link: &Backends<'_>,
     read: &[ReadModule],
     by_name: &HashMap<&[u8], usize>,
 ) -> Result<Prepared, BackendError> {
     let module = &link.plan.modules[at];
-    let imports = index.modules();
+    let imports = module.index.outline().modules.iter();
     let imports = imports
-        .iter()
-        .filter_map(|m| by_name.get(m.path.as_slice()).copied())
+        .filter_map(|module| by_name.get(module.path.as_slice()).copied())
         .filter(|other| *other != at);
     let reads: Vec<usize> = std::iter::once(at).chain(imports).collect();
     let task = link.flags.first_task() + at;
@@ -326,10 +323,10 @@ fn prepare(
         },
         object: NativeObject { place },
         sides,
-        key: key(&reads, &index, task, link, read, by_name),
+        key: key(&reads, &declared, task, link, read, by_name),
         // What is imported is read and its functions may be inlined; most of it is not.
         weight: read[at].size + imported / 8,
-        index,
+        declared,
         target: target.clone(),
         reads,
     })
@@ -347,7 +344,7 @@ fn seen_of(module: &ReadModule, imports: &[u64]) -> Vec<u8> {
 /// The key of the object of the first of `reads`; none where it must not be kept.
 fn key(
     reads: &[usize],
-    index: &Index,
+    declared: &[Declaration],
     task: usize,
     link: &Backends<'_>,
     read: &[ReadModule],
@@ -376,14 +373,21 @@ fn key(
         module: read[at].digest,
         asm_files: &files,
     };
-    let imported = index.by_module();
-    let identity = |number: u64, name: &[u8]| match by_name.get(name) {
+    let outline = link.plan.modules[at].index.outline();
+    let identity = |module: &OutlinedModule| match by_name.get(module.path.as_slice()) {
         Some(own) if *own == at => read[at].digest.to_vec(),
-        Some(other) => {
-            let imports = imported.get(&number).map(Vec::as_slice).unwrap_or_default();
-            seen_of(&read[*other], imports)
-        }
-        None => name.to_vec(),
+        Some(other) => seen_of(&read[*other], &module.imports),
+        None => module.path.clone(),
     };
-    cache.key(&parts, &mut |sink| index.canonical(identity, &mut |bytes| sink(bytes)))
+    cache.key(&parts, &mut |sink| {
+        sink(&outline.digest);
+        for identity in outline.modules.iter().map(identity) {
+            sink(&identity.len().to_le_bytes());
+            sink(&identity);
+        }
+        for declaration in declared {
+            sink(&declaration.guid.to_le_bytes());
+            sink(&[declaration.of as u8, declaration.linkage as u8]);
+        }
+    })
 }

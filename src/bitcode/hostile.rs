@@ -29,6 +29,7 @@ fn read_all(bytes: &[u8]) {
     let _ = Facts::read(bytes).map(|facts| facts.kind(LtoMode::Default));
     let _ = symbols(bytes);
     let _ = assembly(bytes);
+    let _ = ThinView::of(bytes, "22.1.8");
     if let Ok(mut index) = Index::parse(bytes) {
         let _ = (index.is_empty(), index.is_skipped(), index.summarized());
         index.rename_modules(|path| [b"x", path].concat());
@@ -46,7 +47,8 @@ fn read_all(bytes: &[u8]) {
                 linkage,
             }],
         );
-        index.canonical(|_, path| path.to_vec(), &mut |_: &[u8]| {});
+        index.set_hashes(|_| Some([1; 5]));
+        let _ = Outline::of(&index, &own);
         // What was read can be written, and what was written read.
         assert_eq!(Index::parse(&index.write()).as_ref(), Ok(&index));
     }

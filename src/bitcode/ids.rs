@@ -4,19 +4,28 @@
 #![allow(missing_docs)]
 
 pub const MODULE_BLOCK: u64 = 8;
+pub const PARAMATTR_BLOCK: u64 = 9;
+pub const PARAMATTR_GROUP_BLOCK: u64 = 10;
 pub const CONSTANTS_BLOCK: u64 = 11;
 pub const FUNCTION_BLOCK: u64 = 12;
 pub const IDENTIFICATION_BLOCK: u64 = 13;
 pub const VALUE_SYMTAB_BLOCK: u64 = 14;
 pub const METADATA_BLOCK: u64 = 15;
+pub const TYPE_BLOCK: u64 = 17;
+pub const USELIST_BLOCK: u64 = 18;
 pub const MODULE_STRTAB_BLOCK: u64 = 19;
 pub const GLOBALVAL_SUMMARY_BLOCK: u64 = 20;
+pub const OPERAND_BUNDLE_TAGS_BLOCK: u64 = 21;
+pub const METADATA_KIND_BLOCK: u64 = 22;
 pub const STRTAB_BLOCK: u64 = 23;
 pub const FULL_LTO_GLOBALVAL_SUMMARY_BLOCK: u64 = 24;
+pub const SYMTAB_BLOCK: u64 = 25;
+pub const SYNC_SCOPE_NAMES_BLOCK: u64 = 26;
 
 pub const IDENTIFICATION_STRING: u64 = 1;
 
 pub const STRTAB_BLOB: u64 = 1;
+pub const SYMTAB_BLOB: u64 = 1;
 
 pub const MODULE_VERSION: u64 = 1;
 pub const MODULE_TRIPLE: u64 = 2;

@@ -215,11 +215,22 @@ impl Index {
         });
     }
 
-    /// Feeds `sink` with all that the index says, each module's path and hash replaced by what `identity` gives for its number
-    /// and path: two indexes that give the same bytes make the same object if of modules of the same identity the same is
-    /// seen. Packing does not matter, order does.
-    pub fn canonical(&self, mut identity: impl FnMut(u64, &[u8]) -> Vec<u8>, sink: &mut impl FnMut(&[u8])) {
-        feed(&self.items, None, &mut identity, sink);
+    /// Gives each module whose new hash `hash` knows that one. A module without a hash keeps having none.
+    pub fn set_hashes(&mut self, mut hash: impl FnMut(&[u8]) -> Option<[u32; 5]>) {
+        let mut known = None;
+        visit_records(
+            &mut self.items,
+            None,
+            &mut |block, record| match (block, record.code, record.operands.as_slice()) {
+                (Some(ids::MODULE_STRTAB_BLOCK), ids::MST_ENTRY, [_, path @ ..]) => known = hash(&bytes_of(path)),
+                (Some(ids::MODULE_STRTAB_BLOCK), ids::MST_HASH, _) => {
+                    if let Some(hash) = known.take() {
+                        record.operands = hash.into_iter().map(u64::from).collect();
+                    }
+                }
+                _ => {}
+            },
+        );
     }
 
     /// From value ids to GUIDs. Summary version 12 splits a GUID into two halves, the upper first.
@@ -334,49 +345,6 @@ fn visit_records(items: &mut [Item], block: Option<u64>, visit: &mut impl FnMut(
         match item {
             Item::Block { id, items } => visit_records(items, Some(*id), visit),
             Item::Record(record) => visit(block, record),
-        }
-    }
-}
-
-fn number(value: u64, sink: &mut impl FnMut(&[u8])) {
-    sink(&value.to_le_bytes());
-}
-
-/// Every list is preceded by its length, so that no two different indexes feed the same bytes.
-fn feed(
-    items: &[Item],
-    block: Option<u64>,
-    identity: &mut impl FnMut(u64, &[u8]) -> Vec<u8>,
-    sink: &mut impl FnMut(&[u8]),
-) {
-    number(items.len() as u64, sink);
-    for item in items {
-        match item {
-            Item::Block { id, items } => {
-                sink(b"B");
-                number(*id, sink);
-                feed(items, Some(*id), identity, sink);
-            }
-            Item::Record(record) => {
-                let (kept, path) = match (block, record.code, record.operands.as_slice()) {
-                    (Some(ids::MODULE_STRTAB_BLOCK), ids::MST_ENTRY, [id, path @ ..]) => {
-                        (std::slice::from_ref(id), Some(identity(*id, &bytes_of(path))))
-                    }
-                    (Some(ids::MODULE_STRTAB_BLOCK), ids::MST_HASH, _) => (&[][..], None),
-                    (_, _, operands) => (operands, None),
-                };
-                sink(b"R");
-                number(record.code, sink);
-                number(kept.len() as u64, sink);
-                for &operand in kept {
-                    number(operand, sink);
-                }
-                for bytes in [path.as_deref(), record.blob.as_deref()] {
-                    let bytes = bytes.unwrap_or_default();
-                    number(bytes.len() as u64, sink);
-                    sink(bytes);
-                }
-            }
         }
     }
 }

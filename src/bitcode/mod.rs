@@ -7,16 +7,20 @@ pub mod bitstream;
 pub mod facts;
 pub mod ids;
 pub mod index;
+pub mod outline;
 pub mod resolve;
 pub mod symbols;
+pub mod thin_view;
 pub mod view;
 pub mod writer;
 
 pub use assembly::assembly;
 pub use facts::{Facts, LtoKind, LtoMode, ModuleFacts, SummaryKind};
 pub use index::Index;
+pub use outline::Outline;
 pub use resolve::{Declaration, Resolutions};
 pub use symbols::{Symbol, guid, symbols};
+pub use thin_view::ThinView;
 pub use view::ImportView;
 
 use bitstream::{Block, Entry, Record};

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 
 use super::facts::{Facts, SummaryKind};
 use super::index::{Index, Item, OwnedRecord, SummaryFlags, SummaryOf};
+use super::outline::Outline;
 use super::symbols::{Linkage, Presence, Symbol, SymbolKind, guid, symbols};
 use super::{BitcodeError, ids};
 
@@ -53,10 +54,10 @@ impl Declaration {
 pub struct Resolutions(HashMap<u64, bool>);
 
 impl Resolutions {
-    /// Adds a thin module's own definitions, from its index. `own` is its path as the index has it.
-    pub fn add_index(&mut self, own: &[u8], index: &Index) {
-        for summary in index.definitions_of(own) {
-            self.add(summary.guid, summary.flags.is_dso_local());
+    /// Adds a thin module's own definitions, as its index has them.
+    pub fn add_outline(&mut self, outline: &Outline) {
+        for &(guid, dso_local) in &outline.definitions {
+            self.add(guid, dso_local);
         }
     }
 

@@ -13,6 +13,7 @@ use super::key::{AsmInput, ExtraInput, FeedIndex, Key, KeyParts};
 use super::policy::{self, Policy};
 use super::store::{self, Destination, Outputs, PutError, Store};
 use super::tally::{Counts, Tally};
+use super::views::Views;
 use crate::backend::flags::{Flags, ModuleTarget};
 use crate::cmdline::Invocation;
 use crate::settings::Settings;
@@ -25,6 +26,7 @@ pub struct Cache {
     digests: Digests,
     policy: Policy,
     clang: OnceLock<Option<Vec<u8>>>,
+    views: OnceLock<Views>,
 }
 
 /// Our folder among the user's caches.
@@ -64,6 +66,7 @@ impl Cache {
                         digests,
                         policy,
                         clang: OnceLock::new(),
+                        views: OnceLock::new(),
                     }),
                     None,
                 )
@@ -119,7 +122,8 @@ impl Cache {
 
     /// The key of a module's object; none where a part of it cannot be told.
     pub fn key(&self, parts: &ModuleParts<'_>, index: &mut FeedIndex<'_>) -> Option<Keyed> {
-        let clang = self.clang.get_or_init(|| self.identity(parts.clang)).as_ref()?;
+        let identity = || self.identity(&parts.clang.path, &parts.clang.version.to_string());
+        let clang = self.clang.get_or_init(identity).as_ref()?;
         let fingerprint = parts.flags.fingerprint(parts.target, parts.task);
         let mut files = Vec::new();
         let mut contents = |paths: &[PathBuf]| -> Option<Vec<Option<Digest>>> {
@@ -172,10 +176,15 @@ impl Cache {
         }
     }
 
-    /// The content of every file the compiler is made of.
-    fn identity(&self, clang: &Clang) -> Option<Vec<u8>> {
-        let files = identity::files(&clang.path).ok()?;
-        let mut bytes = clang.version.to_string().into_bytes();
+    /// What the thin link of a linker of this LLVM sees of files. Of one link all linkers are the same.
+    pub fn views(&self, llvm: &str) -> &Views {
+        self.views.get_or_init(|| Views::open(&self.store.view_memo(llvm)))
+    }
+
+    /// The content of every file a tool of this LLVM is made of; none where that cannot be told.
+    pub fn identity(&self, tool: &Path, llvm: &str) -> Option<Vec<u8>> {
+        let files = identity::files(tool).ok()?;
+        let mut bytes = llvm.as_bytes().to_vec();
         for file in files {
             bytes.extend(self.digests.of(&file).ok()?);
         }
@@ -221,6 +230,9 @@ impl Cache {
     pub fn tidy(&self) {
         if let Err(error) = self.digests.save() {
             tracing::debug!("digests not kept: {error}");
+        }
+        if let Some(Err(error)) = self.views.get().map(Views::save) {
+            tracing::debug!("views not kept: {error}");
         }
         if let Err(error) = policy::prune(&self.store, &self.policy) {
             tracing::debug!("not pruned: {error}");

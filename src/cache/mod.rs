@@ -4,9 +4,11 @@
 pub mod digest;
 pub mod key;
 pub mod link;
+mod memo;
 pub mod policy;
 pub mod store;
 pub mod tally;
+pub mod views;
 
 pub use digest::{Digest, Digests, Stamp};
 pub use key::{AsmInput, ExtraInput, Key, KeyParts};
@@ -14,3 +16,4 @@ pub use link::{Cache, Keyed, ModuleParts, home};
 pub use policy::{Plan, Policy, PolicyError, Pruned, Usage};
 pub use store::{CacheOff, Destination, Hit, Miss, Outputs, PutError, Store};
 pub use tally::{Counts, Tally};
+pub use views::{Place, Views};

@@ -238,6 +238,12 @@ impl Store {
         self.root.join("digests")
     }
 
+    /// Where the memo of [`super::Views`] is kept for linkers of one LLVM: what one sees of a file another may not.
+    #[must_use]
+    pub fn view_memo(&self, llvm: &str) -> PathBuf {
+        self.root.join(format!("views-{llvm}"))
+    }
+
     /// Looks `key` up and puts its outputs where they are wanted. What is verified is the file in its place, so that
     /// pruning and other links can no longer reach it. On a miss nothing of the cache is left at those places.
     ///

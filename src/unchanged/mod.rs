@@ -4,7 +4,7 @@
 mod outputs;
 mod record;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -17,7 +17,7 @@ use crate::cmdline::Invocation;
 use crate::color::Color;
 use crate::settings::Settings;
 use crate::stamp::Stamp;
-use crate::toolchain::{Clang, Linker, identity};
+use crate::toolchain::{Clang, Linker, environment, identity};
 use record::Record;
 pub use record::Replay;
 
@@ -29,9 +29,6 @@ const STATES: u8 = 4;
 
 /// A larger output is not kept: writing it down costs more than it will save.
 const LARGEST: u64 = 1 << 30;
-
-/// What the environment can tell a linker or a compiler.
-const HEARD: [&str; 6] = ["LLD_", "LLVM_", "CLANG", "CCC_", "LD_", "SOURCE_DATE_EPOCH"];
 
 /// One link, as far as its command line and surroundings name it.
 #[derive(Debug)]
@@ -85,9 +82,7 @@ impl Identity {
         }
         part(format!("{:?} {:?}", settings.order, Color::of(invocation)).as_bytes());
         part(linker.path.as_os_str().as_bytes());
-        let mut heard: Vec<(OsString, OsString)> = std::env::vars_os().filter(|(name, _)| is_heard(name)).collect();
-        heard.sort();
-        for (name, value) in &heard {
+        for (name, value) in &environment::heard() {
             part(name.as_bytes());
             part(value.as_bytes());
         }
@@ -219,12 +214,6 @@ impl Identity {
     fn oldest(&self, cache: &Cache) -> Option<&Key> {
         self.states.iter().min_by_key(|key| cache.last_use(key))
     }
-}
-
-fn is_heard(name: &OsStr) -> bool {
-    HEARD
-        .iter()
-        .any(|prefix| name.as_bytes().starts_with(prefix.as_bytes()))
 }
 
 /// A file of a name nobody has, beside the one it will be; gone again if it never is.

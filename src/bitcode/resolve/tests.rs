@@ -32,7 +32,7 @@ const MODULES: [(&str, &str); 3] = [
 fn cure<'n>(llvm: &Llvm, names: &[&'n str], indexes: &[Index]) -> Vec<(&'n str, Index)> {
     let mut resolutions = Resolutions::default();
     for (name, index) in names.iter().zip(indexes) {
-        resolutions.add_index(name.as_bytes(), index);
+        resolutions.add_outline(&Outline::of(index, name.as_bytes()));
         resolutions.add_regular_part(&llvm.read(name)).unwrap();
     }
     let cured = |(name, index): (&&'n str, &Index)| {

@@ -1,11 +1,16 @@
 //! The thin link: the user's own link line, run with index-only output, and what it decided read back as a [`Plan`].
 //! Knows nothing of backends and of the final link.
 
+mod key;
+mod packed;
+mod planned;
+mod reuse;
+
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -19,6 +24,8 @@ use crate::inputs::{BitcodeSource, Inputs};
 use crate::response;
 use crate::staging::Staging;
 use crate::toolchain::Linker;
+pub use planned::PlannedIndex;
+pub use reuse::Reuse;
 
 /// One ThinLTO module that the link needs, in the order lld took them in: its backend is task number `position + partitions`.
 #[derive(Debug)]
@@ -30,7 +37,7 @@ pub struct PlannedModule {
     /// Where its bitcode is.
     pub source: BitcodeSource,
     /// What the thin link says of it.
-    pub index: Index,
+    pub index: PlannedIndex,
 }
 
 impl PlannedModule {
@@ -106,7 +113,7 @@ pub fn run(
     let outputs = Outputs {
         list: staging.indexes().join("list"),
         prefix: index_prefix(staging, sources.keys())?,
-        regular: staging.path("regular-lto.o"),
+        regular: regular_object(staging),
     };
     let words = words(invocation, &outputs);
     let mut command = linker.command();
@@ -150,17 +157,17 @@ pub fn run(
     })
 }
 
-/// The user's words without what only the final link should write, and with what makes it a thin link. Ours come last:
-/// of an option given twice lld takes the last.
+/// The user's words without what only the final link should write.
+fn users_words(invocation: &Invocation) -> impl Iterator<Item = &OsString> {
+    let items = invocation.items.iter().filter(|item| {
+        written_by_thin_link(item) || !matches!(item, Item::Option { def, .. } if def.role == Role::Report)
+    });
+    items.flat_map(|item| item.words())
+}
+
+/// The user's words, and those that make it a thin link. Ours come last: of an option given twice lld takes the last.
 fn words(invocation: &Invocation, outputs: &Outputs) -> Vec<OsString> {
-    let mut words: Vec<OsString> = invocation
-        .items
-        .iter()
-        .filter(|item| {
-            written_by_thin_link(item) || !matches!(item, Item::Option { def, .. } if def.role == Role::Report)
-        })
-        .flat_map(|item| item.words().iter().cloned())
-        .collect();
+    let mut words: Vec<OsString> = users_words(invocation).cloned().collect();
     let mut ours = |option: &str, value: &Path| {
         let mut word = OsString::from(option);
         word.push(value);
@@ -181,6 +188,11 @@ const WRITTEN_BEFORE_LTO: [&str; 2] = ["why-extract", "print-archive-stats"];
 pub fn written_by_thin_link(item: &Item) -> bool {
     matches!(item, Item::Option { def, value: Some(value), .. }
         if WRITTEN_BEFORE_LTO.contains(&def.canonical) && value != "-")
+}
+
+/// The regular-LTO partition's object.
+fn regular_object(staging: &Staging) -> PathBuf {
+    staging.path("regular-lto.o")
 }
 
 /// Index files stand under a folder of ours by their modules' own names. A name with `..` in it would climb out, so the
@@ -210,12 +222,7 @@ fn read_modules(
         .filter_map(|line| line.strip_prefix(outputs.prefix.as_bytes()))
         .map(|name| OsString::from_vec(name.to_vec()))
         .collect();
-    let mut order: Vec<usize> = (0..names.len()).collect();
-    order.sort_by(|a, b| names[*a].cmp(&names[*b]));
-    let mut ranks = vec![0; names.len()];
-    for (rank, module) in order.into_iter().enumerate() {
-        ranks[module] = rank;
-    }
+    let ranks = ranks(&names);
     names
         .into_par_iter()
         .zip(ranks)
@@ -237,13 +244,24 @@ fn read_modules(
                 )));
             }
             Ok(PlannedModule {
+                index: PlannedIndex::now(bytes, &index, name.as_bytes()),
                 name,
                 rank,
                 source,
-                index,
             })
         })
         .collect()
+}
+
+/// The place of each name among all in order.
+fn ranks(names: &[OsString]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..names.len()).collect();
+    order.sort_by(|a, b| names[*a].cmp(&names[*b]));
+    let mut ranks = vec![0; names.len()];
+    for (rank, module) in order.into_iter().enumerate() {
+        ranks[module] = rank;
+    }
+    ranks
 }
 
 /// Whether the regular-LTO object holds anything: lld writes it even where there is nothing to put there.
