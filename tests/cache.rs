@@ -215,7 +215,7 @@ fn thinlto_cache_tells_how_often_it_served_and_what_would_go() {
     assert_eq!(shown(&bench), ["entries   0", "hit rate  none yet", nothing]);
     link(&bench, LINK);
     let after_one = "hit rate  0.0 % (0 of 3 objects, last day)";
-    assert_eq!(shown(&bench), ["entries   3", after_one, nothing]);
+    assert_eq!(shown(&bench), ["entries   4", after_one, nothing]);
     link(&bench, LINK);
     assert_eq!(shown(&bench)[1], "hit rate  50.0 % (3 of 6 objects, last day)");
     let off = ["main.o", "f.o", "g.o", "-Wl,--thinlto-ld-cache=off"];
@@ -226,11 +226,11 @@ fn thinlto_cache_tells_how_often_it_served_and_what_would_go() {
     assert_eq!(link(&bench, LINK).stats[0]["output_state"], "linked");
     assert_eq!(link(&bench, LINK).stats[0]["output_state"], "restored");
     let after_four = "hit rate  75.0 % (9 of 12 objects, last day)";
-    assert_eq!(shown(&bench)[..2], ["entries   4", after_four]);
+    assert_eq!(shown(&bench)[..2], ["entries   5", after_four]);
     bench.env("THINLTO_LD_CACHE_POLICY", "cache_size_files=3");
     let doomed = &shown(&bench)[2];
     assert!(
-        doomed.starts_with("pruning   would remove 5 files, ") && doomed.ends_with(" MB (5 beyond the number)"),
+        doomed.starts_with("pruning   would remove 7 files, ") && doomed.ends_with(" MB (7 beyond the number)"),
         "{doomed}"
     );
     bench.env("THINLTO_LD_CACHE_POLICY", "");

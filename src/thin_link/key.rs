@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -81,7 +82,7 @@ impl Parts<'_> {
         hash.list(users_words(self.invocation).map(|word| word.as_bytes()));
 
         // What its options name: version scripts, orderings, profiles.
-        for path in named_files(self.invocation) {
+        for path in named_files(self.invocation)? {
             hash.part(path.as_os_str().as_bytes());
             hash.part(&self.content(path, None)?);
         }
@@ -166,16 +167,32 @@ fn writes(item: &Item) -> bool {
 }
 
 /// Files that options name.
-fn named_files(invocation: &Invocation) -> impl Iterator<Item = &Path> {
-    let values = invocation.items.iter().filter_map(|item| match item {
-        Item::Option {
+///
+/// # Errors
+/// What is there to be read once, or is another each time.
+fn named_files(invocation: &Invocation) -> Result<Vec<&Path>, String> {
+    let mut files = Vec::new();
+    for item in &invocation.items {
+        let Item::Option {
             def,
             value: Some(value),
             ..
-        } if def.role != Role::Report && !WRITTEN.contains(&def.canonical) => Some(Path::new(value)),
-        _ => None,
-    });
-    values.filter(|path| *path != invocation.output && path.is_file())
+        } = item
+        else {
+            continue;
+        };
+        let path = Path::new(value);
+        if def.role == Role::Report || WRITTEN.contains(&def.canonical) || path == invocation.output {
+            continue;
+        }
+        match fs::metadata(path).map(|there| there.file_type()) {
+            Ok(kind) if kind.is_file() => files.push(path),
+            Ok(kind) if kind.is_dir() || path == Path::new("/dev/null") => {}
+            Ok(_) => return Err(format!("{} is no plain file", path.display())),
+            Err(_) => {}
+        }
+    }
+    Ok(files)
 }
 
 /// Something that is linked.
@@ -280,5 +297,60 @@ impl Framed {
             self.part(part);
         }
         self.part(b"");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_options_name_is_files_or_nothing_that_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+        for name in ["script", "map", "out", "object"] {
+            fs::write(dir.path().join(name), name).unwrap();
+        }
+        let read = |words: &[String]| Invocation::read(words.iter().map(OsString::from).collect()).unwrap();
+        let words = [
+            format!("--version-script={}", path("script")),
+            format!("-Map={}", path("map")),
+            format!("--lto-obj-path={}", path("object")),
+            format!("-soname={}", path("out")),
+            format!("--dynamic-list={}", path("missing")),
+            format!("-L{}", path("")),
+            "--symbol-ordering-file=/dev/null".into(),
+            format!("-o{}", path("out")),
+        ];
+        assert_eq!(named_files(&read(&words)), Ok(vec![Path::new(&path("script"))]));
+        let made = std::process::Command::new("mkfifo").arg(path("fifo")).status().unwrap();
+        assert!(made.success());
+        assert!(named_files(&read(&[format!("--version-script={}", path("fifo"))])).is_err());
+    }
+
+    #[test]
+    fn options_that_may_write_a_file_are_known() {
+        let writing = |words: &[&str]| {
+            let invocation = Invocation::read(words.iter().map(OsString::from).collect()).unwrap();
+            invocation.items.iter().any(writes)
+        };
+        for words in [
+            &["--why-extract=why"][..],
+            &["--print-archive-stats=x"],
+            &["--opt-remarks-filename", "x"],
+            &["-mllvm", "-module-summary-dot-file=x"],
+            &["-mllvm", "-some-option=/tmp/x"],
+            &["-plugin-opt=-memprof-export-to-dot"],
+        ] {
+            assert!(writing(words), "{words:?}");
+        }
+        for words in [
+            &["--why-extract=-"][..],
+            &["-mllvm", "-import-instr-limit=5"],
+            &["-plugin-opt=-code-model=kernel"],
+            &["-Map=x", "--cref", "-o", "x", "--lto-O2"],
+        ] {
+            assert!(!writing(words), "{words:?}");
+        }
     }
 }
