@@ -14,18 +14,28 @@ use common::random::Random;
 /// `THINLTO_KILLS` makes it more or fewer.
 const KILLS: usize = 100;
 /// How many functions each module has.
-const MODULES: [(&str, usize); 6] = [("a", 1), ("b", 1), ("c", 2), ("d", 4), ("e", 8), ("f", 20)];
+const MODULES: [(&str, usize); 6] = [("a", 1), ("b", 1), ("c", 1), ("d", 2), ("e", 3), ("f", 6)];
 
-/// Another `number`, other objects of all modules whose turn it is.
-fn write(bench: &Bench, module: usize, number: usize) {
-    let (name, functions) = MODULES[module];
-    let function = |n: usize| {
-        format!(
-            "int {name}{n}(int *p, int n) {{ int s = {number}; for (int i = 0; i < n; ++i) s += p[i] * {n} + s / (i + {number}); return s; }}\n"
-        )
+/// Compiles `count` versions of each module, all with other numbers in them.
+fn prepare(bench: &Bench, count: usize) {
+    let text = |name: &str, functions: usize, number: usize| -> String {
+        let function = |n: usize| {
+            format!(
+                "int {name}{n}(int *p, int n) {{ int s = {number}; for (int i = 0; i < n; ++i) s += p[i] * {n} + s / (i + {number}); return s; }}\n"
+            )
+        };
+        (0..functions).map(function).collect()
     };
-    let text: String = (0..functions).map(function).collect();
-    bench.compile(&format!("{name}.c"), &text, &["-flto=thin", "-O2", "-fPIC"]);
+    let version =
+        |number: usize| MODULES.map(|(name, functions)| (format!("{name}{number}.c"), text(name, functions, number)));
+    let all: Vec<(String, String)> = (1..=count).flat_map(version).collect();
+    bench.compile_at_once(&all, &["-flto=thin", "-O2", "-fPIC"]);
+}
+
+/// Puts a version of a module in place: another number, another object.
+fn put(bench: &Bench, module: usize, number: usize) {
+    let (name, _) = MODULES[module];
+    bench.write_bytes(&format!("{name}.o"), &bench.read(&format!("{name}{number}.o")));
 }
 
 const LINE: [&str; 7] = ["-shared", "a.o", "b.o", "c.o", "d.o", "e.o", "f.o"];
@@ -35,8 +45,9 @@ fn a_link_killed_at_any_point_harms_no_later_one() {
     let mut random = Random::seeded("THINLTO_KILL_SEED", 5);
     let kills = std::env::var("THINLTO_KILLS").map_or(KILLS, |text| text.parse().unwrap());
     let bench = Bench::new();
+    prepare(&bench, kills + 2);
     for module in 0..MODULES.len() {
-        write(&bench, module, 1);
+        put(&bench, module, 1);
     }
     let ours = [&["-o", "our.out"], &LINE[..]].concat();
     bench.through(&ours).ok();
@@ -45,7 +56,7 @@ fn a_link_killed_at_any_point_harms_no_later_one() {
     for kill in 0..kills {
         let old = bench.read("our.out");
         for module in [random.below(3), 3 + random.below(2), 5] {
-            write(&bench, module, kill + 2);
+            put(&bench, module, kill + 2);
         }
         bench.fresh_bare(&LINE);
         let new = bench.read("ref.out");
@@ -81,11 +92,11 @@ fn a_link_killed_at_any_point_harms_no_later_one() {
         resumed > 0,
         "nothing a killed link made was ever used: the kills prove nothing of the cache"
     );
-    swept(&bench);
+    swept(&bench, kills + 2);
 }
 
-/// What killed links left goes when a link comes that finds it old enough.
-fn swept(bench: &Bench) {
+/// What killed links left goes when a link comes that finds it old enough. `unused` is a version not linked yet.
+fn swept(bench: &Bench, unused: usize) {
     let left = bench.leftovers();
     assert!(!left.is_empty(), "no link was killed at work");
     let old = SystemTime::now() - Duration::from_secs(60);
@@ -98,7 +109,7 @@ fn swept(bench: &Bench) {
     }
     let ours = [&["-o", "our.out"], &LINE[..]].concat();
     // Changed, so that there is a link to be made.
-    write(bench, 0, usize::from(u16::MAX));
+    put(bench, 0, unused);
     bench.through(&ours).ok();
     bench.tidy();
     let beside = fs::read_dir(bench.path(".")).unwrap().flatten();

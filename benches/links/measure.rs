@@ -50,9 +50,14 @@ pub fn timed(mut command: Command, said: &Path, limit: Duration) -> Result<Outco
     let root = child.id();
     let (done, waiting) = mpsc::channel::<()>();
     let (ended, stuck) = thread::scope(|scope| {
-        let watchdog = scope.spawn(move || match waiting.recv_timeout(limit) {
-            Err(RecvTimeoutError::Timeout) => Some(end(root, limit)),
-            _ => None,
+        let watchdog = scope.spawn(move || {
+            let mut patience = Patience::new(limit);
+            while let Err(RecvTimeoutError::Timeout) = waiting.recv_timeout(LOOK) {
+                if patience.is_spent() {
+                    return Some(end(root, limit));
+                }
+            }
+            None
         });
         let ended = child.wait().map(|status| (status, began.elapsed().as_secs_f64()));
         drop(done);
@@ -75,18 +80,40 @@ pub fn watched(mut command: Command, said: &Path, limit: Duration) -> Result<Out
     quiet(&mut command, said)?;
     let mut child = start(&mut command)?;
     let (mut peak, began) = (0, Instant::now());
+    let mut patience = Patience::new(limit);
     loop {
         peak = peak.max(processes::memory(child.id()));
         if let Some(status) = child.try_wait().map_err(|error| cannot_run(&command, &error))? {
             return Ok(outcome(status, said, peak));
         }
-        let elapsed = began.elapsed();
-        if elapsed > limit {
+        if patience.is_spent() {
             let words = end(child.id(), limit);
             child.wait().map_err(|error| cannot_run(&command, &error))?;
             return Ok(Err(Failure::Stuck(words)));
         }
-        thread::sleep((elapsed / 50).clamp(INTERVALS.0, INTERVALS.1));
+        thread::sleep((began.elapsed() / 50).clamp(INTERVALS.0, INTERVALS.1));
+    }
+}
+
+/// How often a link is looked at whether it is done.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What is left of the time a link may take. Time in which we were stopped ourselves, and the link with us, does not count.
+struct Patience {
+    left: Duration,
+    looked: Instant,
+}
+
+impl Patience {
+    fn new(left: Duration) -> Patience {
+        let looked = Instant::now();
+        Patience { left, looked }
+    }
+
+    fn is_spent(&mut self) -> bool {
+        self.left = self.left.saturating_sub(self.looked.elapsed().min(2 * LOOK));
+        self.looked = Instant::now();
+        self.left.is_zero()
     }
 }
 

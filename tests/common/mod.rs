@@ -107,6 +107,11 @@ impl Bench {
         self
     }
 
+    pub fn write_bytes(&self, name: &str, bytes: &[u8]) -> &Bench {
+        fs::write(self.path(name), bytes).unwrap();
+        self
+    }
+
     pub fn read(&self, name: &str) -> Vec<u8> {
         fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
@@ -170,6 +175,26 @@ impl Bench {
         words.extend(flags);
         let driver = if name.ends_with(".c") { "clang" } else { "clang++" };
         self.run(format!("{driver}-{}", self.llvm), &words).ok();
+        self
+    }
+
+    /// Writes C sources and compiles each to `STEM.o` with `flags`, all by one clang: starting one takes longer than most.
+    pub fn compile_at_once(&self, sources: &[(String, String)], flags: &[&str]) -> &Bench {
+        let clang = format!("clang-{}", self.llvm);
+        let words = [&["-###", "-c", "-x", "c", "/dev/null", "-o", "null.o"], flags].concat();
+        let shown = self.run(&clang, &words).ok().stderr;
+        let line = shown.lines().find(|line| line.contains("\"-cc1\"")).unwrap();
+        let line = line.replace("\"-o\" \"null.o\"", "").replace("\"/dev/null\"", "");
+        for (name, text) in sources {
+            self.write(name, text);
+        }
+        // Without an output's name, each goes beside its source.
+        let names: Vec<&str> = sources.iter().map(|(name, _)| name.as_str()).collect();
+        self.run("sh", &["-c", &format!("{line} {}", names.join(" "))]).ok();
+        for (name, _) in sources {
+            let made = self.path(name).with_extension("bc");
+            fs::rename(&made, made.with_extension("o")).unwrap();
+        }
         self
     }
 
@@ -247,7 +272,7 @@ impl Bench {
         }
     }
 
-    fn objects(&self, prefix: &str) -> BTreeMap<String, Vec<u8>> {
+    pub fn objects(&self, prefix: &str) -> BTreeMap<String, Vec<u8>> {
         let entries = fs::read_dir(self.dir.path()).unwrap().flatten();
         entries
             .map(|entry| entry.file_name().to_string_lossy().into_owned())
