@@ -24,7 +24,7 @@ pub struct Edit {
     source: PathBuf,
     before: String,
     after: String,
-    /// What the function returns: an integer.
+    /// What the function returns: a variable, an integer.
     expression: &'static str,
     compile: Vec<OsString>,
     cwd: PathBuf,
@@ -67,8 +67,12 @@ impl Edit {
     pub fn apply(&self, reach: Reach, number: u32) -> Result<()> {
         let e = self.expression;
         let value = match reach {
-            Reach::Summary if number % 2 == 1 => format!("({e} ^ ({e} >> 1)) + {number}"),
-            Reach::Summary | Reach::Constant => format!("{e} + {number}"),
+            // More instructions each time: a number seen before would find an earlier thin link.
+            Reach::Summary => {
+                let steps = (0..number).map(|step| format!("{e} ^= {e} >> {}, {e} += {number}, ", step % 7 + 1));
+                format!("({}{e})", steps.collect::<String>())
+            }
+            Reach::Constant => format!("{e} + {number}"),
         };
         let text = format!("{}return {value};{}", self.before, self.after);
         fs::write(&self.source, text).at(&self.source)?;
