@@ -27,4 +27,5 @@ fn linux_builds_distributed_and_boots_with_every_module() {
         );
     }
     assert!(stdout.contains("booted: 2 of 2 modules loaded"), "{stdout}");
+    assert!(stdout.contains("reconfigured: "), "{stdout}");
 }

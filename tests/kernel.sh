@@ -1,5 +1,6 @@
 #!/bin/bash
-# Builds a small ThinLTO Linux with `make LD=thinlto-ld-N` and nothing else changed, boots it in QEMU with every module.
+# Builds a small ThinLTO Linux with `make LD=thinlto-ld-N` and nothing else changed, boots it in QEMU with every module, and
+# changes its configuration, which it carries in itself.
 # Knows nothing of how thinlto-ld works: it judges by the files, by the stats lines and by what the kernel prints.
 #
 #   kernel.sh THINLTO_LD WORK_DIR     (LLVM_SUFFIX=-22, KERNEL_SOURCE=/usr/src/linux-source-6.12.tar.xz, JOBS=2)
@@ -19,13 +20,21 @@ stats=$work/stats.json
 
 fail() { echo "kernel.sh: $*" >&2; exit 1; }
 
+kernel_make() { make -C "$tree" O="$build" LLVM="$suffix" LD="thinlto-ld$suffix" "$@"; }
+
+# Builds the targets named, or all there is.
+build_kernel() {
+  kernel_make -j"$jobs" "$@" > "$work/make.log" 2>&1 || { tail -n 40 "$work/make.log" >&2; fail 'the kernel did not build'; }
+}
+
 unpack() {
   [ -f "$source" ] || fail "$source is not there: apt-get install linux-source-6.12, or set KERNEL_SOURCE"
   mkdir -p "$tree"
   tar xf "$source" -C "$tree" --strip-components=1
 }
 
-# tinyconfig and what a serial console, an initramfs and two modules need: one of many files, one of one.
+# tinyconfig and what a serial console, an initramfs and two modules need: one of many files, one of one. And the
+# configuration itself, which an object takes in by .incbin.
 configure() {
   cat > "$work/wanted.config" <<'CONFIG'
 CONFIG_64BIT=y
@@ -41,14 +50,16 @@ CONFIG_BINFMT_SCRIPT=y
 CONFIG_PROC_FS=y
 CONFIG_SYSFS=y
 CONFIG_DEVTMPFS=y
+CONFIG_IKCONFIG=y
+CONFIG_IKCONFIG_PROC=y
 CONFIG_MODULES=y
 CONFIG_FUSE_FS=m
 CONFIG_CRC_ITU_T=m
 CONFIG
-  make -s -C "$tree" O="$build" LLVM="$suffix" LD="thinlto-ld$suffix" KCONFIG_ALLCONFIG="$work/wanted.config" tinyconfig
+  kernel_make -s KCONFIG_ALLCONFIG="$work/wanted.config" tinyconfig
   # tinyconfig reads its own fragments after ours, so what they turned off is said once more.
   "$tree/scripts/kconfig/merge_config.sh" -m -O "$build" "$build/.config" "$work/wanted.config" > "$work/merge.log"
-  make -s -C "$tree" O="$build" LLVM="$suffix" LD="thinlto-ld$suffix" olddefconfig
+  kernel_make -s olddefconfig
   local line
   while read -r line; do
     grep -qx "$line" "$build/.config" || fail "$line did not survive the kernel's own configuration"
@@ -79,6 +90,7 @@ distributed() {
   fail "no link of $*"
 }
 
+# The kernel's own complaints, whether every module loads, and whether it is of this configuration.
 boot() {
   local root=$work/root modules loaded
   mkdir -p "$root"/{bin,dev,proc,sys,modules}
@@ -90,6 +102,7 @@ boot() {
 /bin/busybox mount -t sysfs sysfs /sys
 for module in /modules/*.ko; do /bin/busybox insmod $module; done
 /bin/busybox cat /proc/version /proc/modules
+echo CONFIG $(/bin/busybox zcat /proc/config.gz | /bin/busybox md5sum)
 echo BOOT-OK
 /bin/busybox reboot -f
 INIT
@@ -107,8 +120,30 @@ INIT
   [ "$loaded" = "$modules" ] || fail "$loaded of $modules modules loaded"
   ! grep -E 'Oops|BUG:|WARNING:|Kernel panic' "$work/boot.log" || fail 'the kernel complained'
   grep -q '^BOOT-OK' "$work/boot.log" || fail 'no BOOT-OK'
+  grep -q "^CONFIG $(md5sum < "$build/.config" | cut -d' ' -f1)" "$work/boot.log" || fail '/proc/config.gz is not .config'
   echo "booted: $loaded of $modules modules loaded"
 }
+
+# Changes an option that only one object's .incbin sees: the module is what it was, byte for byte, its object is not.
+reconfigure() {
+  local line
+  carries_its_configuration
+  rm "$stats"
+  "$tree/scripts/config" --file "$build/.config" --set-str DEFAULT_HOSTNAME reconfigured
+  build_kernel vmlinux
+  grep -qx 'CONFIG_DEFAULT_HOSTNAME="reconfigured"' "$build/.config" || fail 'the option was not changed'
+  carries_its_configuration
+  distributed vmlinux.o
+  line=$(grep -F '"output":"vmlinux.o"' "$stats")
+  [ "$(counted run "$line")" -lt 10 ] && [ "$(counted cached "$line")" -gt 100 ] || fail "not made of the cache: $line"
+  echo "reconfigured: $(counted run "$line") backends run, $(counted cached "$line") cached"
+}
+
+carries_its_configuration() {
+  "$tree/scripts/extract-ikconfig" "$build/vmlinux" | cmp - "$build/.config" || fail 'vmlinux carries another configuration'
+}
+
+counted() { grep -oE "\"$1\":[0-9]+" <<< "$2" | head -n 1 | cut -d: -f2; }
 
 mkdir -p "$work/bin" "$build"
 ln -sf "$thinlto_ld" "$work/bin/thinlto-ld$suffix"
@@ -118,7 +153,7 @@ rm -f "$stats"
 
 unpack
 configure
-make -C "$tree" O="$build" LLVM="$suffix" LD="thinlto-ld$suffix" -j"$jobs" > "$work/make.log" 2>&1 \
-  || { tail -n 40 "$work/make.log" >&2; fail 'the kernel did not build'; }
+build_kernel
 check_links
 boot
+reconfigure
