@@ -310,7 +310,7 @@ fn members_of_archives_are_seen_as_files_are() {
         native_last("int weak(int); int n(int x) { return weak(x); }\n");
         run(&bench, &words);
         reused(&bench, &words);
-        native_last("int unused(int); int n(int x) { return unused(x); }\n");
+        native_last("int other(int); int n(int x) { return other(x); }\n");
         run(&bench, &words);
     }
 }
