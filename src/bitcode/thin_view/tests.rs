@@ -5,7 +5,8 @@ use crate::bitcode::{Facts, Index};
 const SOURCE: &str = "int puts(const char *); int other(int); static int kept[4]; extern int far;\n\
      static __attribute__((noinline)) int local(int x) { kept[x & 3] += x; return kept[(x + 1) & 3]; }\n\
      int entry(int x) { puts(\"hello\"); return local(x) * 5 + other(x) + far; } struct P { char c[8]; } p = {\"abc\"};\n\
-     int second(int x) __attribute__((weak)); int second(int x) { return local(x); }\n";
+     int second(int x) __attribute__((weak)); int second(int x) { return local(x); }\n\
+     __attribute__((used)) int one; int two;\n";
 
 /// What an edit replaces by what.
 type Edit = (&'static str, &'static str);
@@ -19,7 +20,7 @@ const UNSEEN: [Edit; 6] = [
     ("x & 3", "x & 2"),
 ];
 
-const SEEN: [Edit; 9] = [
+const SEEN: [Edit; 10] = [
     ("int second", "int third"),
     ("+ far", ""),
     ("+ other(x)", "+ other(x) + other(x + 1)"),
@@ -32,6 +33,11 @@ const SEEN: [Edit; 9] = [
     ("extern int far", "extern int further; extern int far"),
     ("int far;", "int far __attribute__((visibility(\"hidden\")));"),
     ("struct P", "__attribute__((used)) static int more; struct P"),
+    // As many as before, and not the same.
+    (
+        "__attribute__((used)) int one; int two;",
+        "int one; __attribute__((used)) int two;",
+    ),
 ];
 
 /// Nobody uses what was declared: not in the module at all.
