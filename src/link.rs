@@ -22,6 +22,7 @@ use crate::final_link::dependencies::without_dots;
 use crate::final_link::{self, FinalLink, FinalLinkError, Finished};
 use crate::inputs::{self, Inputs, Problem};
 use crate::observe::stats::{LinkMode, OutputState, Stats, ThinLink, milliseconds};
+use crate::observe::timeline::Timeline;
 use crate::private;
 use crate::settings::{Mode, Settings, Unchanged};
 use crate::slots::Slots;
@@ -295,6 +296,7 @@ impl Link {
         self.stats.ms.thin_link = milliseconds(phase.elapsed());
 
         let phase = Instant::now();
+        let timeline = self.settings.timeline.then(|| Timeline::new(began));
         let backends = backend::Backends {
             clang: &clang,
             flags: &flags,
@@ -306,11 +308,17 @@ impl Link {
             engine,
             server,
             slots,
+            timeline: timeline.as_ref(),
             children,
             linker_name: self.linker_name(),
         };
         let compiled = backends.run(ahead, &mut self.stats.backends);
         self.stats.ms.backends = milliseconds(phase.elapsed());
+        self.stats.timeline = timeline.map(|timeline| {
+            timeline.spans(plan.modules.len(), |module| {
+                (plan.modules[module].shown(), flags.first_task() + module)
+            })
+        });
         let compiled = compiled.map_err(|error| match error {
             BackendError::Rejected(text) => Stop::Failed(format!("{}{text}", plan.warnings)),
             other => Stop::from(other),
