@@ -18,6 +18,7 @@ use crate::bitcode::facts::LtoMode;
 use crate::cache::{Cache, Counts};
 use crate::children::Children;
 use crate::cmdline::{Invocation, Item};
+use crate::compare::supervise::{self, Supervisor};
 use crate::final_link::dependencies::without_dots;
 use crate::final_link::{self, FinalLink, FinalLinkError, Finished};
 use crate::inputs::{self, Inputs, Problem};
@@ -119,13 +120,20 @@ pub fn run(argv: Vec<OsString>) -> Result<Ending, String> {
     };
     link.stats.output = link.invocation.output.display().to_string();
     link.stats.inputs = link.invocation.inputs.len();
-    let identity = link.identity();
+    // Who compares links has this one made by a thinlto-ld of its own, without this setting.
+    let identity = link.settings.compare.is_none().then(|| link.identity()).flatten();
     if let Some(replay) = identity.as_ref().and_then(|identity| link.restore(identity)) {
         return link.replay(&replay, began);
     }
     if let Some(route) = link.route_by_command_line() {
         link.stats.ms.scan = milliseconds(began.elapsed());
+        link.tell_compare(&route);
         return link.give_up(route);
+    }
+    if let Some((folder, supervisor)) = link.supervisor() {
+        return supervisor
+            .run(argv0, &link.arguments, &link.invocation, &link.settings, &folder)
+            .map_err(|error| error.to_string());
     }
     link.distribute(began, identity.as_ref())
 }
@@ -176,6 +184,30 @@ impl Link {
         self.stats.exit = Some(0);
         write_stats(&mut self.stats, &self.settings);
         Ok(Ending::Exit(0))
+    }
+
+    /// Who makes the link and compares it with in-process LTO's, where that is wanted and can be had.
+    fn supervisor(&self) -> Option<(PathBuf, Supervisor)> {
+        let folder = self.settings.compare.clone()?;
+        match Supervisor::new() {
+            Ok(supervisor) => Some((folder, supervisor)),
+            Err(error) => {
+                tracing::warn!("links are not compared: {error}");
+                None
+            }
+        }
+    }
+
+    /// A link that is left to lld is not compared, but counts.
+    fn tell_compare(&self, route: &Route) {
+        let Some(folder) = &self.settings.compare else { return };
+        let (mode, reason) = match route {
+            Route::Passthrough(reason) => ("passthrough", *reason),
+            Route::InProcess(reason) | Route::Doomed(reason) => ("in-process", reason.as_str()),
+        };
+        if let Err(error) = supervise::left(&self.invocation, &self.linker.path, mode, reason, folder) {
+            tracing::warn!("{}: {error}", folder.display());
+        }
     }
 
     /// What can be told before any input is opened, and whether there is bitcode at all.

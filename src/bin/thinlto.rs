@@ -16,6 +16,7 @@ use thinlto_ld::children::Children;
 use thinlto_ld::cmdline::Invocation;
 use thinlto_ld::compare::command::LinkCommand;
 use thinlto_ld::compare::link::{self, Links};
+use thinlto_ld::compare::report::{self, Report};
 use thinlto_ld::compare::table::{self, Style};
 use thinlto_ld::compare::verdict::Verdict;
 use thinlto_ld::settings::{self, Settings};
@@ -114,6 +115,9 @@ fn compare(arguments: &Compare) -> ExitCode {
 
 fn compared(arguments: &Compare) -> Result<Verdict, String> {
     enter(arguments.directory.as_deref())?;
+    if let Some(folder) = &arguments.report {
+        return reported(arguments, folder);
+    }
     let scratch = tempfile::Builder::new()
         .prefix("thinlto-compare-")
         .tempdir()
@@ -137,6 +141,17 @@ fn compared(arguments: &Compare) -> Result<Verdict, String> {
         false => print!("{}", table::of(&comparison, style())),
     }
     Ok(comparison.verdict)
+}
+
+fn reported(arguments: &Compare, folder: &Path) -> Result<Verdict, String> {
+    let (comparisons, unreadable) =
+        report::read(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let report = Report::of(&comparisons, unreadable);
+    match arguments.json {
+        true => println!("{}", serde_json::to_string(&report).map_err(|error| error.to_string())?),
+        false => print!("{}", report.table()),
+    }
+    Ok(report.verdict())
 }
 
 fn style() -> Style {

@@ -143,7 +143,8 @@ pub struct Links<'a> {
 }
 
 impl Links<'_> {
-    fn side(&self, name: &str) -> Result<Side, CompareError> {
+    /// A folder for one of the links.
+    pub(super) fn side(&self, name: &str) -> Result<Side, CompareError> {
         let folder = self.scratch.join(name);
         fs::create_dir_all(&folder).map_err(at(folder.display()))?;
         Ok(Side::new(folder))
@@ -241,12 +242,17 @@ pub fn compare(links: &Links<'_>) -> Result<Comparison, CompareError> {
 
 /// A comparison of which nothing is known yet.
 pub fn begin(links: &Links<'_>) -> Comparison {
+    begin_of(links.invocation)
+}
+
+/// The same, of a command line.
+pub fn begin_of(invocation: &Invocation) -> Comparison {
     Comparison {
         version: 1,
         verdict: Verdict::Unknown,
         why: String::new(),
         mode: "distributed".into(),
-        output_file: links.invocation.output.display().to_string(),
+        output_file: invocation.output.display().to_string(),
         cwd: std::env::current_dir().map(|cwd| cwd.display().to_string()).unwrap_or_default(),
         linker: String::new(),
         clang: None,

@@ -164,7 +164,8 @@ pub fn cost_rows(in_process: &Cost, distributed: &Cost) -> Vec<[String; 4]> {
     rows
 }
 
-fn costs(in_process: &Cost, distributed: &Cost) -> String {
+/// The table of costs.
+pub fn costs(in_process: &Cost, distributed: &Cost) -> String {
     let mut text = format!("\n{:14}{:>14}{:>14}{:>8}\n", "cost", "in-process", "distributed", "ratio");
     for [name, a, b, ratio] in cost_rows(in_process, distributed) {
         let _ = writeln!(text, "{name:14}{a:>14}{b:>14}{ratio:>8}");
