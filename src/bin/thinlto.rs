@@ -19,6 +19,7 @@ use thinlto_ld::compare::link::{self, Links};
 use thinlto_ld::compare::report::{self, Report};
 use thinlto_ld::compare::table::{self, Style};
 use thinlto_ld::compare::verdict::Verdict;
+use thinlto_ld::explain;
 use thinlto_ld::settings::{self, Settings};
 use thinlto_ld::toolchain::{Clang, Linker, VersionMemo};
 
@@ -53,6 +54,8 @@ enum Task {
     ///
     /// Exits 0 if they do, 1 if they do not, 2 if it cannot be told.
     Compare(Compare),
+    /// Say what would become of a link, without making it: every input, every LTO option, the tools, and why
+    Explain(Explain),
     /// List every setting, its environment variable and its values
     Settings,
 }
@@ -79,9 +82,23 @@ struct Compare {
     command: Vec<OsString>,
 }
 
+#[derive(clap::Args)]
+struct Explain {
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    json: bool,
+    /// Explain the link as made in this folder
+    #[arg(short = 'C', long, value_name = "DIR")]
+    directory: Option<PathBuf>,
+    /// The link, as for `compare`
+    #[arg(last = true, value_name = "LINK COMMAND", required = true)]
+    command: Vec<OsString>,
+}
+
 fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Compare(arguments) => return compare(&arguments),
+        Task::Explain(arguments) => explain(arguments),
         Task::Check { name } => check(&name),
         Task::Cache { dir, prune, dry_run } => cache(dir, prune.as_deref(), dry_run),
         Task::Settings => {
@@ -137,21 +154,40 @@ fn compared(arguments: &Compare) -> Result<Verdict, String> {
     };
     let comparison = link::compare(&links).map_err(|error| error.to_string())?;
     match arguments.json {
-        true => println!("{}", serde_json::to_string(&comparison).map_err(|error| error.to_string())?),
+        true => println!(
+            "{}",
+            serde_json::to_string(&comparison).map_err(|error| error.to_string())?
+        ),
         false => print!("{}", table::of(&comparison, style())),
     }
     Ok(comparison.verdict)
 }
 
 fn reported(arguments: &Compare, folder: &Path) -> Result<Verdict, String> {
-    let (comparisons, unreadable) =
-        report::read(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let (comparisons, unreadable) = report::read(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let report = Report::of(&comparisons, unreadable);
     match arguments.json {
         true => println!("{}", serde_json::to_string(&report).map_err(|error| error.to_string())?),
         false => print!("{}", report.table()),
     }
     Ok(report.verdict())
+}
+
+fn explain(arguments: Explain) -> Result<(), String> {
+    enter(arguments.directory.as_deref())?;
+    let command = LinkCommand::look_at(arguments.command).map_err(|error| error.to_string())?;
+    let invocation = Invocation::read(command.words.clone()).map_err(|error| error.to_string())?;
+    let settings = command.settings(&invocation.own)?;
+    let linker = command.linker(&settings)?;
+    let explanation = explain::explain(&invocation, &settings, &linker, |name| command.variable(name));
+    match arguments.json {
+        true => println!(
+            "{}",
+            serde_json::to_string(&explanation).map_err(|error| error.to_string())?
+        ),
+        false => print!("{}", explain::text::of(&explanation)),
+    }
+    Ok(())
 }
 
 fn style() -> Style {

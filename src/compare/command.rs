@@ -71,6 +71,18 @@ impl LinkCommand {
     /// # Errors
     /// See [`CommandError`].
     pub fn read(words: Vec<OsString>, scratch: &Path) -> Result<LinkCommand, CommandError> {
+        LinkCommand::of(words, Some(scratch))
+    }
+
+    /// The same, with nothing run but the driver's `-###`.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub fn look_at(words: Vec<OsString>) -> Result<LinkCommand, CommandError> {
+        LinkCommand::of(words, None)
+    }
+
+    fn of(words: Vec<OsString>, scratch: Option<&Path>) -> Result<LinkCommand, CommandError> {
         let thinlto_ld = sibling()?;
         let mut env = Vec::new();
         let mut words = unsaved(words)?.into_iter().peekable();
@@ -88,7 +100,11 @@ impl LinkCommand {
         match program_of(&command) {
             Program::Driver => {
                 let line = driver::linker_line(&command, scratch)?;
-                let link = LinkCommand { argv0: line.program, words: line.words, ..command };
+                let link = LinkCommand {
+                    argv0: line.program,
+                    words: line.words,
+                    ..command
+                };
                 match program_of(&link) {
                     Program::Ours | Program::Linker => Ok(link.settled()),
                     _ => Err(CommandError::Program(format!(
@@ -151,7 +167,10 @@ fn assignment(word: &OsStr) -> Option<(OsString, OsString)> {
 
 /// `thinlto-ld` is installed beside `thinlto`, and called by its own name.
 fn sibling() -> Result<PathBuf, CommandError> {
-    let beside = |error| CommandError::NoThinltoLd { path: "thinlto-ld".into(), error };
+    let beside = |error| CommandError::NoThinltoLd {
+        path: "thinlto-ld".into(),
+        error,
+    };
     let path = std::env::current_exe().map_err(beside)?.with_file_name("thinlto-ld");
     match fs::metadata(&path) {
         Ok(_) => Ok(path),
@@ -180,7 +199,10 @@ const DRIVERS: [&str; 3] = ["clang", "clang++", "clang-cpp"];
 const COMPILERS: [&str; 6] = ["cc", "c++", "gcc", "g++", "cc1", "collect2"];
 
 fn program_of(command: &LinkCommand) -> Program {
-    let name = Path::new(&command.argv0).file_name().unwrap_or_default().to_string_lossy();
+    let name = Path::new(&command.argv0)
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy();
     // `x86_64-linux-gnu-clang++-22` is `clang++`.
     let plain = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-');
     let last = plain.rsplit('-').next().unwrap_or(plain);

@@ -25,11 +25,11 @@ const SIDE_OUTPUTS: [&str; 4] = [
     "-serialize-diagnostic-file",
 ];
 
-/// What the driver would run to link; its compile steps are run.
+/// What the driver would run to link; its compile steps are run, where there is a folder for what they make.
 ///
 /// # Errors
 /// The driver fails, would not link, or a step fails.
-pub fn linker_line(command: &LinkCommand, scratch: &Path) -> Result<LinkerLine, CommandError> {
+pub fn linker_line(command: &LinkCommand, scratch: Option<&Path>) -> Result<LinkerLine, CommandError> {
     let program = command.argv0.to_string_lossy();
     let failed = |text: String| CommandError::Driver(format!("{program}: {text}"));
     let output = Command::new(&command.argv0)
@@ -47,8 +47,20 @@ pub fn linker_line(command: &LinkCommand, scratch: &Path) -> Result<LinkerLine, 
     let Some(mut link) = steps.pop().filter(|step| !is_compile(step)) else {
         return Err(failed("this command line does not link".into()));
     };
+    let scratch = match scratch {
+        Some(scratch) => scratch,
+        None if steps.is_empty() => Path::new(""),
+        None => {
+            return Err(failed(
+                "this command line also compiles: compile first, then ask about the link".into(),
+            ));
+        }
+    };
     for (number, mut step) in steps.into_iter().enumerate() {
-        if let Some(option) = SIDE_OUTPUTS.iter().find(|option| step.iter().any(|word| word == **option)) {
+        if let Some(option) = SIDE_OUTPUTS
+            .iter()
+            .find(|option| step.iter().any(|word| word == **option))
+        {
             return Err(failed(format!(
                 "this command line also compiles, and writes more than objects ({option}): compile first, then compare the link"
             )));
@@ -80,7 +92,9 @@ fn is_compile(step: &[OsString]) -> bool {
 
 /// Gives a step's output another place, and tells the link.
 fn redirect(step: &mut [OsString], link: &mut [OsString], object: &Path) {
-    let Some(at) = step.iter().position(|word| word == "-o") else { return };
+    let Some(at) = step.iter().position(|word| word == "-o") else {
+        return;
+    };
     let Some(output) = step.get_mut(at + 1) else { return };
     let before = std::mem::replace(output, object.into());
     for word in link.iter_mut().filter(|word| **word == before) {

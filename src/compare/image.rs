@@ -41,13 +41,27 @@ impl Section<'_> {
 
     /// Only debuggers read it.
     pub fn is_debug(&self) -> bool {
-        let debug = [".debug_", ".zdebug_", ".rela.debug_", ".rel.debug_", ".gdb_index", ".stab"];
+        let debug = [
+            ".debug_",
+            ".zdebug_",
+            ".rela.debug_",
+            ".rel.debug_",
+            ".gdb_index",
+            ".stab",
+        ];
         !self.is_loaded() && debug.iter().any(|prefix| self.name.starts_with(prefix))
     }
 
     /// A table that says where other things are: it is compared by its meaning.
     pub fn is_table(&self) -> bool {
-        let tables = [elf::SHT_SYMTAB, elf::SHT_STRTAB, elf::SHT_RELA, elf::SHT_REL, elf::SHT_GROUP, elf::SHT_SYMTAB_SHNDX];
+        let tables = [
+            elf::SHT_SYMTAB,
+            elf::SHT_STRTAB,
+            elf::SHT_RELA,
+            elf::SHT_REL,
+            elf::SHT_GROUP,
+            elf::SHT_SYMTAB_SHNDX,
+        ];
         !self.is_loaded() && (tables.contains(&self.kind) || self.kind == SHT_LLVM_ADDRSIG)
     }
 
@@ -119,7 +133,9 @@ impl Symbol {
 
     /// Something with contents of its own.
     pub fn has_contents(&self) -> bool {
-        !self.is_undefined && self.size > 0 && (self.is_code() || matches!(self.kind, elf::STT_OBJECT | elf::STT_NOTYPE))
+        !self.is_undefined
+            && self.size > 0
+            && (self.is_code() || matches!(self.kind, elf::STT_OBJECT | elf::STT_NOTYPE))
     }
 }
 
@@ -271,7 +287,10 @@ fn one_symbol<'d>(symbol: &impl ObjectSymbol<'d>, file: &str) -> Symbol {
         _ => (0, 0),
     };
     Symbol {
-        name: symbol.name_bytes().map(|name| String::from_utf8_lossy(name).into_owned()).unwrap_or_default(),
+        name: symbol
+            .name_bytes()
+            .map(|name| String::from_utf8_lossy(name).into_owned())
+            .unwrap_or_default(),
         version: String::new(),
         kind: info & 0xf,
         binding: info >> 4,
@@ -337,7 +356,9 @@ fn dynamic<Elf: FileHeader<Endian = object::Endianness>>(
     bytes: &[u8],
 ) -> object::Result<Vec<(i64, String)>> {
     let (endian, table) = (file.endian(), file.elf_section_table());
-    let Some((entries, link)) = table.dynamic(endian, bytes)? else { return Ok(Vec::new()) };
+    let Some((entries, link)) = table.dynamic(endian, bytes)? else {
+        return Ok(Vec::new());
+    };
     let strings = table.strings(endian, bytes, link)?;
     let mut said = Vec::new();
     for entry in entries {

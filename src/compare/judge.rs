@@ -20,7 +20,9 @@ pub fn outputs(
     distributed: &Path,
 ) -> Result<(), CompareError> {
     let theirs = in_process.side.output();
-    let Some(compared) = compare(&theirs, distributed, comparison)? else { return Ok(()) };
+    let Some(compared) = compare(&theirs, distributed, comparison)? else {
+        return Ok(());
+    };
     let is_elsewhere = !compared.identical && !compared.differing_sections.is_empty();
     let in_order = match is_elsewhere {
         true => in_order(links, &theirs)?,
@@ -41,7 +43,11 @@ pub fn outputs(
         allowed: compared.allowed,
         sections: compared.sections,
     });
-    conclude(comparison, compared.untold, in_order.is_some_and(|one| one.differing_sections.is_empty()));
+    conclude(
+        comparison,
+        compared.untold,
+        in_order.is_some_and(|one| one.differing_sections.is_empty()),
+    );
     Ok(())
 }
 
@@ -52,7 +58,9 @@ fn compare(theirs: &Path, ours: &Path, comparison: &mut Comparison) -> Result<Op
         return Ok(None);
     }
     let map = |path: &Path| {
-        File::open(path).and_then(|file| crate::sys::map(&file)).map_err(at(path.display()))
+        File::open(path)
+            .and_then(|file| crate::sys::map(&file))
+            .map_err(at(path.display()))
     };
     match output_pair::compare(&map(theirs)?, &map(ours)?) {
         Ok(compared) => Ok(Some(compared)),
@@ -82,7 +90,9 @@ fn in_order(links: &Links<'_>, theirs: &Path) -> Result<Option<Compared>, Compar
         return Ok(None);
     }
     let map = |path: &Path| {
-        File::open(path).and_then(|file| crate::sys::map(&file)).map_err(at(path.display()))
+        File::open(path)
+            .and_then(|file| crate::sys::map(&file))
+            .map_err(at(path.display()))
     };
     Ok(output_pair::compare(&map(theirs)?, &map(&made.side.output())?).ok())
 }
@@ -109,13 +119,22 @@ fn conclude(comparison: &mut Comparison, untold: usize, is_shown: bool) {
     let (verdict, why) = match (worse, likeness) {
         (Some(object), _) => {
             let count = objects.differing.iter().filter(|object| object.kind.matters()).count();
-            (Verdict::Different, format!("{count} of {} objects differ, first {}: {}", objects.total, object.module, object.kind.describe()))
+            (
+                Verdict::Different,
+                format!(
+                    "{count} of {} objects differ, first {}: {}",
+                    objects.total,
+                    object.module,
+                    object.kind.describe()
+                ),
+            )
         }
         (None, Some(Likeness::Different)) => (Verdict::Different, "the outputs differ".to_owned()),
         (None, None) => (Verdict::Unknown, comparison.why.clone()),
-        (None, Some(_)) if untold > 0 && !is_shown => {
-            (Verdict::Unknown, format!("{untold} functions cannot be compared where they stand elsewhere, on this machine"))
-        }
+        (None, Some(_)) if untold > 0 && !is_shown => (
+            Verdict::Unknown,
+            format!("{untold} functions cannot be compared where they stand elsewhere, on this machine"),
+        ),
         (None, Some(likeness)) => (Verdict::Equivalent, describe(likeness).to_owned()),
     };
     (comparison.verdict, comparison.why) = (verdict, why);
@@ -126,7 +145,9 @@ pub fn describe(likeness: Likeness) -> &'static str {
     match likeness {
         Likeness::Identical => "the outputs are identical",
         Likeness::SymbolOrder => "every section has the same bytes; symbols are listed in another order",
-        Likeness::Order => "the same contents in another order, and nothing else: laid out as in-process, every byte is equal",
+        Likeness::Order => {
+            "the same contents in another order, and nothing else: laid out as in-process, every byte is equal"
+        }
         Likeness::Contents => "the same functions and data, with the same contents, in another order",
         Likeness::Different => "the outputs differ",
     }

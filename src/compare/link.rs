@@ -92,7 +92,10 @@ impl Told {
 
     /// The module of an LTO task.
     pub fn module(&self, task: usize) -> Option<String> {
-        self.timeline.iter().find(|span| span.task == task).map(|span| span.name.clone())
+        self.timeline
+            .iter()
+            .find(|span| span.task == task)
+            .map(|span| span.name.clone())
     }
 
     /// What the link's own clock says.
@@ -217,7 +220,10 @@ pub fn compare(links: &Links<'_>) -> Result<Comparison, CompareError> {
     comparison.in_process = Some(in_process.cost.clone());
     comparison.distributed = Some(distributed.cost.clone());
     let Some(told) = told else {
-        return Ok(comparison.unknown("failed", &format!("thinlto-ld did not say what it did: {}", distributed.words())));
+        return Ok(comparison.unknown(
+            "failed",
+            &format!("thinlto-ld did not say what it did: {}", distributed.words()),
+        ));
     };
     match (in_process.status.success(), distributed.status.success()) {
         (true, true) => {}
@@ -253,7 +259,9 @@ pub fn begin_of(invocation: &Invocation) -> Comparison {
         why: String::new(),
         mode: "distributed".into(),
         output_file: invocation.output.display().to_string(),
-        cwd: std::env::current_dir().map(|cwd| cwd.display().to_string()).unwrap_or_default(),
+        cwd: std::env::current_dir()
+            .map(|cwd| cwd.display().to_string())
+            .unwrap_or_default(),
         linker: String::new(),
         clang: None,
         llvm: None,
@@ -283,7 +291,10 @@ impl Made {
     pub fn words(&self) -> String {
         let text = fs::read(self.side.said()).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
-        let line = text.lines().find(|line| line.contains("error:")).or_else(|| text.lines().next());
+        let line = text
+            .lines()
+            .find(|line| line.contains("error:"))
+            .or_else(|| text.lines().next());
         line.map_or_else(|| self.status.to_string(), str::to_owned)
     }
 }

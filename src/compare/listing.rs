@@ -25,7 +25,9 @@ impl Lister {
     pub fn beside(tools: &[&Path], major: Option<&str>) -> Lister {
         let numbered = major.map(|major| format!("llvm-objdump-{major}"));
         let names = || numbered.as_deref().into_iter().chain(["llvm-objdump"]);
-        let folders = tools.iter().flat_map(|tool| [Some(tool.to_path_buf()), fs::canonicalize(tool).ok()]);
+        let folders = tools
+            .iter()
+            .flat_map(|tool| [Some(tool.to_path_buf()), fs::canonicalize(tool).ok()]);
         let beside = folders
             .flatten()
             .flat_map(|tool| names().map(move |name| tool.with_file_name(name)).collect::<Vec<_>>())
@@ -72,11 +74,22 @@ fn tidy(line: &str) -> String {
 fn hexadecimal(symbol: &str, object: &Path) -> Option<Vec<String>> {
     let bytes = fs::read(object).ok()?;
     let image = image::read(&bytes).ok()?;
-    let found = image.symbols.iter().find(|one| one.name == symbol && one.has_contents())?;
+    let found = image
+        .symbols
+        .iter()
+        .find(|one| one.name == symbol && one.has_contents())?;
     let section = image.sections.get(found.section?)?;
     let start = usize::try_from(found.address).ok()?;
-    let body = section.data.get(start..start.checked_add(usize::try_from(found.size).ok()?)?)?;
-    let line = |chunk: &[u8]| chunk.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ");
+    let body = section
+        .data
+        .get(start..start.checked_add(usize::try_from(found.size).ok()?)?)?;
+    let line = |chunk: &[u8]| {
+        chunk
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
     Some(body.chunks(16).map(line).collect())
 }
 

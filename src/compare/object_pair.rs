@@ -34,7 +34,11 @@ pub fn compare(in_process: &[u8], distributed: &[u8]) -> Result<Found, String> {
         (false, true) if differing.iter().all(is_debug) => Kind::DebugInfo,
         _ => Kind::Other,
     };
-    let symbols = if kind == Kind::Other { differing_symbols(&a, &b) } else { Vec::new() };
+    let symbols = if kind == Kind::Other {
+        differing_symbols(&a, &b)
+    } else {
+        Vec::new()
+    };
     let worst = match kind {
         Kind::Other if symbols.iter().any(|symbol| symbol.is_code) => Kind::Code,
         Kind::Other if !symbols.is_empty() => Kind::Data,
@@ -57,23 +61,36 @@ fn said(image: &Image<'_>, relocation: &Relocation, start: u64) -> Said {
         Target::Symbol(name) => name.clone(),
         Target::Section(index) => image.sections.get(*index).map(|s| s.name.clone()).unwrap_or_default(),
     };
-    (relocation.offset.saturating_sub(start), relocation.kind, target, relocation.addend)
+    (
+        relocation.offset.saturating_sub(start),
+        relocation.kind,
+        target,
+        relocation.addend,
+    )
 }
 
 fn differing_sections(a: &Image<'_>, b: &Image<'_>) -> BTreeSet<String> {
     type Contents<'i> = (&'i [u8], u64, u32, u64, Vec<Said>);
     fn contents<'i>(image: &'i Image<'_>) -> BTreeMap<(String, usize), Contents<'i>> {
-        let sections = image::by_name(image).into_iter().filter(|(_, section)| !section.is_table());
+        let sections = image::by_name(image)
+            .into_iter()
+            .filter(|(_, section)| !section.is_table());
         sections
             .map(|(name, section)| {
                 let relocations = section.relocations.iter().map(|one| said(image, one, 0)).collect();
-                (name, (section.data, section.size, section.kind, section.flags, relocations))
+                (
+                    name,
+                    (section.data, section.size, section.kind, section.flags, relocations),
+                )
             })
             .collect()
     }
     let (a, b) = (contents(a), contents(b));
     let names = a.keys().chain(b.keys());
-    names.filter(|name| a.get(*name) != b.get(*name)).map(|(name, _)| name.clone()).collect()
+    names
+        .filter(|name| a.get(*name) != b.get(*name))
+        .map(|(name, _)| name.clone())
+        .collect()
 }
 
 /// Every symbol with all that is said of it, in the order of names.
@@ -84,7 +101,14 @@ fn symbols<'i>(image: &'i Image<'_>) -> Vec<(&'i str, u8, u8, u8, u64, u64, &'i 
         .map(|symbol| {
             let section = symbol.section.and_then(|index| image.sections.get(index));
             let section = section.map_or("", |section| section.name.as_str());
-            let Symbol { kind, binding, visibility, size, address, .. } = *symbol;
+            let Symbol {
+                kind,
+                binding,
+                visibility,
+                size,
+                address,
+                ..
+            } = *symbol;
             (symbol.name.as_str(), kind, binding, visibility, size, address, section)
         })
         .collect();
@@ -97,13 +121,20 @@ fn bodies<'i>(image: &'i Image<'_>) -> BTreeMap<(&'i str, usize), (bool, &'i [u8
     let mut seen: HashMap<&str, usize> = HashMap::new();
     let mut bodies = BTreeMap::new();
     for symbol in image.symbols.iter().filter(|symbol| symbol.has_contents()) {
-        let Some(section) = symbol.section.and_then(|index| image.sections.get(index)) else { continue };
+        let Some(section) = symbol.section.and_then(|index| image.sections.get(index)) else {
+            continue;
+        };
         let number = seen.entry(&symbol.name).or_default();
         *number += 1;
         let (start, end) = (symbol.address, symbol.address.saturating_add(symbol.size));
         let range = usize::try_from(start).ok().zip(usize::try_from(end).ok());
-        let bytes = range.and_then(|(start, end)| section.data.get(start..end)).unwrap_or_default();
-        let within = section.relocations.iter().filter(|one| (start..end).contains(&one.offset));
+        let bytes = range
+            .and_then(|(start, end)| section.data.get(start..end))
+            .unwrap_or_default();
+        let within = section
+            .relocations
+            .iter()
+            .filter(|one| (start..end).contains(&one.offset));
         let relocations = within.map(|one| said(image, one, start)).collect();
         bodies.insert((symbol.name.as_str(), *number), (symbol.is_code(), bytes, relocations));
     }

@@ -51,7 +51,9 @@ pub fn compare(
         }
         objects.differing.push(difference);
     }
-    objects.differing.sort_by_key(|difference| std::cmp::Reverse(difference.kind));
+    objects
+        .differing
+        .sort_by_key(|difference| std::cmp::Reverse(difference.kind));
     Ok(objects)
 }
 
@@ -97,11 +99,16 @@ pub fn numbered(prefix: &Path, task: usize) -> PathBuf {
 
 /// One more than the highest task that left a file.
 fn tasks(prefix: &Path) -> io::Result<usize> {
-    let (Some(folder), Some(name)) = (prefix.parent(), prefix.file_name()) else { return Ok(0) };
+    let (Some(folder), Some(name)) = (prefix.parent(), prefix.file_name()) else {
+        return Ok(0);
+    };
     let mut most = 0;
     for entry in fs::read_dir(folder)? {
         let file = entry?.file_name();
-        let number = file.to_string_lossy().strip_prefix(&*name.to_string_lossy()).map(str::to_owned);
+        let number = file
+            .to_string_lossy()
+            .strip_prefix(&*name.to_string_lossy())
+            .map(str::to_owned);
         match number.as_deref() {
             Some("") => most = most.max(1),
             Some(digits) => most = most.max(digits.parse::<usize>().map_or(0, |number| number + 1)),
@@ -122,7 +129,10 @@ fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
 fn is_empty(object: &[u8]) -> bool {
     object.is_empty()
         || super::image::read(object).is_ok_and(|image| {
-            let has_bytes = image.sections.iter().any(|section| section.is_loaded() && section.size > 0);
+            let has_bytes = image
+                .sections
+                .iter()
+                .any(|section| section.is_loaded() && section.size > 0);
             !has_bytes && image.symbols.iter().all(super::image::Symbol::is_local)
         })
 }

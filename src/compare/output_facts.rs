@@ -32,7 +32,13 @@ fn counted<T: Ord>(things: impl Iterator<Item = T>) -> BTreeMap<T, usize> {
 }
 
 impl Found {
-    fn differ(&mut self, aspect: &str, name: impl Into<String>, in_process: impl Into<String>, distributed: impl Into<String>) {
+    fn differ(
+        &mut self,
+        aspect: &str,
+        name: impl Into<String>,
+        in_process: impl Into<String>,
+        distributed: impl Into<String>,
+    ) {
         self.differences.push(Difference {
             aspect: aspect.to_owned(),
             name: name.into(),
@@ -42,7 +48,12 @@ impl Found {
     }
 
     /// Things with a name and what is said of them: which only one side has, or has otherwise.
-    fn sets(&mut self, aspect: &str, a: impl Iterator<Item = (String, String)>, b: impl Iterator<Item = (String, String)>) {
+    fn sets(
+        &mut self,
+        aspect: &str,
+        a: impl Iterator<Item = (String, String)>,
+        b: impl Iterator<Item = (String, String)>,
+    ) {
         let (a, b) = (counted(a), counted(b));
         let mut names: BTreeMap<&str, (Vec<String>, Vec<String>)> = BTreeMap::new();
         for ((name, said), count) in &a {
@@ -72,7 +83,9 @@ fn times(said: &str, count: usize) -> String {
     }
 }
 
-const KINDS: [&str; 11] = ["notype", "object", "func", "section", "file", "common", "tls", "7", "8", "9", "ifunc"];
+const KINDS: [&str; 11] = [
+    "notype", "object", "func", "section", "file", "common", "tls", "7", "8", "9", "ifunc",
+];
 const BINDINGS: [&str; 3] = ["local", "global", "weak"];
 const VISIBILITIES: [&str; 4] = ["default", "internal", "hidden", "protected"];
 
@@ -113,12 +126,16 @@ pub fn compare(pair: &Pair<'_, '_, '_>) -> Found {
     notes(&mut found, a, b);
     if a.is_relocatable {
         let all = |image: &Image<'_>| {
-            let each = image.sections.iter().filter(|section| !section.is_debug()).flat_map(|section| {
-                section.relocations.iter().filter_map(|one| match &one.target {
-                    Target::Symbol(name) => Some((name.clone(), format!("{} in {}", one.kind, section.name))),
-                    _ => None,
-                })
-            });
+            let each = image
+                .sections
+                .iter()
+                .filter(|section| !section.is_debug())
+                .flat_map(|section| {
+                    section.relocations.iter().filter_map(|one| match &one.target {
+                        Target::Symbol(name) => Some((name.clone(), format!("{} in {}", one.kind, section.name))),
+                        _ => None,
+                    })
+                });
             each.collect::<Vec<_>>().into_iter()
         };
         found.sets("relocation", all(a), all(b));
@@ -129,7 +146,9 @@ pub fn compare(pair: &Pair<'_, '_, '_>) -> Found {
 /// What pointers that may be there twice lead to.
 fn personalities<'i>(images: [&'i Image<'_>; 2]) -> BTreeSet<&'i str> {
     let symbols = images.into_iter().flat_map(|image| &image.symbols);
-    symbols.filter_map(|symbol| symbol.name.strip_prefix(DUPLICATED)).collect()
+    symbols
+        .filter_map(|symbol| symbol.name.strip_prefix(DUPLICATED))
+        .collect()
 }
 
 /// How many more such pointers one of the outputs has at most.
@@ -140,7 +159,9 @@ fn duplicates(found: &mut Found, a: &Image<'_>, b: &Image<'_>) -> u64 {
     }
     let count = |image: &Image<'_>| {
         let relocations = image.dynamic_relocations.iter().map(|one| &one.target);
-        relocations.filter(|target| matches!(target, Target::Symbol(name) if names.contains(name.as_str()))).count() as u64
+        relocations
+            .filter(|target| matches!(target, Target::Symbol(name) if names.contains(name.as_str())))
+            .count() as u64
     };
     let (in_process, distributed) = (count(a), count(b));
     if in_process != distributed {
@@ -155,14 +176,25 @@ fn duplicates(found: &mut Found, a: &Image<'_>, b: &Image<'_>) -> u64 {
 }
 
 /// Sections whose size tells how many entries they have, whatever their order.
-const COUNTED: [&str; 8] = [".dynsym", ".init_array", ".fini_array", ".preinit_array", ".interp", ".gnu.version", ".gnu.version_r", ".gnu.version_d"];
+const COUNTED: [&str; 8] = [
+    ".dynsym",
+    ".init_array",
+    ".fini_array",
+    ".preinit_array",
+    ".interp",
+    ".gnu.version",
+    ".gnu.version_r",
+    ".gnu.version_d",
+];
 
 /// What lld fills a page with.
 const PADDING: &str = ".relro_padding";
 
 fn sections(found: &mut Found, a: &Image<'_>, b: &Image<'_>, extra: u64) {
     let known = |image: &Image<'_>| {
-        let sections = image::by_name(image).into_iter().filter(|(_, section)| !section.is_table() && section.size > 0);
+        let sections = image::by_name(image)
+            .into_iter()
+            .filter(|(_, section)| !section.is_table() && section.size > 0);
         let described: Vec<_> = sections
             .map(|((name, _), section)| (name, format!("type {:#x}, flags {:#x}", section.kind, section.flags)))
             .collect();
@@ -171,13 +203,29 @@ fn sections(found: &mut Found, a: &Image<'_>, b: &Image<'_>, extra: u64) {
     found.sets("section", known(a), known(b));
     let sizes = sizes(a, b);
     for size in sizes.iter().filter(|size| size.in_process != size.distributed) {
-        let Some(section) = a.sections.iter().find(|section| section.name == size.name) else { continue };
-        if size.in_process == 0 || size.distributed == 0 || section.is_table() || !section.is_loaded() || section.name == PADDING {
+        let Some(section) = a.sections.iter().find(|section| section.name == size.name) else {
+            continue;
+        };
+        if size.in_process == 0
+            || size.distributed == 0
+            || section.is_table()
+            || !section.is_loaded()
+            || section.name == PADDING
+        {
             continue;
         }
-        let slack = if COUNTED.contains(&section.name.as_str()) { 0 } else { slack(a, section, extra) };
+        let slack = if COUNTED.contains(&section.name.as_str()) {
+            0
+        } else {
+            slack(a, section, extra)
+        };
         if size.in_process.abs_diff(size.distributed) > slack {
-            found.differ("section size", &size.name, size.in_process.to_string(), size.distributed.to_string());
+            found.differ(
+                "section size",
+                &size.name,
+                size.in_process.to_string(),
+                size.distributed.to_string(),
+            );
         }
     }
 }
@@ -252,7 +300,9 @@ fn dynamic(found: &mut Found, pair: &Pair<'_, '_, '_>) {
     }
     let symbols = |image: &Image<'_>| {
         let all = image.dynamic_symbols.iter();
-        let all: Vec<_> = all.map(|one| (format!("{}{}", one.name, one.version), said(image, one))).collect();
+        let all: Vec<_> = all
+            .map(|one| (format!("{}{}", one.name, one.version), said(image, one)))
+            .collect();
         all.into_iter()
     };
     found.sets("dynamic symbol", symbols(a), symbols(b));
@@ -269,7 +319,10 @@ fn dynamic(found: &mut Found, pair: &Pair<'_, '_, '_>) {
     };
     found.sets("dynamic relocation", single(named(a)), single(named(b)));
     let segments = |image: &Image<'_>| {
-        let all = image.segments.iter().map(|(kind, flags, ..)| (format!("{kind:#x}"), format!("flags {flags}")));
+        let all = image
+            .segments
+            .iter()
+            .map(|(kind, flags, ..)| (format!("{kind:#x}"), format!("flags {flags}")));
         all.collect::<Vec<_>>().into_iter()
     };
     found.sets("segment", segments(a), segments(b));
@@ -278,7 +331,8 @@ fn dynamic(found: &mut Found, pair: &Pair<'_, '_, '_>) {
 /// Sections compared as they are: what is read by loaders and people.
 fn notes(found: &mut Found, a: &Image<'_>, b: &Image<'_>) {
     let is_said = |section: &&Section<'_>| {
-        (section.kind == elf::SHT_NOTE && !section.is_build_id()) || [".interp", ".comment"].contains(&section.name.as_str())
+        (section.kind == elf::SHT_NOTE && !section.is_build_id())
+            || [".interp", ".comment"].contains(&section.name.as_str())
     };
     let all = |image: &Image<'_>| {
         let sections = image.sections.iter().filter(is_said);
@@ -291,7 +345,11 @@ fn notes(found: &mut Found, a: &Image<'_>, b: &Image<'_>) {
 /// A section's bytes; of texts, in the order of the alphabet.
 fn parts(section: &Section<'_>) -> String {
     if section.name == ".comment" {
-        let mut texts: Vec<_> = section.data.split(|byte| *byte == 0).filter(|text| !text.is_empty()).collect();
+        let mut texts: Vec<_> = section
+            .data
+            .split(|byte| *byte == 0)
+            .filter(|text| !text.is_empty())
+            .collect();
         texts.sort_unstable();
         let texts: Vec<_> = texts.into_iter().map(String::from_utf8_lossy).collect();
         return texts.join(", ");

@@ -49,7 +49,10 @@ pub fn compare(in_process: &[u8], distributed: &[u8]) -> Result<Compared, String
         });
     }
     let (places_a, places_b) = (Places::of(&a), Places::of(&b));
-    let pair = Pair { a: &places_a, b: &places_b };
+    let pair = Pair {
+        a: &places_a,
+        b: &places_b,
+    };
     let mut facts = output_facts::compare(&pair);
     let mut untold = 0;
     if !differing_sections.is_empty() {
@@ -79,7 +82,10 @@ fn differing_sections(a: &Image<'_>, b: &Image<'_>) -> Vec<String> {
         let is_same = other.is_some_and(|other| {
             let place = |one: &image::Section<'_>| (one.address, one.size, one.flags, one.kind);
             let relocations = |one: &image::Section<'_>| {
-                one.relocations.iter().map(|r| (r.offset, r.kind, r.target.clone(), r.addend)).collect::<Vec<_>>()
+                one.relocations
+                    .iter()
+                    .map(|r| (r.offset, r.kind, r.target.clone(), r.addend))
+                    .collect::<Vec<_>>()
             };
             place(section) == place(other) && section.data == other.data && relocations(section) == relocations(other)
         });
@@ -87,15 +93,20 @@ fn differing_sections(a: &Image<'_>, b: &Image<'_>) -> Vec<String> {
             differing.push(key.0);
         }
     }
-    let left = others.into_iter().filter(|(_, section)| !section.is_table() && !section.is_build_id());
+    let left = others
+        .into_iter()
+        .filter(|(_, section)| !section.is_table() && !section.is_build_id());
     differing.extend(left.map(|((name, _), _)| name));
     differing
 }
 
 fn same_tables(a: &Image<'_>, b: &Image<'_>) -> bool {
     let tables = |image: &Image<'_>| {
-        let all = image::by_name(image).into_iter().filter(|(_, section)| section.is_table());
-        all.map(|(name, section)| (name, section.data.to_vec())).collect::<Vec<_>>()
+        let all = image::by_name(image)
+            .into_iter()
+            .filter(|(_, section)| section.is_table());
+        all.map(|(name, section)| (name, section.data.to_vec()))
+            .collect::<Vec<_>>()
     };
     tables(a) == tables(b) && a.entry == b.entry && a.header == b.header
 }
@@ -106,8 +117,15 @@ fn contents(pair: &Pair<'_, '_, '_>, differences: &mut Vec<Difference>) -> usize
     fn keyed<'i>(image: &'i Image<'_>) -> HashMap<Key<'i>, Vec<&'i Symbol>> {
         let mut all: HashMap<Key<'i>, Vec<&'i Symbol>> = HashMap::new();
         for symbol in image.symbols.iter().filter(|symbol| symbol.has_contents()) {
-            let Some(section) = symbol.section.and_then(|index| image.sections.get(index)) else { continue };
-            let key = (symbol.name.as_str(), symbol.is_local(), symbol.size, section.name.as_str());
+            let Some(section) = symbol.section.and_then(|index| image.sections.get(index)) else {
+                continue;
+            };
+            let key = (
+                symbol.name.as_str(),
+                symbol.is_local(),
+                symbol.size,
+                section.name.as_str(),
+            );
             all.entry(key).or_default().push(symbol);
         }
         all
@@ -118,7 +136,9 @@ fn contents(pair: &Pair<'_, '_, '_>, differences: &mut Vec<Difference>) -> usize
     let mut untold = 0;
     for key in names {
         // What only one side has is told already, by its name.
-        let (Some(ones), Some(others)) = (a.get(&key), b.get_mut(&key)) else { continue };
+        let (Some(ones), Some(others)) = (a.get(&key), b.get_mut(&key)) else {
+            continue;
+        };
         for one in ones {
             if others.is_empty() {
                 break;
@@ -141,7 +161,9 @@ fn best(pair: &Pair<'_, '_, '_>, one: &Symbol, others: &[&Symbol]) -> (usize, Sa
     order.sort_by_key(|at| others[*at].file != one.file);
     let mut found = (order[0], Sameness::Different);
     for at in order {
-        let (Some(in_a), Some(in_b)) = (one.section, others[at].section) else { continue };
+        let (Some(in_a), Some(in_b)) = (one.section, others[at].section) else {
+            continue;
+        };
         let sameness = pair.same_bytes((in_a, one.address), (in_b, others[at].address), one.size);
         if sameness == Sameness::Same {
             return (at, sameness);
@@ -158,7 +180,9 @@ fn different(pair: &Pair<'_, '_, '_>, one: &Symbol, other: &Symbol) -> Differenc
         let section = symbol.section.and_then(|index| image.sections.get(index));
         let start = usize::try_from(symbol.address - section.map_or(0, |section| section.address));
         let size = usize::try_from(symbol.size).unwrap_or_default();
-        let bytes = section.zip(start.ok()).and_then(|(section, start)| section.data.get(start..start + size));
+        let bytes = section
+            .zip(start.ok())
+            .and_then(|(section, start)| section.data.get(start..start + size));
         let hash = blake3::hash(bytes.unwrap_or_default()).to_hex();
         format!("{} bytes, {}", symbol.size, &hash[..16])
     };
@@ -174,14 +198,18 @@ fn different(pair: &Pair<'_, '_, '_>, one: &Symbol, other: &Symbol) -> Differenc
 fn constructors(pair: &Pair<'_, '_, '_>, facts: &mut output_facts::Found) {
     for name in [".init_array", ".fini_array", ".ctors", ".dtors"] {
         let find = |image: &Image<'_>| image.sections.iter().position(|section| section.name == name);
-        let (Some(in_a), Some(in_b)) = (find(pair.a.image), find(pair.b.image)) else { continue };
+        let (Some(in_a), Some(in_b)) = (find(pair.a.image), find(pair.b.image)) else {
+            continue;
+        };
         let (a, b) = (&pair.a.image.sections[in_a], &pair.b.image.sections[in_b]);
         if a.size != b.size || a.kind == elf::SHT_NOBITS {
             continue;
         }
         let same = pair.same_bytes((in_a, a.address), (in_b, b.address), a.size);
         if same == Sameness::Different {
-            facts.allowed.push(format!("{name}: the same number of entries, in another order"));
+            facts
+                .allowed
+                .push(format!("{name}: the same number of entries, in another order"));
         }
     }
 }

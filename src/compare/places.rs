@@ -60,11 +60,14 @@ impl<'i, 'a> Places<'i, 'a> {
         }
         let loaded = image.sections.iter().enumerate();
         let mut sections: Vec<_> = loaded
-            .filter(|(_, section)| section.is_loaded() && section.size > 0 && section.flags & u64::from(elf::SHF_TLS) == 0)
+            .filter(|(_, section)| {
+                section.is_loaded() && section.size > 0 && section.flags & u64::from(elf::SHF_TLS) == 0
+            })
             .map(|(index, section)| (section.address, section.address + section.size, index))
             .collect();
         sections.sort_unstable();
-        let relocations: BTreeMap<u64, &Relocation> = image.dynamic_relocations.iter().map(|one| (one.offset, one)).collect();
+        let relocations: BTreeMap<u64, &Relocation> =
+            image.dynamic_relocations.iter().map(|one| (one.offset, one)).collect();
         stubs(image, &relocations, &mut names);
         for names in names.values_mut() {
             names.sort_unstable();
@@ -88,7 +91,9 @@ impl<'i, 'a> Places<'i, 'a> {
 
     /// The names that cover a place, and how far into them it is.
     fn names_at(&self, section: usize, address: u64) -> Vec<(&'i str, u64)> {
-        let Some(names) = self.names.get(&section) else { return Vec::new() };
+        let Some(names) = self.names.get(&section) else {
+            return Vec::new();
+        };
         let after = names.partition_point(|(start, _, _)| *start <= address);
         names[..after]
             .iter()
@@ -101,7 +106,9 @@ impl<'i, 'a> Places<'i, 'a> {
 
     /// The place in words.
     pub fn describe(&self, address: u64) -> String {
-        let Some(section) = self.section_at(address) else { return format!("{address:#x}") };
+        let Some(section) = self.section_at(address) else {
+            return format!("{address:#x}");
+        };
         match self.names_at(section, address).first() {
             Some((name, 0)) => (*name).to_owned(),
             Some((name, offset)) => format!("{name}+{offset:#x}"),
@@ -112,7 +119,9 @@ impl<'i, 'a> Places<'i, 'a> {
     fn bytes(&self, section: usize, address: u64, length: u64) -> Option<&'a [u8]> {
         let section: &Section<'a> = self.image.sections.get(section)?;
         let start = usize::try_from(address.checked_sub(section.address)?).ok()?;
-        section.data.get(start..start.checked_add(usize::try_from(length).ok()?)?)
+        section
+            .data
+            .get(start..start.checked_add(usize::try_from(length).ok()?)?)
     }
 }
 
@@ -131,8 +140,12 @@ fn stubs<'i>(
     let tables = tables.filter(|(_, section)| section.name.starts_with(".plt") || section.name == ".iplt");
     for (index, table) in tables.filter(|_| image.machine == elf::EM_X86_64) {
         for (number, entry) in table.data.chunks(STUB).enumerate() {
-            let Some(at) = entry.windows(JUMP.len()).position(|bytes| bytes == JUMP) else { continue };
-            let Some(offset) = word(entry, at + JUMP.len(), true) else { continue };
+            let Some(at) = entry.windows(JUMP.len()).position(|bytes| bytes == JUMP) else {
+                continue;
+            };
+            let Some(offset) = word(entry, at + JUMP.len(), true) else {
+                continue;
+            };
             let start = table.address + (number * STUB) as u64;
             let next = start + (at + JUMP.len() + 4) as u64;
             let slot = next.wrapping_add_signed(i64::from(offset));
@@ -168,14 +181,17 @@ impl Pair<'_, '_, '_> {
     }
 
     fn same_end(&self, a: u64, b: u64) -> bool {
-        let (Some(in_a), Some(in_b)) = (self.a.section_at(a - 1), self.b.section_at(b - 1)) else { return false };
+        let (Some(in_a), Some(in_b)) = (self.a.section_at(a - 1), self.b.section_at(b - 1)) else {
+            return false;
+        };
         let (a_section, b_section) = (&self.a.image.sections[in_a], &self.b.image.sections[in_b]);
         a_section.name == b_section.name
     }
 
     /// The same, of places in sections that are known; in relocatable files nothing else tells.
     pub fn same_spot(&self, in_a: usize, a: u64, in_b: usize, b: u64, depth: usize) -> bool {
-        let (Some(section_a), Some(section_b)) = (self.a.image.sections.get(in_a), self.b.image.sections.get(in_b)) else {
+        let (Some(section_a), Some(section_b)) = (self.a.image.sections.get(in_a), self.b.image.sections.get(in_b))
+        else {
             return false;
         };
         let (names_a, names_b) = (self.a.names_at(in_a, a), self.b.names_at(in_b, b));
@@ -198,7 +214,11 @@ impl Pair<'_, '_, '_> {
             return text(self.a, in_a, a).is_some_and(|one| text(self.b, in_b, b) == Some(one));
         }
         let left = |section: &Section<'_>, at: u64| (section.address + section.size).saturating_sub(at);
-        let glance = if section_a.name.starts_with(".got") { POINTER } else { GLANCE };
+        let glance = if section_a.name.starts_with(".got") {
+            POINTER
+        } else {
+            GLANCE
+        };
         let length = glance.min(left(section_a, a)).min(left(section_b, b));
         self.same_bytes_at((in_a, a), (in_b, b), length, depth + 1) == Sameness::Same
     }
@@ -232,7 +252,10 @@ impl Pair<'_, '_, '_> {
     /// Relocations that are left for whoever loads or links the file.
     fn same_relocations(&self, (in_a, a): (usize, u64), (in_b, b): (usize, u64), length: u64, depth: usize) -> bool {
         let (left, right): (Vec<&Relocation>, Vec<&Relocation>) = match self.a.image.is_relocatable {
-            true => (within(&self.a.image.sections[in_a], a, length), within(&self.b.image.sections[in_b], b, length)),
+            true => (
+                within(&self.a.image.sections[in_a], a, length),
+                within(&self.b.image.sections[in_b], b, length),
+            ),
             false => (
                 self.a.relocations.range(a..a + length).map(|(_, one)| *one).collect(),
                 self.b.relocations.range(b..b + length).map(|(_, one)| *one).collect(),
@@ -256,9 +279,9 @@ impl Pair<'_, '_, '_> {
                 // What is added for where the instruction ends (-4) leads out of a section whose beginning is meant.
                 [0, 4, 5, 8].iter().any(|ahead| {
                     let place = |addend: i64| u64::try_from(addend + ahead).ok();
-                    place(one.addend).zip(place(other.addend)).is_some_and(|(a, b)| {
-                        self.same_spot(*in_a, a, *in_b, b, depth + 1)
-                    })
+                    place(one.addend)
+                        .zip(place(other.addend))
+                        .is_some_and(|(a, b)| self.same_spot(*in_a, a, *in_b, b, depth + 1))
                 })
             }
             _ => false,
@@ -274,7 +297,9 @@ impl Pair<'_, '_, '_> {
                 at += 1;
                 continue;
             }
-            let end = (at.saturating_sub(7)..=at).rev().find_map(|start| self.word_end(x, y, (a, b), start, at, depth));
+            let end = (at.saturating_sub(7)..=at)
+                .rev()
+                .find_map(|start| self.word_end(x, y, (a, b), start, at, depth));
             match end {
                 Some(end) => at = end,
                 None => return Sameness::Different,
@@ -297,13 +322,24 @@ impl Pair<'_, '_, '_> {
         let (one, other) = (word(x, start, little)?, word(y, start, little)?);
         let relative = |base: u64, value: i32| base.wrapping_add_signed(i64::from(value));
         let (from_a, from_b) = (a + start as u64, b + start as u64);
-        let bases = [(from_a + 4, from_b + 4), (from_a, from_b), (a, b), (from_a + 8, from_b + 8), (from_a + 5, from_b + 5), (from_a + 6, from_b + 6)];
+        let bases = [
+            (from_a + 4, from_b + 4),
+            (from_a, from_b),
+            (a, b),
+            (from_a + 8, from_b + 8),
+            (from_a + 5, from_b + 5),
+            (from_a + 6, from_b + 6),
+        ];
         let is_relative = bases
             .iter()
             .any(|(base_a, base_b)| self.same_place_at(relative(*base_a, one), relative(*base_b, other), depth + 1));
         let absolute = |value: i32| i64::from(value).cast_unsigned();
         let is_absolute = self.same_place_at(absolute(one), absolute(other), depth + 1)
-            || self.same_place_at(u64::from(one.cast_unsigned()), u64::from(other.cast_unsigned()), depth + 1);
+            || self.same_place_at(
+                u64::from(one.cast_unsigned()),
+                u64::from(other.cast_unsigned()),
+                depth + 1,
+            );
         (is_relative || is_absolute || self.same_thread_local(one, other)).then_some(start + 4)
     }
 
@@ -321,17 +357,28 @@ impl Pair<'_, '_, '_> {
 fn within<'s>(section: &'s Section<'_>, start: u64, length: u64) -> Vec<&'s Relocation> {
     let relocations = &section.relocations;
     let first = relocations.partition_point(|one| one.offset < start);
-    relocations[first..].iter().take_while(|one| one.offset < start + length).collect()
+    relocations[first..]
+        .iter()
+        .take_while(|one| one.offset < start + length)
+        .collect()
 }
 
 fn word(bytes: &[u8], at: usize, little: bool) -> Option<i32> {
     let four = bytes.get(at..at + 4)?.try_into().ok()?;
-    Some(if little { i32::from_le_bytes(four) } else { i32::from_be_bytes(four) })
+    Some(if little {
+        i32::from_le_bytes(four)
+    } else {
+        i32::from_be_bytes(four)
+    })
 }
 
 fn long(bytes: &[u8], at: usize, little: bool) -> Option<u64> {
     let eight = bytes.get(at..at + 8)?.try_into().ok()?;
-    Some(if little { u64::from_le_bytes(eight) } else { u64::from_be_bytes(eight) })
+    Some(if little {
+        u64::from_le_bytes(eight)
+    } else {
+        u64::from_be_bytes(eight)
+    })
 }
 
 /// Instructions that hold part of an address: mask, value, and the bits besides it (Arm ARM C4.1).
@@ -352,10 +399,15 @@ const AARCH64_ADDRESSES: [(u32, u32, u32); 5] = [
 fn same_aarch64(x: &[u8], y: &[u8]) -> Sameness {
     let instructions = x.chunks(4).zip(y.chunks(4));
     let same = instructions.filter(|(one, other)| one != other).all(|(one, other)| {
-        let (Some(one), Some(other)) = (word(one, 0, true), word(other, 0, true)) else { return false };
+        let (Some(one), Some(other)) = (word(one, 0, true), word(other, 0, true)) else {
+            return false;
+        };
         let (one, other) = (one.cast_unsigned(), other.cast_unsigned());
         let holds_address = |(mask, value, _): &&(u32, u32, u32)| one & mask == *value;
-        AARCH64_ADDRESSES.iter().find(holds_address).is_some_and(|(_, _, kept)| one & kept == other & kept)
+        AARCH64_ADDRESSES
+            .iter()
+            .find(holds_address)
+            .is_some_and(|(_, _, kept)| one & kept == other & kept)
     });
     if same { Sameness::Same } else { Sameness::Different }
 }

@@ -166,7 +166,10 @@ impl Report {
             row("", format!("{count} differ ({kind})"));
         }
         for link in &self.doubtful {
-            row(&name(link.verdict), format!("{} in {}: {}", link.output_file, link.cwd, link.why));
+            row(
+                &name(link.verdict),
+                format!("{} in {}: {}", link.output_file, link.cwd, link.why),
+            );
         }
         for file in &self.unreadable {
             row("unreadable", file.clone());

@@ -84,14 +84,26 @@ mod tests {
     fn kbuilds_file_up_to_the_first_semicolon() {
         let text = "savedcmd_vmlinux.o := ld.lld -m elf_x86_64 -r -o vmlinux.o  --whole-archive vmlinux.a ; ./objtool x\n\
                     source_vmlinux.o := x\n";
-        let expected = ["ld.lld", "-m", "elf_x86_64", "-r", "-o", "vmlinux.o", "--whole-archive", "vmlinux.a"];
+        let expected = [
+            "ld.lld",
+            "-m",
+            "elf_x86_64",
+            "-r",
+            "-o",
+            "vmlinux.o",
+            "--whole-archive",
+            "vmlinux.a",
+        ];
         assert_eq!(words(text), expected);
     }
 
     #[test]
     fn quotes_as_a_shell_reads_them() {
         let text = "# a comment\n\nLC_ALL=\"C\" clang 'a b' \"c\\\"d\\e\" f\\ g h\\\n i '' && next";
-        assert_eq!(words(text), ["LC_ALL=C", "clang", "a b", "c\"d\\e", "f g", "h", "i", ""]);
+        assert_eq!(
+            words(text),
+            ["LC_ALL=C", "clang", "a b", "c\"d\\e", "f g", "h", "i", ""]
+        );
         assert_eq!(saved(b"a 'b"), None);
     }
 }

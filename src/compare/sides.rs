@@ -91,7 +91,10 @@ fn joined(option: &str, value: &OsStr) -> OsString {
 
 /// thinlto-ld's own settings of the user's line, and those of ours, which win.
 fn settings(invocation: &Invocation, ours: &[(&str, OsString)]) -> Vec<OsString> {
-    let users = invocation.own.iter().map(|(name, value)| (name.as_str(), value.clone()));
+    let users = invocation
+        .own
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.clone()));
     users
         .chain(ours.iter().cloned())
         .map(|(name, value)| joined(&format!("--thinlto-ld-{name}="), &value))
@@ -105,11 +108,14 @@ const GRANULARITY: u32 = 5000;
 /// The words of the in-process link.
 pub fn in_process(invocation: &Invocation, side: &Side, dwo: &Path) -> Vec<OsString> {
     let mut words = without_outputs(invocation, dwo);
-    words.extend(settings(invocation, &[
-        ("mode", "in-process".into()),
-        ("stats", side.stats().into()),
-        ("compare", OsString::new()),
-    ]));
+    words.extend(settings(
+        invocation,
+        &[
+            ("mode", "in-process".into()),
+            ("stats", side.stats().into()),
+            ("compare", OsString::new()),
+        ],
+    ));
     words.extend(["-o".into(), side.output().into()]);
     words.push(joined("--lto-obj-path=", side.objects().as_os_str()));
     words.push(joined("--time-trace=", side.trace().as_os_str()));
@@ -120,13 +126,16 @@ pub fn in_process(invocation: &Invocation, side: &Side, dwo: &Path) -> Vec<OsStr
 /// The words of a distributed link; with `order` that order, else the user's.
 pub fn distributed(invocation: &Invocation, side: &Side, dwo: &Path, order: Option<Order>) -> Vec<OsString> {
     let mut words = without_outputs(invocation, dwo);
-    words.extend(settings(invocation, &[
-        ("mode", "distributed".into()),
-        ("cache", "off".into()),
-        ("stats", side.stats().into()),
-        ("timeline", "on".into()),
-        ("compare", OsString::new()),
-    ]));
+    words.extend(settings(
+        invocation,
+        &[
+            ("mode", "distributed".into()),
+            ("cache", "off".into()),
+            ("stats", side.stats().into()),
+            ("timeline", "on".into()),
+            ("compare", OsString::new()),
+        ],
+    ));
     words.extend(order.map(|order| {
         OsString::from(match order {
             Order::CommandLine => "--thinlto-ld-order=command-line",

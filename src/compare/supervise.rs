@@ -122,8 +122,8 @@ fn make(links: &Links<'_>, arguments: &[OsString]) -> Result<Made, CompareError>
         .args(arguments)
         .args(words)
         .env_remove(settings::variable("compare"));
-    let (status, cost) =
-        measure::run(&mut command, &Words::Inherited, links.children).map_err(at(links.command.thinlto_ld.display()))?;
+    let (status, cost) = measure::run(&mut command, &Words::Inherited, links.children)
+        .map_err(at(links.command.thinlto_ld.display()))?;
     Ok(Made { side, status, cost })
 }
 
@@ -134,7 +134,9 @@ fn user_prefix(invocation: &Invocation) -> Option<&str> {
 
 /// The stats line is the user's, if they asked for one.
 fn pass_on(stats: &Path, settings: &Settings) {
-    let (Some(file), Ok(mut line)) = (&settings.stats, fs::read_to_string(stats)) else { return };
+    let (Some(file), Ok(mut line)) = (&settings.stats, fs::read_to_string(stats)) else {
+        return;
+    };
     if !settings.timeline
         && let Ok(mut value) = serde_json::from_str::<serde_json::Value>(&line)
         && let Some(object) = value.as_object_mut()
@@ -144,7 +146,11 @@ fn pass_on(stats: &Path, settings: &Settings) {
     }
     let append = || -> io::Result<()> {
         use io::Write as _;
-        fs::OpenOptions::new().append(true).create(true).open(file)?.write_all(line.as_bytes())
+        fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(file)?
+            .write_all(line.as_bytes())
     };
     if let Err(error) = append() {
         tracing::warn!("cannot append to {}: {error}", file.display());
@@ -196,8 +202,14 @@ fn write(comparison: &Comparison, folder: &Path) -> io::Result<()> {
     let text = serde_json::to_vec(comparison)?;
     let file = tempfile::NamedTempFile::new_in(folder)?;
     fs::write(file.path(), text)?;
-    let stem = Path::new(&comparison.output_file).file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos());
+    let stem = Path::new(&comparison.output_file)
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let nanos = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |time| time.as_nanos());
     let name: PathBuf = folder.join(format!("{stem}-{nanos}-{}.json", std::process::id()));
     file.persist(name)?;
     Ok(())
@@ -210,5 +222,8 @@ fn write(comparison: &Comparison, folder: &Path) -> io::Result<()> {
 pub fn left(invocation: &Invocation, linker: &Path, mode: &str, reason: &str, folder: &Path) -> io::Result<()> {
     let mut comparison = link::begin_of(invocation);
     comparison.linker = linker.display().to_string();
-    write(&comparison.unknown(mode, &format!("the link is not distributed: {reason}")), folder)
+    write(
+        &comparison.unknown(mode, &format!("the link is not distributed: {reason}")),
+        folder,
+    )
 }

@@ -38,8 +38,16 @@ impl Style {
 /// The whole answer.
 pub fn of(comparison: &Comparison, style: Style) -> String {
     let mut text = format!("{}: {}\n\n", style.verdict(comparison.verdict), comparison.why);
-    let llvm = comparison.llvm.as_deref().map(|llvm| format!(", LLVM {llvm}")).unwrap_or_default();
-    row(&mut text, "link", &format!("{} ({}{llvm})", comparison.output_file, comparison.linker));
+    let llvm = comparison
+        .llvm
+        .as_deref()
+        .map(|llvm| format!(", LLVM {llvm}"))
+        .unwrap_or_default();
+    row(
+        &mut text,
+        "link",
+        &format!("{} ({}{llvm})", comparison.output_file, comparison.linker),
+    );
     if comparison.objects.total > 0 {
         objects(&mut text, comparison, style);
     }
@@ -61,18 +69,38 @@ fn row(text: &mut String, name: &str, said: &str) {
 
 fn objects(text: &mut String, comparison: &Comparison, style: Style) {
     let objects = &comparison.objects;
-    row(text, "objects", &format!("{} of {} identical", objects.identical, objects.total));
+    row(
+        text,
+        "objects",
+        &format!("{} of {} identical", objects.identical, objects.total),
+    );
     for (kind, group) in by_kind(&objects.differing) {
         let names: Vec<&str> = group.iter().take(LISTED).map(|object| object.module.as_str()).collect();
         let more = match group.len().saturating_sub(LISTED) {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
-        let said = format!("{} differ ({}): {}{more}", group.len(), kind.describe(), names.join(", "));
+        let said = format!(
+            "{} differ ({}): {}{more}",
+            group.len(),
+            kind.describe(),
+            names.join(", ")
+        );
         row(text, "", &style.paint(if kind.matters() { "31" } else { "33" }, &said));
     }
-    for object in objects.differing.iter().filter(|object| object.kind.matters()).take(LISTED) {
-        let _ = writeln!(text, "\n  {} (task {}): {}", object.module, object.task, object.kind.describe());
+    for object in objects
+        .differing
+        .iter()
+        .filter(|object| object.kind.matters())
+        .take(LISTED)
+    {
+        let _ = writeln!(
+            text,
+            "\n  {} (task {}): {}",
+            object.module,
+            object.task,
+            object.kind.describe()
+        );
         let _ = writeln!(text, "    sections: {}", shortened(&object.sections));
         for symbol in object.symbols.iter().take(LISTED) {
             let _ = writeln!(text, "    {} {}", symbol.name, symbol.what);
@@ -118,7 +146,13 @@ fn outputs(text: &mut String, output: &Outputs, style: Style) {
         row(text, "", allowed);
     }
     for difference in output.differences.iter().take(LISTED) {
-        let side = |said: &str| if said.is_empty() { "none".to_owned() } else { said.to_owned() };
+        let side = |said: &str| {
+            if said.is_empty() {
+                "none".to_owned()
+            } else {
+                said.to_owned()
+            }
+        };
         let said = format!(
             "{} {}: in-process {}, distributed {}",
             difference.aspect,
@@ -129,7 +163,11 @@ fn outputs(text: &mut String, output: &Outputs, style: Style) {
         row(text, "", &style.paint("31", &said));
     }
     if output.differences.len() > LISTED {
-        row(text, "", &format!("and {} more differences", output.differences.len() - LISTED));
+        row(
+            text,
+            "",
+            &format!("and {} more differences", output.differences.len() - LISTED),
+        );
     }
 }
 
@@ -146,7 +184,13 @@ fn megabytes(bytes: f64) -> String {
 
 /// Rows of costs: name, in-process, distributed, and their ratio.
 pub fn cost_rows(in_process: &Cost, distributed: &Cost) -> Vec<[String; 4]> {
-    let ratio = |a: f64, b: f64| if a > 0.0 { format!("{:.2}", b / a) } else { String::new() };
+    let ratio = |a: f64, b: f64| {
+        if a > 0.0 {
+            format!("{:.2}", b / a)
+        } else {
+            String::new()
+        }
+    };
     let line = |name: &str, a: f64, b: f64, show: fn(f64) -> String| [name.to_owned(), show(a), show(b), ratio(a, b)];
     let peak = |cost: &Cost| cost.peak_bytes as f64;
     let mut rows = vec![
@@ -166,7 +210,10 @@ pub fn cost_rows(in_process: &Cost, distributed: &Cost) -> Vec<[String; 4]> {
 
 /// The table of costs.
 pub fn costs(in_process: &Cost, distributed: &Cost) -> String {
-    let mut text = format!("\n{:14}{:>14}{:>14}{:>8}\n", "cost", "in-process", "distributed", "ratio");
+    let mut text = format!(
+        "\n{:14}{:>14}{:>14}{:>8}\n",
+        "cost", "in-process", "distributed", "ratio"
+    );
     for [name, a, b, ratio] in cost_rows(in_process, distributed) {
         let _ = writeln!(text, "{name:14}{a:>14}{b:>14}{ratio:>8}");
     }

@@ -53,10 +53,18 @@ fn find<'e>(events: &'e [Event], name: &str) -> Option<&'e Event> {
 
 /// The whole of a link, and LTO in it; what runs before is reading and resolving, what runs behind is linking.
 fn phases(events: &[Event]) -> Vec<Phase> {
-    let (Some(all), Some(lto)) = (find(events, "ExecuteLinker"), find(events, "LTO")) else { return Vec::new() };
+    let (Some(all), Some(lto)) = (find(events, "ExecuteLinker"), find(events, "LTO")) else {
+        return Vec::new();
+    };
     let thin = find(events, "Run ThinLTO");
-    let first = events.iter().filter(|event| BACKEND.contains(&event.name.as_str())).map(|event| event.ts);
-    let backends = first.min_by(f64::total_cmp).or(thin.map(|thin| thin.ts)).unwrap_or(lto.ts);
+    let first = events
+        .iter()
+        .filter(|event| BACKEND.contains(&event.name.as_str()))
+        .map(|event| event.ts);
+    let backends = first
+        .min_by(f64::total_cmp)
+        .or(thin.map(|thin| thin.ts))
+        .unwrap_or(lto.ts);
     let end = lto.ts + lto.dur;
     let phase = |name: &str, start: f64, end: f64| Phase {
         name: name.to_owned(),
@@ -73,7 +81,10 @@ fn phases(events: &[Event]) -> Vec<Phase> {
 
 fn backends(events: &[Event]) -> Vec<Span> {
     let name = BACKEND.iter().find(|name| find(events, name).is_some());
-    let mut runs: Vec<&Event> = events.iter().filter(|event| Some(&event.name.as_str()) == name).collect();
+    let mut runs: Vec<&Event> = events
+        .iter()
+        .filter(|event| Some(&event.name.as_str()) == name)
+        .collect();
     runs.sort_by(|a, b| a.ts.total_cmp(&b.ts));
     let mut slots: BTreeMap<u64, usize> = BTreeMap::new();
     let spans = runs.iter().map(|run| {
