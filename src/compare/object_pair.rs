@@ -116,8 +116,11 @@ fn symbols<'i>(image: &'i Image<'_>) -> Vec<(&'i str, u8, u8, u8, u64, u64, &'i 
     all
 }
 
+/// By name, and how many of that name came before: whether it is code, its bytes and its relocations.
+type Bodies<'i> = BTreeMap<(&'i str, usize), (bool, &'i [u8], Vec<Said>)>;
+
 /// Bytes and relocations of each symbol with contents; of several local ones with one name, in their order.
-fn bodies<'i>(image: &'i Image<'_>) -> BTreeMap<(&'i str, usize), (bool, &'i [u8], Vec<Said>)> {
+fn bodies<'i>(image: &'i Image<'_>) -> Bodies<'i> {
     let mut seen: HashMap<&str, usize> = HashMap::new();
     let mut bodies = BTreeMap::new();
     for symbol in image.symbols.iter().filter(|symbol| symbol.has_contents()) {
