@@ -136,6 +136,11 @@ pub struct Running {
 }
 
 impl Running {
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for its end and takes what it printed to pipes.
     ///
     /// # Errors

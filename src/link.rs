@@ -14,15 +14,17 @@ use std::time::{Instant, SystemTime};
 use crate::backend::flags::{Flags, Trace};
 use crate::backend::modules::{Keys, ReadAhead};
 use crate::backend::{self, BackendError, Compiled};
-use crate::bitcode::facts::LtoMode;
 use crate::cache::{Cache, Counts};
 use crate::children::Children;
 use crate::cmdline::{Invocation, Item};
+use crate::compare::supervise::{self, Supervisor};
 use crate::final_link::dependencies::without_dots;
 use crate::final_link::{self, FinalLink, FinalLinkError, Finished};
-use crate::inputs::{self, Inputs, Problem};
+use crate::inputs::Inputs;
 use crate::observe::stats::{LinkMode, OutputState, Stats, ThinLink, milliseconds};
+use crate::observe::timeline::Timeline;
 use crate::private;
+use crate::route::{self, Route};
 use crate::settings::{Mode, Settings, Unchanged};
 use crate::slots::Slots;
 use crate::staging::Staging;
@@ -47,17 +49,6 @@ impl From<ExitStatus> for Ending {
             (None, None) => Ending::Exit(1),
         }
     }
-}
-
-/// Why a link is not distributed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Route {
-    /// No ThinLTO bitcode, or no link at all.
-    Passthrough(&'static str),
-    /// There is, and lld does it; refused where the user insists on distribution.
-    InProcess(String),
-    /// The linker will refuse the link, and says why best.
-    Doomed(String),
 }
 
 /// What came of trying to distribute a link.
@@ -118,13 +109,20 @@ pub fn run(argv: Vec<OsString>) -> Result<Ending, String> {
     };
     link.stats.output = link.invocation.output.display().to_string();
     link.stats.inputs = link.invocation.inputs.len();
-    let identity = link.identity();
+    // Who compares links has this one made by a thinlto-ld of its own, without this setting.
+    let identity = link.settings.compare.is_none().then(|| link.identity()).flatten();
     if let Some(replay) = identity.as_ref().and_then(|identity| link.restore(identity)) {
         return link.replay(&replay, began);
     }
-    if let Some(route) = link.route_by_command_line() {
+    if let Some(route) = route::by_command_line(&link.invocation, &link.settings, |name| std::env::var_os(name)) {
         link.stats.ms.scan = milliseconds(began.elapsed());
+        link.tell_compare(&route);
         return link.give_up(route);
+    }
+    if let Some((folder, supervisor)) = link.supervisor() {
+        return supervisor
+            .run(argv0, &link.arguments, &link.invocation, &link.settings, &folder)
+            .map_err(|error| error.to_string());
     }
     link.distribute(began, identity.as_ref())
 }
@@ -177,30 +175,36 @@ impl Link {
         Ok(Ending::Exit(0))
     }
 
-    /// What can be told before any input is opened, and whether there is bitcode at all.
-    fn route_by_command_line(&self) -> Option<Route> {
-        let invocation = &self.invocation;
-        if invocation.foreign {
-            return Some(Route::Passthrough("another driver's command line"));
+    /// Who makes the link and compares it with in-process LTO's, where that is wanted and can be had.
+    fn supervisor(&self) -> Option<(PathBuf, Supervisor)> {
+        let folder = self.settings.compare.clone()?;
+        match Supervisor::new() {
+            Ok(supervisor) => Some((folder, supervisor)),
+            Err(error) => {
+                tracing::warn!("links are not compared: {error}");
+                None
+            }
         }
-        if invocation.informational {
-            return Some(Route::Passthrough("nothing to link"));
+    }
+
+    /// A link that is left to lld is not compared, but counts.
+    fn tell_compare(&self, route: &Route) {
+        let Some(folder) = &self.settings.compare else { return };
+        let left = supervise::left(
+            &self.invocation,
+            &self.linker.path,
+            route.mode(),
+            route.reason(),
+            folder,
+        );
+        if let Err(error) = left {
+            tracing::warn!("{}: {error}", folder.display());
         }
-        if inputs::quick_scan(invocation) == inputs::Scan::None {
-            return Some(Route::Passthrough("no ThinLTO bitcode"));
-        }
-        if self.settings.mode == Mode::InProcess {
-            return Some(Route::InProcess("mode".into()));
-        }
-        if std::env::var_os("LLD_REPRODUCE").is_some() {
-            return Some(Route::InProcess("LLD_REPRODUCE".into()));
-        }
-        invocation.in_process.clone().map(Route::InProcess)
     }
 
     fn distribute(mut self, began: Instant, identity: Option<&Identity>) -> Result<Ending, String> {
         // Before anything is opened whose descriptor could be taken for make's.
-        let slots = Slots::from_environment(self.jobs());
+        let slots = Slots::from_environment(route::jobs(&self.invocation, &self.settings));
         let children = Children::watch().map_err(|error| format!("cannot watch for signals: {error}"))?;
         match self.attempt(began, identity, slots, &children) {
             Attempt::Ended(ending) => {
@@ -231,9 +235,7 @@ impl Link {
         }
         match result {
             Ok(ending) => Attempt::Ended(ending),
-            Err(Stop::Left(reason)) => Attempt::Left(Route::InProcess(reason)),
-            Err(Stop::Doomed(reason)) => Attempt::Left(Route::Doomed(reason)),
-            Err(Stop::Regular) => Attempt::Left(Route::Passthrough("no ThinLTO bitcode, only regular")),
+            Err(Stop::Left(route)) => Attempt::Left(route),
             Err(Stop::Refused { status, stderr }) => Attempt::Refused(status, stderr),
             Err(Stop::Failed(text)) => {
                 eprint!("{text}");
@@ -252,20 +254,14 @@ impl Link {
         children: &Children,
     ) -> Result<Ending, Stop> {
         let opened = SystemTime::now();
-        let inputs = Inputs::open(&self.invocation).map_err(|error| Stop::Doomed(error.to_string()))?;
+        let inputs = Inputs::open(&self.invocation).map_err(|error| Stop::Left(Route::Doomed(error.to_string())))?;
         self.stats.inputs = inputs.entries.len();
-        if let Some(missing) = inputs.missing.first() {
-            return Err(match missing.problem {
-                Problem::Stream => Stop::Left(format!("{} can only be read once", missing.name.display())),
-                _ => Stop::Doomed(format!("{} {}", missing.name.display(), missing.problem)),
-            });
-        }
-        if !inputs.has_thin_lto(lto_mode(&self.invocation)) {
-            return Err(Stop::Regular);
+        if let Some(route) = route::by_inputs(&self.invocation, &inputs) {
+            return Err(Stop::Left(route));
         }
         let (cache, cache_off) = Cache::for_link(&self.settings, &self.invocation);
         self.stats.cache_off = cache_off;
-        let clang = Clang::find(&self.linker, &self.settings, &version_memo()).map_err(|error| Stop::Left(error.0))?;
+        let clang = Clang::find(&self.linker, &self.settings, &version_memo()).map_err(|error| Stop::left(error.0))?;
         self.stats.clang = Some(clang.path.display().to_string());
         self.stats.llvm = Some(clang.version.to_string());
         let flags = Flags::derive(
@@ -274,7 +270,7 @@ impl Link {
             clang.version,
             Trace::AsLinked,
         )
-        .map_err(|error| Stop::Left(error.reason))?;
+        .map_err(|error| Stop::left(error.reason))?;
         let staging = self
             .stage(cache.as_ref())?
             .with_indexes_in_memory(inputs.bitcode_size());
@@ -304,6 +300,7 @@ impl Link {
         })?;
         self.stats.modules = plan.modules.len();
 
+        let timeline = self.settings.timeline.then(|| Timeline::new(began));
         let backends = backend::Backends {
             clang: &clang,
             flags: &flags,
@@ -315,11 +312,17 @@ impl Link {
             engine,
             server,
             slots,
+            timeline: timeline.as_ref(),
             children,
             linker_name: self.linker_name(),
         };
         let compiled = backends.run(ahead, &mut self.stats.backends);
         self.stats.ms.backends = milliseconds(phase.elapsed());
+        self.stats.timeline = timeline.map(|timeline| {
+            timeline.spans(plan.modules.len(), |module| {
+                (plan.modules[module].shown(), flags.first_task() + module)
+            })
+        });
         let compiled = compiled.map_err(|error| match error {
             BackendError::Rejected(text) => Stop::Failed(format!("{}{text}", plan.warnings)),
             other => Stop::from(other),
@@ -420,22 +423,7 @@ impl Link {
         Staging::new(&parent)
             .or_else(|_| Staging::new(&private::scratch()))
             .or_else(|_| Staging::new(&tempfile::Builder::new().prefix("thinlto-ld-").tempdir()?.keep()))
-            .map_err(|error| Stop::Left(format!("no staging folder in {}: {error}", parent.display())))
-    }
-
-    fn jobs(&self) -> Option<usize> {
-        let asked = self
-            .invocation
-            .lto
-            .iter()
-            .rev()
-            .find(|s| s.name == "thinlto-jobs")
-            .and_then(|s| s.value.clone());
-        let thinlto_jobs = asked.and_then(|text| text.parse().ok()).filter(|n| *n > 0);
-        self.settings
-            .jobs
-            .or(thinlto_jobs)
-            .or_else(|| self.invocation.threads())
+            .map_err(|error| Stop::left(format!("no staging folder in {}: {error}", parent.display())))
     }
 
     /// As lld begins its messages.
@@ -512,11 +500,7 @@ fn write_stats(stats: &mut Stats, settings: &Settings) {
 /// Why a distributed link stopped.
 enum Stop {
     /// lld does it.
-    Left(String),
-    /// The linker is going to refuse the link.
-    Doomed(String),
-    /// There is no ThinLTO bitcode, only regular.
-    Regular,
+    Left(Route),
     /// The linker refused the thin link.
     Refused { status: i32, stderr: String },
     /// The link failed, as it would under lld; what is to be said.
@@ -525,12 +509,19 @@ enum Stop {
     Interrupted,
 }
 
+impl Stop {
+    /// lld does it, for this reason.
+    fn left(reason: String) -> Stop {
+        Stop::Left(Route::InProcess(reason))
+    }
+}
+
 impl From<ThinLinkError> for Stop {
     fn from(error: ThinLinkError) -> Stop {
         match error {
             ThinLinkError::Refused { status, stderr } => Stop::Refused { status, stderr },
             ThinLinkError::Interrupted => Stop::Interrupted,
-            other => Stop::Left(other.to_string()),
+            other => Stop::left(other.to_string()),
         }
     }
 }
@@ -540,10 +531,10 @@ impl From<BackendError> for Stop {
         match error {
             BackendError::Rejected(text) => Stop::Failed(text),
             BackendError::Interrupted => Stop::Interrupted,
-            changed @ BackendError::Changed(_) => Stop::Left(changed.to_string()),
+            changed @ BackendError::Changed(_) => Stop::left(changed.to_string()),
             BackendError::Unfit(reason) => {
                 tracing::warn!("{reason}; left to in-process LTO");
-                Stop::Left(reason)
+                Stop::left(reason)
             }
         }
     }
@@ -553,7 +544,7 @@ impl From<FinalLinkError> for Stop {
     fn from(error: FinalLinkError) -> Stop {
         match error {
             FinalLinkError::Interrupted => Stop::Interrupted,
-            other => Stop::Left(other.to_string()),
+            other => Stop::left(other.to_string()),
         }
     }
 }
@@ -581,15 +572,6 @@ fn paragraphs(text: &str) -> Vec<String> {
         }
     }
     paragraphs
-}
-
-/// What `--lto=` asks of unified modules.
-fn lto_mode(invocation: &Invocation) -> LtoMode {
-    match invocation.lto_value("lto") {
-        Some("full") => LtoMode::Full,
-        Some("thin") => LtoMode::Thin,
-        _ => LtoMode::Default,
-    }
 }
 
 fn is_own(word: &OsStr) -> bool {

@@ -32,6 +32,8 @@ pub const TABLE: &[Setting] = settings! {
     "order": "where backends' objects stand in the final link: command-line or in-process; default: command-line",
     "final-linker": "another linker for the native objects (mold, wild); default: the real ld.lld",
     "stats": "file to append one JSON line a link to; default: none",
+    "timeline": "on or off: whether the stats line lists the link's backends by slot, start and end; default: off",
+    "compare": "folder to which every link's comparison with in-process LTO is added, for `thinlto compare --report`; default: none",
     "log": "tracing filter, to stderr; default: warn",
 };
 
@@ -100,6 +102,10 @@ pub struct Settings {
     pub final_linker: Option<PathBuf>,
     /// `stats`
     pub stats: Option<PathBuf>,
+    /// `timeline`: true when `on`.
+    pub timeline: bool,
+    /// `compare`
+    pub compare: Option<PathBuf>,
     /// `log`
     pub log: String,
 }
@@ -240,6 +246,8 @@ impl Settings {
             )?,
             final_linker: values.path("final-linker"),
             stats: values.path("stats"),
+            timeline: values.choose("timeline", false, "on or off", &[("on", true), ("off", false)])?,
+            compare: values.path("compare"),
             log: values
                 .text("log")
                 .filter(|t| !t.is_empty())

@@ -20,6 +20,7 @@ use crate::color::Color;
 use crate::final_link::NativeObject;
 use crate::inputs::Inputs;
 use crate::observe::stats;
+use crate::observe::timeline::Timeline;
 use crate::schedule::{self, Next};
 use crate::settings::EngineKind;
 use crate::slots::Slots;
@@ -56,6 +57,8 @@ pub struct Backends<'a> {
     pub server: Option<Result<ForkServer, NoServer>>,
     /// How many at once.
     pub slots: Slots,
+    /// Who is told when each of them runs, where somebody asks.
+    pub timeline: Option<&'a Timeline>,
     /// Our children.
     pub children: &'a Children,
     /// How lld begins its messages.
@@ -131,8 +134,13 @@ impl Backends<'_> {
         schedule::run(
             &waiting_weights,
             &self.slots,
-            |running| engine.allow(running),
-            |job| self.compile(&engine, &prepared[waiting[job]]),
+            |running| {
+                if let Some(timeline) = self.timeline {
+                    timeline.allow(running);
+                }
+                engine.allow(running)
+            },
+            |job| self.timed(waiting[job], || self.compile(&engine, &prepared[waiting[job]])),
             |job, result| match result {
                 Ok(stderr) => {
                     counts.run += 1;
@@ -233,6 +241,15 @@ impl Backends<'_> {
         };
         counts.engine = (backends > 0).then(|| engine.name());
         engine
+    }
+
+    /// What `run` makes, the time it takes told to whoever asks.
+    fn timed<R>(&self, module: usize, run: impl FnOnce() -> R) -> R {
+        let Some(timeline) = self.timeline else { return run() };
+        timeline.given(module);
+        let made = run();
+        timeline.ended(module);
+        made
     }
 
     /// Compiles one module, and keeps its object if what it was made from is still what its key was made from.

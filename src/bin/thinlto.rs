@@ -1,6 +1,9 @@
-//! `thinlto`: the companion for people. Checks the toolchain, shows and prunes the cache, lists the settings.
+//! `thinlto`: the companion for people. Compares links, explains them, checks the toolchain, shows and prunes the cache,
+//! lists the settings.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
@@ -9,6 +12,14 @@ use thinlto_ld::cache::policy::{self, Policy, Pruned, Why};
 use thinlto_ld::cache::store::Store;
 use thinlto_ld::cache::tally::Summary;
 use thinlto_ld::cache::{Plan, Tally, home};
+use thinlto_ld::children::Children;
+use thinlto_ld::cmdline::Invocation;
+use thinlto_ld::compare::command::LinkCommand;
+use thinlto_ld::compare::link::{self, Links};
+use thinlto_ld::compare::report::{self, Report};
+use thinlto_ld::compare::table::{self, Style};
+use thinlto_ld::compare::verdict::Verdict;
+use thinlto_ld::explain;
 use thinlto_ld::settings::{self, Settings};
 use thinlto_ld::toolchain::{Clang, Linker, VersionMemo};
 
@@ -39,12 +50,55 @@ enum Task {
         #[arg(long, requires = "prune")]
         dry_run: bool,
     },
+    /// Make a link in-process and distributed, in a scratch folder, and say whether they come to the same
+    ///
+    /// Exits 0 if they do, 1 if they do not, 2 if it cannot be told.
+    Compare(Compare),
+    /// Say what would become of a link, without making it: every input, every LTO option, the tools, and why
+    Explain(Explain),
     /// List every setting, its environment variable and its values
     Settings,
 }
 
+#[derive(clap::Args)]
+struct Compare {
+    /// Sum up what THINLTO_LD_COMPARE=DIR has collected, instead of making a link
+    #[arg(long, value_name = "DIR", conflicts_with = "command")]
+    report: Option<PathBuf>,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+    /// Also write a page for browsers
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Make the link in this folder
+    #[arg(short = 'C', long, value_name = "DIR")]
+    directory: Option<PathBuf>,
+    /// Keep what both links wrote in this folder
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+    /// The link: a command line of ld.lld or clang, or @FILE (or Kbuild's .FILE.cmd) with one saved in it
+    #[arg(last = true, value_name = "LINK COMMAND")]
+    command: Vec<OsString>,
+}
+
+#[derive(clap::Args)]
+struct Explain {
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    json: bool,
+    /// Explain the link as made in this folder
+    #[arg(short = 'C', long, value_name = "DIR")]
+    directory: Option<PathBuf>,
+    /// The link, as for `compare`
+    #[arg(last = true, value_name = "LINK COMMAND", required = true)]
+    command: Vec<OsString>,
+}
+
 fn main() -> ExitCode {
     let done = match Arguments::parse().task {
+        Task::Compare(arguments) => return compare(&arguments),
+        Task::Explain(arguments) => explain(arguments),
         Task::Check { name } => check(&name),
         Task::Cache { dir, prune, dry_run } => cache(dir, prune.as_deref(), dry_run),
         Task::Settings => {
@@ -59,6 +113,93 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The exit status of what cannot be told.
+const UNKNOWN: u8 = 2;
+
+fn compare(arguments: &Compare) -> ExitCode {
+    match compared(arguments) {
+        Ok(Verdict::Equivalent) => ExitCode::SUCCESS,
+        Ok(Verdict::Different) => ExitCode::FAILURE,
+        Ok(Verdict::Unknown) => ExitCode::from(UNKNOWN),
+        Err(message) => {
+            eprintln!("thinlto: error: {message}");
+            ExitCode::from(UNKNOWN)
+        }
+    }
+}
+
+fn compared(arguments: &Compare) -> Result<Verdict, String> {
+    enter(arguments.directory.as_deref())?;
+    if let Some(folder) = &arguments.report {
+        return reported(arguments, folder);
+    }
+    let scratch = tempfile::Builder::new()
+        .prefix("thinlto-compare-")
+        .tempdir()
+        .map_err(|error| format!("no scratch folder: {error}"))?;
+    let folder = match &arguments.keep {
+        Some(keep) => keep.as_path(),
+        None => scratch.path(),
+    };
+    let command = LinkCommand::read(arguments.command.clone(), folder).map_err(|error| error.to_string())?;
+    let invocation = Invocation::read(command.words.clone()).map_err(|error| error.to_string())?;
+    let children = Children::watch().map_err(|error| format!("cannot watch for signals: {error}"))?;
+    let links = Links {
+        command: &command,
+        invocation: &invocation,
+        scratch: folder,
+        children: &children,
+    };
+    let comparison = link::compare(&links).map_err(|error| error.to_string())?;
+    match arguments.json {
+        true => println!(
+            "{}",
+            serde_json::to_string(&comparison).map_err(|error| error.to_string())?
+        ),
+        false => print!("{}", table::of(&comparison, style())),
+    }
+    Ok(comparison.verdict)
+}
+
+fn reported(arguments: &Compare, folder: &Path) -> Result<Verdict, String> {
+    let (comparisons, unreadable) = report::read(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let report = Report::of(&comparisons, unreadable);
+    match arguments.json {
+        true => println!("{}", serde_json::to_string(&report).map_err(|error| error.to_string())?),
+        false => print!("{}", report.table()),
+    }
+    Ok(report.verdict())
+}
+
+fn explain(arguments: Explain) -> Result<(), String> {
+    enter(arguments.directory.as_deref())?;
+    let command = LinkCommand::look_at(arguments.command).map_err(|error| error.to_string())?;
+    let invocation = Invocation::read(command.words.clone()).map_err(|error| error.to_string())?;
+    let settings = command.settings(&invocation.own)?;
+    let linker = command.linker(&settings)?;
+    let explanation = explain::explain(&invocation, &settings, &linker, |name| command.variable(name));
+    match arguments.json {
+        true => println!(
+            "{}",
+            serde_json::to_string(&explanation).map_err(|error| error.to_string())?
+        ),
+        false => print!("{}", explain::text::of(&explanation)),
+    }
+    Ok(())
+}
+
+fn style() -> Style {
+    match io::stdout().is_terminal() {
+        true => Style::Terminal,
+        false => Style::Plain,
+    }
+}
+
+fn enter(directory: Option<&Path>) -> Result<(), String> {
+    let Some(directory) = directory else { return Ok(()) };
+    std::env::set_current_dir(directory).map_err(|error| format!("{}: {error}", directory.display()))
 }
 
 fn check(name: &str) -> Result<(), String> {

@@ -2,3 +2,4 @@
 //! Knows nothing of how links are made.
 
 pub mod stats;
+pub mod timeline;

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
+use super::timeline::Span;
+
 /// What became of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -105,6 +107,9 @@ pub struct Stats {
     pub output_state: Option<OutputState>,
     /// Why nothing was cached, where the cache was wanted but is off.
     pub cache_off: Option<String>,
+    /// Every backend, where the `timeline` setting asks for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeline: Option<Vec<Span>>,
     /// Milliseconds by phase.
     pub ms: Phases,
     /// Milliseconds of CPU this process took until the line was written; its children's are not in it.
@@ -138,6 +143,7 @@ impl Stats {
             thin_link: None,
             output_state: None,
             cache_off: None,
+            timeline: None,
             ms: Phases::default(),
             cpu_ms: 0.0,
             exit: None,

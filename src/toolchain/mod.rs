@@ -87,6 +87,14 @@ impl Linker {
     /// # Errors
     /// There is none, or the one named is ourselves.
     pub fn find(argv0: &OsStr, settings: &Settings) -> Result<Linker, ToolchainError> {
+        Linker::find_but(argv0, settings, &std::env::current_exe().unwrap_or_default())
+    }
+
+    /// As [`Linker::find`], for whoever is not thinlto-ld: `ourselves` is.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn find_but(argv0: &OsStr, settings: &Settings, ourselves: &Path) -> Result<Linker, ToolchainError> {
         let name = Path::new(argv0)
             .file_name()
             .unwrap_or(argv0)
@@ -96,7 +104,7 @@ impl Linker {
         let passed = guard();
         if let Some(path) = &settings.linker {
             let path = which::which(path).map_err(|_| ToolchainError::NoLinker(path.display().to_string()))?;
-            if is_ourselves(&path) || is_passed(&passed, &path) {
+            if same_file(ourselves, &path) || is_passed(&passed, &path) {
                 return Err(ToolchainError::Ourselves(path));
             }
             return Ok(Linker {
@@ -109,7 +117,7 @@ impl Linker {
         let found = which::which_all(&wanted)
             .into_iter()
             .flatten()
-            .find(|path| !is_ourselves(path) && !is_passed(&passed, path));
+            .find(|path| !same_file(ourselves, path) && !is_passed(&passed, path));
         match found {
             Some(path) => Ok(Linker {
                 path,
@@ -167,10 +175,6 @@ fn version_suffix(name: &str) -> String {
         Some((_, digits)) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => format!("-{digits}"),
         _ => String::new(),
     }
-}
-
-fn is_ourselves(path: &Path) -> bool {
-    std::env::current_exe().is_ok_and(|own| same_file(&own, path))
 }
 
 /// Whatever the spelling: a script only knows itself by one of its paths.

@@ -10,6 +10,7 @@ use crate::cmdline::{LtoSetting, OutputKind};
 pub use crate::toolchain::LlvmVersion;
 
 mod draft;
+pub mod meaning;
 mod mllvm;
 mod probe;
 mod settings;

@@ -1,0 +1,154 @@
+//! The verdict on two outputs, given what is known of the objects they were linked of.
+//! Knows nothing of how links are made, but that one more can be: in in-process lld's order.
+
+use std::fs::File;
+use std::path::Path;
+
+use super::link::{CompareError, Links, Made, at};
+use super::output_pair::{self, Compared};
+use super::verdict::{Comparison, Likeness, Outputs, Verdict};
+use crate::settings::Order;
+
+/// Compares the outputs and says what it all comes to.
+///
+/// # Errors
+/// See [`CompareError`].
+pub fn outputs(
+    comparison: &mut Comparison,
+    links: &Links<'_>,
+    in_process: &Made,
+    distributed: &Path,
+) -> Result<(), CompareError> {
+    let theirs = in_process.side.output();
+    let Some(compared) = compare(&theirs, distributed, comparison)? else {
+        return Ok(());
+    };
+    let is_elsewhere = !compared.identical && !compared.differing_sections.is_empty();
+    let in_order = match is_elsewhere {
+        true => in_order(links, &theirs)?,
+        false => None,
+    };
+    let size = |path: &Path| path.metadata().map(|meta| meta.len()).unwrap_or_default();
+    let likeness = likeness(&compared, in_order.as_ref());
+    if let (Some(in_order), Likeness::Contents | Likeness::Different) = (&in_order, likeness) {
+        comparison.notes.push(format!(
+            "in in-process lld's order these sections differ: {}",
+            in_order.differing_sections.join(" ")
+        ));
+    }
+    comparison.output = Some(Outputs {
+        likeness,
+        sizes: (size(&theirs), size(distributed)),
+        differences: compared.differences,
+        allowed: compared.allowed,
+        sections: compared.sections,
+    });
+    conclude(
+        comparison,
+        compared.untold,
+        in_order.is_some_and(|one| one.differing_sections.is_empty()),
+    );
+    Ok(())
+}
+
+fn compare(theirs: &Path, ours: &Path, comparison: &mut Comparison) -> Result<Option<Compared>, CompareError> {
+    if !theirs.is_file() || !ours.is_file() {
+        comparison.why = "the link leaves no output file".into();
+        conclude(comparison, 1, false);
+        return Ok(None);
+    }
+    let map = |path: &Path| {
+        File::open(path)
+            .and_then(|file| crate::sys::map(&file))
+            .map_err(at(path.display()))
+    };
+    match output_pair::compare(&map(theirs)?, &map(ours)?) {
+        Ok(compared) => Ok(Some(compared)),
+        Err(error) => {
+            // What is no ELF file (--oformat=binary) can only be the same or not.
+            let same = map(theirs)?[..] == map(ours)?[..];
+            if !same {
+                comparison.why = format!("the outputs are not the same bytes, and cannot be read: {error}");
+                conclude(comparison, 1, false);
+            }
+            Ok(same.then(|| Compared {
+                identical: true,
+                differing_sections: Vec::new(),
+                differences: Vec::new(),
+                allowed: Vec::new(),
+                untold: 0,
+                sections: Vec::new(),
+            }))
+        }
+    }
+}
+
+/// The same link once more with backends' objects where in-process lld has them, compared with in-process.
+fn in_order(links: &Links<'_>, theirs: &Path) -> Result<Option<Compared>, CompareError> {
+    let (made, _) = links.distributed(Some(Order::InProcess))?;
+    if !made.status.success() {
+        return Ok(None);
+    }
+    let map = |path: &Path| {
+        File::open(path)
+            .and_then(|file| crate::sys::map(&file))
+            .map_err(at(path.display()))
+    };
+    Ok(output_pair::compare(&map(theirs)?, &map(&made.side.output())?).ok())
+}
+
+fn likeness(compared: &Compared, in_order: Option<&Compared>) -> Likeness {
+    if compared.identical {
+        return Likeness::Identical;
+    }
+    if !compared.differences.is_empty() {
+        return Likeness::Different;
+    }
+    match in_order {
+        _ if compared.differing_sections.is_empty() => Likeness::SymbolOrder,
+        Some(in_order) if in_order.differing_sections.is_empty() => Likeness::Order,
+        _ => Likeness::Contents,
+    }
+}
+
+/// `untold`: what could not be compared; `is_shown`: a link in in-process lld's order has every byte.
+fn conclude(comparison: &mut Comparison, untold: usize, is_shown: bool) {
+    let objects = &comparison.objects;
+    let worse = objects.differing.iter().find(|object| object.kind.matters());
+    let likeness = comparison.output.as_ref().map(|output| output.likeness);
+    let (verdict, why) = match (worse, likeness) {
+        (Some(object), _) => {
+            let count = objects.differing.iter().filter(|object| object.kind.matters()).count();
+            (
+                Verdict::Different,
+                format!(
+                    "{count} of {} objects differ, first {}: {}",
+                    objects.total,
+                    object.module,
+                    object.kind.describe()
+                ),
+            )
+        }
+        (None, Some(Likeness::Different)) => (Verdict::Different, "the outputs differ".to_owned()),
+        (None, None) => (Verdict::Unknown, comparison.why.clone()),
+        (None, Some(_)) if untold > 0 && !is_shown => (
+            Verdict::Unknown,
+            format!("{untold} functions cannot be compared where they stand elsewhere, on this machine"),
+        ),
+        (None, Some(likeness)) => (Verdict::Equivalent, describe(likeness).to_owned()),
+    };
+    (comparison.verdict, comparison.why) = (verdict, why);
+}
+
+/// For people.
+pub fn describe(likeness: Likeness) -> &'static str {
+    match likeness {
+        Likeness::Identical => "the outputs are identical",
+        Likeness::SymbolOrder => "every section has the same bytes; symbols are listed in another order",
+        Likeness::Order => {
+            "the same contents in another order, and nothing else: laid out as in-process, every byte is equal"
+        }
+        Likeness::Contents => "the same functions and data, with the same contents, in another order",
+        Likeness::Different => "the outputs differ",
+    }
+}

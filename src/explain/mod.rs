@@ -1,0 +1,171 @@
+//! What would become of a link, without making it: the route, every input, every LTO option, the tools, and why.
+//! Knows nothing of how it is shown; nothing is run but the tools' `--version`.
+
+pub mod inputs;
+pub mod text;
+
+use std::ffi::OsString;
+use std::thread;
+
+use serde::Serialize;
+
+use crate::backend::flags::meaning::{self, Meaning};
+use crate::backend::flags::{Flags, Trace};
+use crate::cache::Cache;
+use crate::cmdline::{Invocation, OutputKind};
+use crate::inputs::Inputs;
+use crate::route::{self, Route};
+use crate::settings::{EngineKind, Settings};
+use crate::slots::Slots;
+use crate::toolchain::{Clang, Linker, VersionMemo};
+use inputs::ExplainedInput;
+
+/// What would become of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Explanation {
+    /// Of this format.
+    pub version: u32,
+    /// `distributed`, `in-process` or `passthrough`.
+    pub route: &'static str,
+    /// Why, where it is not distributed.
+    pub reason: Option<String>,
+    /// The output.
+    pub output: String,
+    /// `executable`, `position-independent executable`, `shared library`, `relocatable file`.
+    pub kind: &'static str,
+    /// The real linker.
+    pub linker: String,
+    /// The backend compiler.
+    pub clang: Option<String>,
+    /// Why there is none.
+    pub no_clang: Option<String>,
+    /// The LLVM of both.
+    pub llvm: Option<String>,
+    /// Where objects are kept.
+    pub cache: Option<String>,
+    /// What runs backends.
+    pub engine: &'static str,
+    /// How many backends at once, in words.
+    pub slots: String,
+    /// Files, in link order.
+    pub inputs: Vec<ExplainedInput>,
+    /// LTO options.
+    pub options: Vec<ExplainedOption>,
+    /// The commands of every backend, but for its files and its module's target.
+    pub backend: Vec<Vec<String>>,
+}
+
+/// An option of LTO's.
+#[derive(Clone, Debug, Serialize)]
+pub struct ExplainedOption {
+    /// As the user spelled it.
+    pub option: String,
+    /// What becomes of it: `words`, `nothing`, `overridden`, `in-process`.
+    pub meaning: &'static str,
+    /// The words of a backend.
+    pub words: Vec<String>,
+    /// Why it leaves the link to lld.
+    pub why: Option<String>,
+}
+
+/// Explains a link.
+pub fn explain(
+    invocation: &Invocation,
+    settings: &Settings,
+    linker: &Linker,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Explanation {
+    let memo = VersionMemo::new(crate::cache::home().map(|home| home.join("versions")));
+    let clang = Clang::find(linker, settings, &memo);
+    let version = clang
+        .as_ref()
+        .ok()
+        .map(|clang| clang.version)
+        .or_else(|| linker.version(&memo));
+    let opened = Inputs::open(invocation);
+    let (files, flags) = (
+        opened.as_ref().ok(),
+        version.map(|version| derived(invocation, version)),
+    );
+    let route = route::by_command_line(invocation, settings, variable)
+        .or_else(|| match &opened {
+            Ok(inputs) => route::by_inputs(invocation, inputs),
+            Err(error) => Some(Route::Doomed(error.to_string())),
+        })
+        .or_else(|| clang.as_ref().err().map(|error| Route::InProcess(error.0.clone())))
+        .or_else(|| flags.as_ref().and_then(|flags| flags.as_ref().err().cloned()))
+        .or_else(|| module_refused(invocation, files, flags.as_ref().and_then(|flags| flags.as_ref().ok())));
+    let meanings = version.map(|version| meaning::of(&invocation.lto, invocation.kind, version));
+    Explanation {
+        version: 1,
+        route: route.as_ref().map_or("distributed", Route::mode),
+        reason: route.map(|route| route.reason().to_owned()),
+        output: invocation.output.display().to_string(),
+        kind: kind(invocation.kind),
+        linker: linker.path.display().to_string(),
+        clang: clang.as_ref().ok().map(|clang| clang.path.display().to_string()),
+        no_clang: clang.as_ref().err().map(|error| error.0.clone()),
+        llvm: version.map(|version| version.to_string()),
+        cache: Cache::folder(settings, invocation)
+            .filter(|_| settings.cache)
+            .map(|dir| dir.display().to_string()),
+        engine: match settings.engine {
+            EngineKind::ForkServer => "forkserver",
+            EngineKind::Process => "process",
+        },
+        slots: slots(invocation, settings),
+        inputs: files.map(|files| inputs::all(invocation, files)).unwrap_or_default(),
+        options: meanings.into_iter().flatten().map(option).collect(),
+        backend: flags
+            .and_then(Result::ok)
+            .map(|flags| meaning::shown(&flags))
+            .unwrap_or_default(),
+    }
+}
+
+fn derived(invocation: &Invocation, version: crate::toolchain::LlvmVersion) -> Result<Flags, Route> {
+    let flags = Flags::derive(&invocation.lto, invocation.kind, version, Trace::AsLinked);
+    flags.map_err(|error| Route::InProcess(error.reason))
+}
+
+/// The first module that the options cannot be translated for.
+fn module_refused(invocation: &Invocation, files: Option<&Inputs>, flags: Option<&Flags>) -> Option<Route> {
+    let (files, flags) = (files?, flags?);
+    inputs::targets(invocation, files)
+        .iter()
+        .find_map(|target| flags.accepts(target).err())
+        .map(|error| Route::InProcess(error.reason))
+}
+
+fn kind(kind: OutputKind) -> &'static str {
+    match kind {
+        OutputKind::Executable => "executable",
+        OutputKind::Pie => "position-independent executable",
+        OutputKind::Shared => "shared library",
+        OutputKind::Relocatable => "relocatable file",
+    }
+}
+
+fn slots(invocation: &Invocation, settings: &Settings) -> String {
+    let cpus = thread::available_parallelism().map_or(1, usize::from);
+    match Slots::from_environment(route::jobs(invocation, settings)) {
+        Slots::Fixed(limit) => format!("{limit}"),
+        Slots::Jobserver { limit, .. } => format!("make's jobserver, at most {limit}"),
+        Slots::Machine { limit, .. } => format!("at most {limit}, shared with other links; {cpus} CPUs"),
+    }
+}
+
+fn option((setting, meaning): (crate::cmdline::LtoSetting, Meaning)) -> ExplainedOption {
+    let (name, words, why) = match meaning {
+        Meaning::Words(words) => ("words", words, None),
+        Meaning::Nothing => ("nothing", Vec::new(), None),
+        Meaning::Overridden => ("overridden", Vec::new(), None),
+        Meaning::InProcess(why) => ("in-process", Vec::new(), Some(why.to_owned())),
+    };
+    ExplainedOption {
+        option: setting.spelled,
+        meaning: name,
+        words,
+        why,
+    }
+}

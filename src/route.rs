@@ -1,0 +1,89 @@
+//! Whether a link is distributed, left to in-process lld, or none of LTO's business, as far as its command line and its
+//! inputs tell. Knows nothing of what fails later, when links are made.
+
+use std::ffi::OsString;
+
+use crate::bitcode::facts::LtoMode;
+use crate::cmdline::Invocation;
+use crate::inputs::{self, Inputs, Problem};
+use crate::settings::{Mode, Settings};
+
+/// Why a link is not distributed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// No ThinLTO bitcode, or no link at all.
+    Passthrough(&'static str),
+    /// There is, and lld does it; refused where the user insists on distribution.
+    InProcess(String),
+    /// The linker will refuse the link, and says why best.
+    Doomed(String),
+}
+
+impl Route {
+    /// As the stats line names it.
+    pub fn mode(&self) -> &'static str {
+        match self {
+            Route::Passthrough(_) => "passthrough",
+            Route::InProcess(_) | Route::Doomed(_) => "in-process",
+        }
+    }
+
+    /// Why.
+    pub fn reason(&self) -> &str {
+        match self {
+            Route::Passthrough(reason) => reason,
+            Route::InProcess(reason) | Route::Doomed(reason) => reason,
+        }
+    }
+}
+
+/// What can be told before any input is opened, and whether there is bitcode at all.
+pub fn by_command_line(
+    invocation: &Invocation,
+    settings: &Settings,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Option<Route> {
+    if invocation.foreign {
+        return Some(Route::Passthrough("another driver's command line"));
+    }
+    if invocation.informational {
+        return Some(Route::Passthrough("nothing to link"));
+    }
+    if inputs::quick_scan(invocation) == inputs::Scan::None {
+        return Some(Route::Passthrough("no ThinLTO bitcode"));
+    }
+    if settings.mode == Mode::InProcess {
+        return Some(Route::InProcess("mode".into()));
+    }
+    if variable("LLD_REPRODUCE").is_some() {
+        return Some(Route::InProcess("LLD_REPRODUCE".into()));
+    }
+    invocation.in_process.clone().map(Route::InProcess)
+}
+
+/// What the inputs tell, once they are open.
+pub fn by_inputs(invocation: &Invocation, inputs: &Inputs) -> Option<Route> {
+    if let Some(missing) = inputs.missing.first() {
+        return Some(match missing.problem {
+            Problem::Stream => Route::InProcess(format!("{} can only be read once", missing.name.display())),
+            _ => Route::Doomed(format!("{} {}", missing.name.display(), missing.problem)),
+        });
+    }
+    (!inputs.has_thin_lto(lto_mode(invocation))).then_some(Route::Passthrough("no ThinLTO bitcode, only regular"))
+}
+
+/// What `--lto=` asks of unified modules.
+pub fn lto_mode(invocation: &Invocation) -> LtoMode {
+    match invocation.lto_value("lto") {
+        Some("full") => LtoMode::Full,
+        Some("thin") => LtoMode::Thin,
+        _ => LtoMode::Default,
+    }
+}
+
+/// How many backends the user wants at most, by setting or by option.
+pub fn jobs(invocation: &Invocation, settings: &Settings) -> Option<usize> {
+    let asked = invocation.lto_value("thinlto-jobs");
+    let thinlto_jobs = asked.and_then(|text| text.parse().ok()).filter(|n| *n > 0);
+    settings.jobs.or(thinlto_jobs).or_else(|| invocation.threads())
+}

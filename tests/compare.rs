@@ -1,0 +1,476 @@
+//! `thinlto compare`: real links made both ways, links made to differ, links of which nothing can be told.
+//! Knows nothing of how links are compared; each test is a command line, an exit status and what is named.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use common::{Bench, Outcome};
+use serde_json::Value;
+
+const THINLTO: &str = env!("CARGO_BIN_EXE_thinlto");
+const THIN: &[&str] = &["-flto=thin", "-O2", "-g"];
+
+/// `thinlto compare --json -- LINE`, its exit status and its answer.
+fn compare(bench: &Bench, line: &[&str]) -> (i32, Value) {
+    let mut all = vec!["compare", "--json", "--"];
+    all.extend(line);
+    let outcome = bench.run(THINLTO, &all);
+    let answer = serde_json::from_str(&outcome.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}{}", outcome.stdout, outcome.stderr));
+    (outcome.status, answer)
+}
+
+fn equivalent(bench: &Bench, line: &[&str]) -> Value {
+    let (status, answer) = compare(bench, line);
+    assert_eq!((status, &answer["verdict"]), (0, &"equivalent".into()), "{answer:#}");
+    assert_eq!(answer["objects"]["identical"], answer["objects"]["total"], "{answer:#}");
+    assert!(answer["objects"]["total"].as_u64().unwrap() > 0);
+    bench.tidy();
+    answer
+}
+
+fn different(bench: &Bench, line: &[&str]) -> Value {
+    let (status, answer) = compare(bench, line);
+    assert_eq!((status, &answer["verdict"]), (1, &"different".into()), "{answer:#}");
+    bench.tidy();
+    answer
+}
+
+fn unknown(bench: &Bench, line: &[&str]) -> String {
+    let (status, answer) = compare(bench, line);
+    assert_eq!((status, &answer["verdict"]), (2, &"unknown".into()), "{answer:#}");
+    bench.tidy();
+    answer["why"].as_str().unwrap().to_owned()
+}
+
+/// Names of what differs in the outputs, with the aspect before.
+fn differences(answer: &Value) -> Vec<String> {
+    let all = answer["output"]["differences"].as_array().unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    all.iter()
+        .map(|one| format!("{} {}", text(&one["aspect"]), text(&one["name"])))
+        .collect()
+}
+
+/// A C++ program of two modules, one in an archive beside a native object.
+fn program() -> Bench {
+    let bench = Bench::new();
+    bench
+        .compile(
+            "main.cc",
+            "#include <cstdio>\n#include <stdexcept>\n#include <string>\nint f(int); int n(int); static std::string s = \"text\";\n\
+             static int step(int x) { return f(x) + 1; }\n\
+             int main(int c, char **) { try { std::printf(\"%d %s\\n\", step(c) + n(c), s.c_str()); } catch (std::exception &) \
+             { return 1; } }\n",
+            THIN,
+        )
+        .compile(
+            "f.cc",
+            "#include <stdexcept>\nint g(int); thread_local int calls;\n\
+             __attribute__((noinline)) int f(int x) { ++calls; if (x > 100) throw std::runtime_error(\"big\"); \
+             switch (x) { case 1: return g(4); case 2: return 17; case 3: return g(1); case 4: return 99; case 5: return g(2) * 2; } return calls; }\n",
+            THIN,
+        )
+        .compile("g.cc", "extern int table[]; int g(int x) { return table[x] * 3; } int table[5] = {1, 2, 3, 4, 5};\n", THIN)
+        .compile("n.cc", "#include <cmath>\nint n(int x) { return int(std::cbrt(x)); }\n", &["-O2"])
+        .ar(&["rc", "libfg.a", "f.o", "n.o", "g.o"]);
+    bench
+}
+
+const LINE: [&str; 6] = ["clang++-22", "-flto=thin", "-fuse-ld=lld", "main.o", "libfg.a", "-oout"];
+
+#[test]
+fn a_program_is_the_same_both_ways_and_nothing_of_the_users_is_touched() {
+    let bench = program();
+    bench
+        .write("out", "theirs")
+        .write("out.map", "theirs")
+        .write("out.d", "theirs")
+        .write("objects", "theirs");
+    let mut line = LINE.to_vec();
+    line.extend([
+        "-Wl,-Map=out.map,--dependency-file=out.d,--lto-obj-path=objects,--thinlto-cache-dir=kept",
+        "-Wl,--build-id",
+    ]);
+    let answer = equivalent(&bench, &line);
+    assert_eq!(answer["objects"]["total"], 3);
+    assert_eq!(answer["llvm"].as_str().unwrap().split('.').next(), Some("22"));
+    for file in ["out", "out.map", "out.d", "objects"] {
+        assert_eq!(bench.text(file), "theirs");
+    }
+    assert!(!bench.path("kept").exists());
+    for side in ["in_process", "distributed"] {
+        let cost = &answer[side];
+        assert!(cost["wall_ms"].as_f64().unwrap() > 0.0 && cost["cpu_ms"].as_f64().unwrap() > 0.0);
+        assert!(cost["peak_bytes"].as_u64().unwrap() > 1_000_000);
+        assert_eq!(cost["phases"].as_array().unwrap().len(), 4, "{cost:#}");
+    }
+    assert_eq!(answer["distributed"]["compiled"], 3, "no cache stands between");
+}
+
+#[test]
+fn a_shared_library_with_versions_and_a_relocatable_link_are_the_same() {
+    let bench = program();
+    bench.write(
+        "versions",
+        "V1 { global: extern \"C++\" { \"f(int)\"; }; local: *; };\n",
+    );
+    bench.compile(
+        "fpic.cc",
+        "int h(int); int f(int x) { return h(x) + 1; }\n",
+        &["-flto=thin", "-O2", "-fPIC"],
+    );
+    bench.compile(
+        "hpic.cc",
+        "int h(int x) { return x * 7; }\n",
+        &["-flto=thin", "-O2", "-fPIC"],
+    );
+    let shared = [
+        "clang++-22",
+        "-flto=thin",
+        "-fuse-ld=lld",
+        "-shared",
+        "fpic.o",
+        "hpic.o",
+        "-o",
+        "f.so",
+        "-Wl,--version-script=versions,-soname,f.so.1",
+    ];
+    equivalent(&bench, &shared);
+    let answer = equivalent(&bench, &["ld.lld-22", "-r", "-o", "all.o", "f.o", "n.o", "g.o"]);
+    assert_eq!(answer["objects"]["total"], 2);
+    assert!(!bench.path("f.so").exists() && !bench.path("all.o").exists());
+}
+
+#[test]
+fn the_regular_partition_counts_as_an_object() {
+    let bench = Bench::new();
+    bench
+        .compile(
+            "thin.c",
+            "int r(int); int main(int c, char **v) { return r(c); }\n",
+            THIN,
+        )
+        .compile("regular.c", "int r(int x) { return x * 5; }\n", &["-flto=full", "-O2"]);
+    let answer = equivalent(&bench, &["ld.lld-22", "-e", "main", "thin.o", "regular.o", "-o", "out"]);
+    assert_eq!(answer["objects"]["total"], 2);
+}
+
+/// Without exceptions lld has no duplicates: laid out its way, every byte is the same.
+#[test]
+fn a_difference_of_order_alone_is_shown_to_be_one() {
+    let bench = Bench::new();
+    bench
+        .compile(
+            "a.c",
+            "int b(int), n(int); int main(int c, char **v) { return b(c) + n(c); }\n",
+            THIN,
+        )
+        .compile("n.c", "int n(int x) { return x + 1; }\n", &["-O2"])
+        .compile(
+            "b.c",
+            "__attribute__((noinline)) int b(int x) { return x * 3; }\n",
+            THIN,
+        );
+    let answer = equivalent(&bench, &["ld.lld-22", "-e", "main", "a.o", "n.o", "b.o", "-o", "out"]);
+    assert_eq!(answer["output"]["likeness"], "order", "{answer:#}");
+}
+
+#[test]
+fn saved_commands_are_links_too() {
+    let bench = program();
+    bench.write(
+        ".all.o.cmd",
+        "savedcmd_all.o := ld.lld-22  -r -o all.o 'f.o' n.o g.o ; ./objtool all.o\n\nx := y\n",
+    );
+    bench.write(
+        "line",
+        "# what cargo says\nLC_ALL=\"C\" clang++-22 -flto=thin -fuse-ld=lld \\\n  main.o \"libfg.a\" && echo done\n",
+    );
+    equivalent(&bench, &[".all.o.cmd"]);
+    equivalent(&bench, &["@line"]);
+    let kept = bench.run(THINLTO, &["compare", "--keep", "kept", "--", "@line"]).ok();
+    assert!(kept.stdout.starts_with("equivalent: "), "{}", kept.stdout);
+    assert!(kept.stdout.contains("objects   3 of 3 identical"), "{}", kept.stdout);
+    assert_eq!(
+        bench.read("kept/in-process/object.1"),
+        bench.read("kept/distributed/object.1")
+    );
+}
+
+#[test]
+fn a_drivers_line_that_compiles_too_does_so_out_of_sight() {
+    let bench = program();
+    equivalent(
+        &bench,
+        &[
+            "clang++-22",
+            "-flto=thin",
+            "-O1",
+            "-fuse-ld=lld",
+            "main.cc",
+            "f.cc",
+            "g.o",
+            "n.o",
+            "-o",
+            "out",
+        ],
+    );
+    assert!(!bench.path("out").exists());
+    let outcome = bench.run(
+        THINLTO,
+        &[
+            "compare",
+            "--",
+            "clang++-22",
+            "-MD",
+            "-flto=thin",
+            "-fuse-ld=lld",
+            "main.cc",
+            "libfg.a",
+        ],
+    );
+    assert_eq!(outcome.status, 2);
+    assert!(outcome.stderr.contains("compile first"), "{}", outcome.stderr);
+}
+
+#[test]
+fn one_object_built_with_another_option_is_named_with_its_function() {
+    let mut bench = program();
+    bench.clang_standing_before(
+        "clang",
+        "case $object in *f.o) set -- \"$@\" -O0;; esac\ncompile \"$@\"",
+    );
+    let answer = different(&bench, &LINE);
+    let differing = answer["objects"]["differing"].as_array().unwrap();
+    assert_eq!(differing.len(), 1, "{answer:#}");
+    let object = &differing[0];
+    assert_eq!(
+        (
+            &object["kind"],
+            object["module"].as_str().unwrap().starts_with("libfg.a(f.o")
+        ),
+        (&"code".into(), true)
+    );
+    let function = &object["symbols"][0];
+    assert_eq!(
+        (&function["name"], &function["what"]),
+        (&"_Z1fi".into(), &"differs".into())
+    );
+    let listing: Vec<&str> = function["listing"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| line.as_str().unwrap())
+        .collect();
+    assert!(
+        listing.iter().any(|line| line.starts_with("- ")) && listing.iter().any(|line| line.starts_with("+ ")),
+        "{listing:?}"
+    );
+    assert!(
+        listing.iter().any(|line| line.contains("mov") || line.contains("push")),
+        "disassembled: {listing:?}"
+    );
+    assert!(answer["why"].as_str().unwrap().contains("1 of 3 objects"));
+}
+
+#[test]
+fn where_only_debug_info_differs_it_is_said_and_the_code_is_the_same() {
+    let mut bench = program();
+    bench.clang_standing_before("clang", "compile \"$@\" --compress-debug-sections=zlib");
+    let (status, answer) = compare(&bench, &LINE);
+    assert_eq!((status, &answer["objects"]["identical"]), (0, &0.into()), "{answer:#}");
+    let kinds: Vec<&Value> = answer["objects"]["differing"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["kind"])
+        .collect();
+    assert_eq!(kinds, ["debug-info"; 3]);
+}
+
+/// A linker that is the real one, but for what it does after the final link.
+fn linker_that_then(bench: &mut Bench, body: &str) {
+    let real = which::which("ld.lld-22").unwrap();
+    let script = format!(
+        "#!/bin/sh\nout= last=\nfor word; do case $last in -o) out=$word;; esac; last=$word; done\n\
+         case \" $* \" in *--thinlto-index-only*|*--lto-obj-path*|*--version*) exec {real} \"$@\";; esac\n\
+         {real} \"$@\" || exit\n{body}\n",
+        real = real.display()
+    );
+    bench.write("ld.lld", &script);
+    let path = bench.path("ld.lld");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    bench.env("THINLTO_LD_LINKER", path.to_str().unwrap());
+}
+
+#[test]
+fn a_symbol_that_is_dropped_is_named() {
+    let mut bench = program();
+    linker_that_then(&mut bench, "llvm-objcopy-22 --strip-symbol=_Z1gi \"$out\"");
+    let answer = different(&bench, &LINE);
+    assert_eq!(differences(&answer), ["symbol _Z1gi"], "{answer:#}");
+}
+
+#[test]
+fn a_byte_of_data_and_a_byte_of_code_that_are_changed_are_named() {
+    let mut bench = program();
+    // The first bytes of `table` and of `f`, by what objdump says of where they are in the file.
+    linker_that_then(
+        &mut bench,
+        "at() { llvm-objdump-22 -h \"$out\" | awk -v s=\"$1\" '$2 == s { print $4 }'; }\n\
+         change() { set -- $(llvm-nm-22 \"$out\" | awk -v n=\"$1\" '$3 == n { print $1 }') \"$2\"\n\
+           address=$((0x$1)); section=$((0x$(at \"$2\")))\n\
+           offset=$((0x$(llvm-readelf-22 -SW \"$out\" | tr -d '[]' | awk -v s=\"$2\" '$2 == s { print $5 }')))\n\
+           printf '\\314' | dd of=\"$out\" bs=1 seek=$((address - section + offset)) conv=notrunc 2> /dev/null; }\n\
+         change table .data; change _Z1fi .text",
+    );
+    let answer = different(&bench, &LINE);
+    assert_eq!(differences(&answer), ["code _Z1fi", "data table"], "{answer:#}");
+}
+
+/// Two weak definitions of one size: in in-process order another one wins, and only its bytes tell.
+#[test]
+fn a_definition_that_another_took_the_place_of_is_named() {
+    let mut bench = Bench::new();
+    bench
+        .compile("m.c", "int who(void); int main(void) { return who(); }\n", THIN)
+        .compile(
+            "w1.c",
+            "__attribute__((weak, noinline)) int who(void) { return 1; }\n",
+            &["-flto=thin", "-O2"],
+        )
+        .compile(
+            "w2.c",
+            "__attribute__((weak)) int who(void) { return 2; }\n",
+            &["-O2", "-ffunction-sections"],
+        );
+    let line = ["ld.lld-22", "-e", "main", "m.o", "w1.o", "w2.o", "-o", "out"];
+    equivalent(&bench, &line);
+    bench.env("THINLTO_LD_ORDER", "in-process");
+    let answer = different(&bench, &line);
+    assert!(differences(&answer).contains(&"code who".to_owned()), "{answer:#}");
+}
+
+#[test]
+fn a_library_more_is_named_and_a_link_that_only_fails_one_way_differs() {
+    let mut bench = program();
+    linker_that_then(
+        &mut bench,
+        "exec REAL --no-as-needed \"$@\" -lz"
+            .replace("REAL", "ld.lld-22")
+            .as_str(),
+    );
+    bench.write("libz.so", "INPUT(libreal-z.so)\n");
+    bench.clang(&[
+        "-shared",
+        "-o",
+        "libreal-z.so",
+        "-xc",
+        "/dev/null",
+        "-Wl,-soname,libz.so.9",
+    ]);
+    let mut line = LINE.to_vec();
+    line.push("-L.");
+    let answer = different(&bench, &line);
+    assert!(
+        differences(&answer).contains(&"needed library ".to_owned()),
+        "{answer:#}"
+    );
+    linker_that_then(&mut bench, "echo 'ld.lld: error: no room' >&2; exit 1");
+    let answer = different(&bench, &line);
+    assert_eq!(answer["why"], "only the distributed link fails: ld.lld: error: no room");
+}
+
+#[test]
+fn what_cannot_be_told_is_said_to_be_so() {
+    let bench = program();
+    assert!(unknown(&bench, &["ld.lld-22", "n.o", "-o", "out"]).contains("no ThinLTO bitcode"));
+    assert!(unknown(&bench, &["ld.lld-22", "main.o", "libfg.a", "-o", "out"]).contains("error: undefined symbol"));
+    let mut line = LINE.to_vec();
+    line.push("-Wl,--lto-emit-asm");
+    assert!(unknown(&bench, &line).contains("--lto-emit-asm"));
+    for words in [&["ls", "f.o"][..], &["clang++-22", "-c", "main.cc"], &["@nowhere"]] {
+        let mut all = vec!["compare", "--"];
+        all.extend(words);
+        let outcome = bench.run(THINLTO, &all);
+        assert_eq!(outcome.status, 2, "{}", outcome.stderr);
+        assert!(outcome.stderr.starts_with("thinlto: error: "), "{}", outcome.stderr);
+    }
+}
+
+/// A link as a build makes it, compared or not.
+fn built(bench: &Bench, words: &[&str], output: &str) -> Outcome {
+    let mut all = vec!["-flto=thin", "-o", output];
+    all.extend(words);
+    bench.drive("clang++", bench.shim().to_str().unwrap(), &all)
+}
+
+#[test]
+fn every_link_of_a_build_is_compared_and_none_is_changed() {
+    let mut bench = program();
+    let words = ["main.o", "libfg.a", "-Wl,--build-id"];
+    built(&bench, &words, "plain").ok();
+    let folder = bench.path("compared");
+    bench.env("THINLTO_LD_COMPARE", folder.to_str().unwrap());
+    let outcome = built(&bench, &words, "out").ok();
+    assert_eq!((outcome.mode(), outcome.stats.len()), ("distributed", 1));
+    assert!(outcome.stats[0].get("timeline").is_none());
+    assert_eq!(bench.read("plain"), bench.read("out"));
+    built(&bench, &["n.o", "-shared"], "n.so").ok();
+    let failed = built(&bench, &["main.o"], "bad");
+    assert!(
+        failed.status != 0 && failed.stderr.contains("undefined symbol: f(int)"),
+        "{}",
+        failed.stderr
+    );
+    let kept = built(
+        &bench,
+        &["main.o", "libfg.a", "-Wl,--lto-obj-path=kept."],
+        "with-objects",
+    )
+    .ok();
+    assert_eq!(kept.backends("cached"), 3);
+    assert!(bench.path("kept.1").exists() && bench.path("kept.3").exists());
+    bench.tidy();
+
+    let report = bench.run(THINLTO, &["compare", "--report", "compared", "--json"]).ok();
+    let report: Value = serde_json::from_str(&report.stdout).unwrap();
+    assert_eq!(report["links"], 4);
+    assert_eq!(
+        report["modes"],
+        serde_json::json!({"distributed": 2, "failed": 1, "passthrough": 1}),
+        "{report:#}"
+    );
+    assert_eq!(report["verdicts"], serde_json::json!({"equivalent": 2}), "{report:#}");
+    assert_eq!((&report["objects"], &report["identical"]), (&6.into(), &6.into()));
+
+    bench.clang_standing_before(
+        "clang",
+        "case $object in *g.o) set -- \"$@\" -O0;; esac\ncompile \"$@\"",
+    );
+    bench.env("THINLTO_LD_CACHE", "off");
+    built(&bench, &words, "differs").ok();
+    let report = bench.run(THINLTO, &["compare", "--report", "compared"]);
+    assert_eq!(report.status, 1);
+    assert!(
+        report.stdout.contains("differs in ") && report.stdout.contains("8 of 9 identical"),
+        "{}",
+        report.stdout
+    );
+}
+
+#[test]
+fn comparing_that_fails_costs_the_build_nothing() {
+    let mut bench = program();
+    bench.write("not-a-folder", "");
+    let folder = bench.path("not-a-folder");
+    bench.env("THINLTO_LD_COMPARE", folder.to_str().unwrap());
+    let outcome = built(&bench, &["main.o", "libfg.a"], "out").ok();
+    assert!(outcome.stderr.contains("is not compared"), "{}", outcome.stderr);
+    bench.output_of("out");
+    assert_eq!(bench.run(THINLTO, &["compare", "--report", "nowhere"]).status, 2);
+}
