@@ -8,6 +8,7 @@ pub mod forkserver;
 pub mod modules;
 mod prepare;
 pub mod process;
+mod seen;
 
 use std::fs;
 use std::io;

@@ -25,8 +25,8 @@ pub struct ReadModule {
 /// What the keys of a module's and of its importers' objects are made of, besides its digest.
 #[derive(Debug)]
 pub(super) struct ForKeys {
-    /// As importers see it; none where they see all of it.
-    pub(super) view: Option<ImportView>,
+    /// As importers see it.
+    pub(super) view: ImportView,
     /// Its assembly, for the files that names.
     pub(super) assembly: Vec<Text>,
 }

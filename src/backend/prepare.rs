@@ -14,6 +14,7 @@ use super::asm_files::{self, AsmFiles, Text};
 use super::flags::{JobFiles, ModuleTarget};
 use super::modules::{ReadAhead, ReadModule};
 use super::process::Backend;
+use super::seen::{Names, Read};
 use super::{BackendError, Backends};
 use crate::bitcode::facts::ModuleFacts;
 use crate::bitcode::outline::{Outline, OutlinedModule};
@@ -332,13 +333,26 @@ fn prepare(
     })
 }
 
-/// What those see of a module that import these of its definitions.
-fn seen_of(module: &ReadModule, imports: &[u64]) -> Vec<u8> {
-    let view = module.keyed.as_ref().and_then(|keyed| keyed.view.as_ref());
-    match view.and_then(|view| view.of(imports.iter().copied())) {
-        Some(seen) => [b"seen", &seen[..]].concat(),
-        None => module.digest.to_vec(),
+/// What the backend of module `at` reads of one that its index names.
+fn seen<'r>(
+    module: &OutlinedModule,
+    at: usize,
+    link: &Backends<'_>,
+    read: &'r [ReadModule],
+    by_name: &HashMap<&[u8], usize>,
+) -> Option<Read<'r>> {
+    let Some(&other) = by_name.get(module.path.as_slice()) else {
+        return Some(Read::Whole(module.path.clone(), &[]));
+    };
+    let ReadModule { digest, keyed, .. } = &read[other];
+    let view = &keyed.as_ref()?.view;
+    if other != at {
+        let bytes = link.inputs.bitcode(link.plan.modules[other].source).ok()?;
+        if let Some(seen) = view.of(bytes, module.imports.iter().copied()) {
+            return Some(Read::Part(seen));
+        }
     }
+    Some(Read::Whole(digest.to_vec(), &view.integers))
 }
 
 /// The key of the object of the first of `reads`; none where it must not be kept.
@@ -374,20 +388,19 @@ fn key(
         asm_files: &files,
     };
     let outline = link.plan.modules[at].index.outline();
-    let identity = |module: &OutlinedModule| match by_name.get(module.path.as_slice()) {
-        Some(own) if *own == at => read[at].digest.to_vec(),
-        Some(other) => seen_of(&read[*other], &module.imports),
-        None => module.path.clone(),
-    };
-    cache.key(&parts, &mut |sink| {
+    // The module itself, whether or not its index names it.
+    let own = std::iter::once(Some(Read::Whole(Vec::new(), &read[at].keyed.as_ref()?.view.integers)));
+    let named = outline.modules.iter();
+    let named = named.map(|module| seen(module, at, link, read, by_name));
+    let modules: Option<Vec<Read<'_>>> = own.chain(named).collect();
+    let names = Names::of(&modules?);
+    let keyed = cache.key(&parts, &mut |sink| {
         sink(&outline.digest);
-        for identity in outline.modules.iter().map(identity) {
-            sink(&identity.len().to_le_bytes());
-            sink(&identity);
-        }
+        sink(&names.key);
         for declaration in declared {
             sink(&declaration.guid.to_le_bytes());
             sink(&[declaration.of as u8, declaration.linkage as u8]);
         }
-    })
+    })?;
+    Some(keyed.without(&names.places))
 }

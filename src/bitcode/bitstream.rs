@@ -79,6 +79,25 @@ pub fn bytes_of(operands: &[u64]) -> Vec<u8> {
     operands.iter().map(|&operand| operand as u8).collect()
 }
 
+/// How many operands may be kept of a run of bytes: one for each bit. Abbreviations full of literals could otherwise make
+/// much of a small file.
+#[derive(Debug)]
+pub struct Budget(usize);
+
+impl Budget {
+    /// That of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(bytes.len().saturating_mul(8))
+    }
+
+    /// Takes account of a record that is kept.
+    pub fn spend(&mut self, record: &Record<'_>) -> Result<()> {
+        let left = self.0.checked_sub(record.operands.len());
+        self.0 = left.ok_or(BitcodeError::Malformed("more operands than there are bits"))?;
+        Ok(())
+    }
+}
+
 /// What comes next in a block.
 #[derive(Debug)]
 pub enum Entry<'a> {

@@ -30,7 +30,7 @@ fn read_all(bytes: &[u8]) {
     let _ = symbols(bytes);
     let _ = assembly(bytes);
     let _ = ThinView::of(bytes, "22.1.8");
-    let _ = ImportView::read(bytes).map(|view| view.map(|view| view.of([1, 2])));
+    let _ = ImportView::read(bytes).map(|view| view.of(bytes, [1, 2]));
     if let Ok(mut index) = Index::parse(bytes) {
         let _ = (index.is_empty(), index.is_skipped(), index.summarized());
         index.rename_modules(|path| [b"x", path].concat());

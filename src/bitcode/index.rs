@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::bitstream::{Block, Entry, Record, bytes_of};
+use super::bitstream::{Block, Budget, Entry, Record, bytes_of};
 use super::symbols::Linkage;
 use super::writer::Writer;
 use super::{BitcodeError, RAW_MAGIC, ids, unwrap};
@@ -106,7 +106,7 @@ impl Index {
         if bytes.is_empty() {
             return Ok(Self::default());
         }
-        let mut budget = bytes.len().saturating_mul(8);
+        let mut budget = Budget::of(bytes);
         let items = items_of(Block::stream(unwrap(bytes)?), 0, &mut budget)?;
         Ok(Self { items })
     }
@@ -278,9 +278,7 @@ impl Item {
     }
 }
 
-/// `budget` is how many operands may still be kept, one for each bit of the file: abbreviations full of literals could otherwise
-/// make a small file a huge tree.
-fn items_of(mut block: Block<'_>, depth: u32, budget: &mut usize) -> Result<Vec<Item>, BitcodeError> {
+fn items_of(mut block: Block<'_>, depth: u32, budget: &mut Budget) -> Result<Vec<Item>, BitcodeError> {
     if depth > MAX_DEPTH {
         return Err(BitcodeError::Malformed("blocks are nested too deep for an index"));
     }
@@ -297,9 +295,7 @@ fn items_of(mut block: Block<'_>, depth: u32, budget: &mut usize) -> Result<Vec<
                 return Err(BitcodeError::Malformed("a block has two blobs"));
             }
         }
-        *budget = budget
-            .checked_sub(record.operands.len())
-            .ok_or(BitcodeError::Malformed("more operands than there are bits"))?;
+        budget.spend(&record)?;
         items.push(match entry {
             Entry::Record => Item::Record(OwnedRecord {
                 code: record.code,

@@ -4,13 +4,17 @@
 pub mod assembly;
 pub mod bits;
 pub mod bitstream;
+mod constants;
 pub mod facts;
 pub mod ids;
 pub mod index;
+mod nodes;
+mod operands;
 pub mod outline;
 pub mod resolve;
 pub mod symbols;
 pub mod thin_view;
+mod types;
 pub mod view;
 pub mod writer;
 

@@ -124,6 +124,8 @@ struct Layout {
     linkage: usize,
     visibility: usize,
     dso_local: usize,
+    /// Operands that number constants, and what is added to the number: 1 where 0 is none.
+    constants: &'static [(usize, u64)],
 }
 
 /// Every value a module's records number (llvm `BitcodeReader::parseGlobalVarRecord` and its neighbours).
@@ -137,6 +139,7 @@ static LAYOUTS: [Layout; 4] = [
         linkage: 5,
         visibility: 8,
         dso_local: 15,
+        constants: &[(4, 1)],
     },
     // type, cc, isproto, linkage, paramattr, alignment, section, visibility, gc, unnamed_addr, prologuedata,
     // dllstorageclass, comdat, prefixdata, personalityfn, dso_local
@@ -147,6 +150,7 @@ static LAYOUTS: [Layout; 4] = [
         linkage: 5,
         visibility: 9,
         dso_local: 17,
+        constants: &[(12, 1), (15, 1), (16, 1)],
     },
     // type, addrspace, aliasee, linkage, visibility, dllstorageclass, threadlocal, unnamed_addr, dso_local
     Layout {
@@ -156,6 +160,7 @@ static LAYOUTS: [Layout; 4] = [
         linkage: 5,
         visibility: 6,
         dso_local: 10,
+        constants: &[(4, 0)],
     },
     // type, addrspace, resolver, linkage, visibility, dso_local
     Layout {
@@ -165,6 +170,7 @@ static LAYOUTS: [Layout; 4] = [
         linkage: 5,
         visibility: 6,
         dso_local: 7,
+        constants: &[(4, 0)],
     },
 ];
 
@@ -262,6 +268,17 @@ impl ValueRecord {
     pub(super) fn is_importable(&self) -> bool {
         let is_alone = matches!(self.layout.kind, SymbolKind::Function | SymbolKind::Variable);
         is_alone && self.presence() == Presence::Definition && !self.is_local() && self.at(1) > 0
+    }
+
+    /// Values that are part of it: what it begins as, what it stands for, what is before it and behind.
+    pub(super) fn constants(&self) -> impl Iterator<Item = u64> {
+        let constants = self.layout.constants.iter();
+        constants.filter_map(|(index, more)| self.at(*index).checked_sub(*more))
+    }
+
+    /// The number of a global's type: a function's, a variable's.
+    pub(super) fn type_number(&self) -> u64 {
+        self.at(2)
     }
 
     /// What it is called; empty if it has no name.

@@ -9,7 +9,7 @@ use std::path::Path;
 use super::digest::Digest;
 
 /// Raised whenever the meaning of a part or of an entry changes, so that no object made under the old meaning is found.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// The name of a cached object.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -20,6 +20,15 @@ impl Key {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+
+    /// The key of what this one names, with these bytes too.
+    #[must_use]
+    pub fn with(&self, more: &[u8]) -> Key {
+        let mut hash = Framed(blake3::Hasher::new());
+        hash.part("key", &self.0);
+        hash.part("more", more);
+        Key(*hash.0.finalize().as_bytes())
     }
 }
 

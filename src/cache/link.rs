@@ -161,7 +161,11 @@ impl Cache {
             extra: &extra,
         }
         .key();
-        Some(Keyed { key, files })
+        Some(Keyed {
+            key,
+            exact: None,
+            files,
+        })
     }
 
     /// What is in a file and the stamp it was read under; none where there is no file.
@@ -199,7 +203,8 @@ impl Cache {
             object: Destination::Staging(object),
             sides: &sides,
         };
-        let hit = self.store.get(&keyed.key, &outputs).ok()?;
+        let exact = || self.store.get(keyed.exact.as_ref()?, &outputs).ok();
+        let hit = self.store.get(&keyed.key, &outputs).ok().or_else(exact)?;
         Some(String::from_utf8_lossy(&hit.warnings).into_owned())
     }
 
@@ -214,7 +219,12 @@ impl Cache {
         if !keyed.holds() {
             return;
         }
-        if let Err(error) = self.store.put(&keyed.key, &outputs, said.as_bytes()) {
+        // The object does not say what is left out of the key; a message can, and who knows what another file does.
+        let key = match &keyed.exact {
+            Some(exact) if !(said.is_empty() && sides.is_empty()) => exact,
+            _ => &keyed.key,
+        };
+        if let Err(error) = self.store.put(key, &outputs, said.as_bytes()) {
             tracing::debug!("{error}");
         }
     }
@@ -244,11 +254,20 @@ impl Cache {
 #[derive(Clone, Debug)]
 pub struct Keyed {
     key: Key,
+    /// The key with what that leaves out, if it does.
+    exact: Option<Key>,
     /// None for a file that was not there.
     files: Vec<(PathBuf, Option<Stamp>)>,
 }
 
 impl Keyed {
+    /// Says what the key leaves out because an object never tells it: what its backend says may.
+    #[must_use]
+    pub fn without(self, places: &[u8]) -> Keyed {
+        let exact = (!places.is_empty()).then(|| self.key.with(places));
+        Keyed { exact, ..self }
+    }
+
     /// Those files, as they are named.
     pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
         self.files.iter().map(|(path, _)| path)
