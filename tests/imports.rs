@@ -106,3 +106,65 @@ fn an_edit_reaches_those_who_import_what_was_edited() {
         assert_eq!(run_of(&bench, link), 0, "{link:?}: and back");
     }
 }
+
+/// A function with assembly that is imported, and one that is not; `before` moves them.
+fn assembler(bench: &Bench, name: &str, before: &str, more: &str) {
+    let text = format!(
+        "{before}\n extern int out(int);\n void stop_{name}(void) {{ __asm__ volatile(\"ud2\"); {more} __builtin_unreachable(); }}\n\
+         __attribute__((noinline)) int alone_{name}(int x) {{ __asm__ volatile(\"nop\"); return out(x); }}\n"
+    );
+    bench.compile(&format!("{name}.c"), &text, THIN);
+}
+
+/// Two such modules, and one that imports from both: where their assembly stands at the same place in either file, it has
+/// two statements of one `!srcloc`, and LLVM compares those.
+fn bench_of_assembly(llvm: u32) -> Bench {
+    let bench = Bench::of(llvm);
+    assembler(&bench, "a", "", "");
+    assembler(&bench, "b", "", "");
+    let user = "void stop_a(void), stop_b(void); int out(int);
+        __attribute__((noinline)) int use(int x) { if (x == 5) stop_a(); x = out(x); if (x == 7) stop_b(); return out(x); }";
+    bench.compile("user.c", user, THIN);
+    let main = "int use(int), alone_a(int), alone_b(int); int out(int x) { return x + 5; }
+        int main(int c, char **v) { return use(c) + alone_a(c) + alone_b(c) == 0; }";
+    bench.compile("main.c", main, THIN);
+    bench
+}
+
+/// Links those both ways with every object compared; how many backends ran, and what was said.
+fn link_assembly(bench: &Bench) -> (u64, String) {
+    let outcome = bench.both("clang", &["main.o", "user.o", "a.o", "b.o"]);
+    bench.tidy();
+    (outcome.backends("run"), outcome.stderr)
+}
+
+#[test]
+fn an_edit_that_only_moves_assembly_reaches_nobody_unless_it_makes_two_alike() {
+    for llvm in [22, 19, 16] {
+        let bench = bench_of_assembly(llvm);
+        assert_eq!(link_assembly(&bench).0, 4, "LLVM {llvm}");
+        for (name, before, run, what) in [
+            ("a", "/**/", 2, "no longer alike"),
+            ("a", "/*  */", 1, "further away"),
+            ("b", "/*      */", 1, "both moved"),
+            ("a", "/*      */", 1, "alike again elsewhere, as at first"),
+            ("b", "/*  */", 1, "apart as before"),
+        ] {
+            assembler(&bench, name, before, "");
+            assert_eq!(link_assembly(&bench).0, run, "LLVM {llvm}: {what}");
+        }
+    }
+}
+
+#[test]
+fn what_is_said_of_assembly_that_was_moved_is_said_anew() {
+    let bench = bench_of_assembly(22);
+    let warning = "__asm__ volatile(\".warning \\\"hey\\\"\");";
+    assembler(&bench, "a", "", warning);
+    let (_, first) = link_assembly(&bench);
+    assert!(first.contains("warning: user.o <inline asm>"), "{first}");
+    assert_eq!(link_assembly(&bench), (0, first.clone()));
+    assembler(&bench, "a", "/**/", warning);
+    assert_eq!(link_assembly(&bench), (2, first.clone()));
+    assert_eq!(link_assembly(&bench), (0, first));
+}
