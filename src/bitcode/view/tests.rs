@@ -176,6 +176,15 @@ fn a_place_that_is_used_as_a_number_too_counts_for_what_it_is() {
             let seen = viewed.seen(&["stop"]).unwrap();
             assert_eq!((seen.cookies, seen.integers.contains(&written)), (vec![written], false));
         }
+        // Where both are changed at once, by an edit that moves what is behind it, no bit of the body tells.
+        let both = |before: &str| {
+            let moved = (written >> 1) + before.len() as u64;
+            places(&llvm, before, &USES[0].replace('K', &format!("{moved}L")))
+        };
+        let (here, there) = (both(""), both("/**/"));
+        assert!(there.seen(&["use"]).unwrap().integers.contains(&(written + 8)));
+        assert_ne!(of(&here, &["use"]), of(&there, &["use"]), "LLVM {}", llvm.version);
+        assert_eq!(of(&here, &["stop"]), of(&there, &["stop"]), "LLVM {}", llvm.version);
         for text in ["long global = K;", "struct { long a; void *b; } pair = {K, &pair};"] {
             let text = text.replace('K', &format!("{}L", written >> 1));
             let seen = places(&llvm, "", &text).seen(&["stop"]).unwrap();
