@@ -26,7 +26,7 @@ pub(super) struct Candidates {
     pub(super) nodes: Nodes,
     /// The number that `!srcloc` has in this module.
     kind: Option<u64>,
-    /// Integers of 64 bits other than 0: value numbers, and the values as they are written.
+    /// Integers of 64 bits: value numbers, and the values as they are written.
     integers: BTreeMap<u64, u64>,
     /// Those and all others, as they are written.
     all: Vec<u64>,
@@ -72,11 +72,9 @@ impl Candidates {
                     if record.code == ids::CST_INTEGER {
                         self.all.extend(record.operands.first());
                     }
-                    if let (true, ids::CST_INTEGER, [value]) = (of_64_bits, record.code, record.operands.as_mut_slice())
-                        && *value != 0
-                    {
-                        self.integers.insert(number, *value);
-                        *value = 0;
+                    if let (true, ids::CST_INTEGER, &[value]) = (of_64_bits, record.code, record.operands.as_slice()) {
+                        self.integers.insert(number, value);
+                        record.operands.clear();
                     }
                 }
             }
