@@ -355,6 +355,35 @@ fn a_definition_that_another_took_the_place_of_is_named() {
     assert!(differences(&answer).contains(&"code who".to_owned()), "{answer:#}");
 }
 
+/// A switch's table of 12 bytes has no name, and nothing says where it ends: what stands behind it depends on the order of
+/// objects. The link in in-process order tells, and where it does not, nothing is claimed.
+#[test]
+fn data_without_a_name_is_looked_at_in_in_process_order() {
+    let mut bench = Bench::new();
+    let table = |function: &str, [a, b, c]: [u32; 3]| {
+        format!(
+            "{function}(int x) {{ switch (x) {{ case 0: return {a}; case 1: return {b}; case 2: return {c}; }} return 5; }}\n"
+        )
+    };
+    let own = table("__attribute__((noinline)) static int own", [1017, 9911, 3014]);
+    let main = format!("{own}int f(int), n(int); int main(int c, char **v) {{ return f(c) + n(c) + own(c); }}\n");
+    bench
+        .compile("m.c", &main, THIN)
+        .compile("n.c", &table("int n", [7117, 1199, 8833]), &["-O2"])
+        .compile("f.c", &table("int f", [2222, 6161, 4747]), THIN);
+    let line = ["ld.lld-22", "-e", "main", "m.o", "n.o", "f.o", "-o", "out"];
+    let answer = equivalent(&bench, &line);
+    assert_eq!(answer["output"]["likeness"], "order", "{answer:#}");
+    // The first byte of the table of 9911.
+    linker_that_then(
+        &mut bench,
+        "offset=$(LC_ALL=C grep -obUaP '\\xb7\\x26\\x00\\x00' \"$out\" | head -n 1 | cut -d: -f1)\n\
+         [ -n \"$offset\" ] && printf '\\314' | dd of=\"$out\" bs=1 seek=\"$offset\" conv=notrunc 2> /dev/null",
+    );
+    let why = unknown(&bench, &line);
+    assert!(why.contains("cannot be told to be the same"), "{why}");
+}
+
 #[test]
 fn a_library_more_is_named_and_a_link_that_only_fails_one_way_differs() {
     let mut bench = program();

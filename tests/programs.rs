@@ -1,5 +1,6 @@
 //! Real programs nobody here wrote: each built by its own build system with thinlto-ld as its linker, its own tests run, its
-//! backends' objects compared with in-process lld's. Knows nothing of how links are made.
+//! backends' objects compared with in-process lld's, and every link of the build by `THINLTO_LD_COMPARE`.
+//! Knows nothing of how links are made.
 //!
 //! Sources are Debian's (`fixtures/debian-source.sh`) and crates; they are kept in cargo's target folder.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
@@ -15,6 +16,8 @@ use std::process::{Command, Output};
 use common::Bench;
 use common::sources::debian_source;
 use serde_json::Value;
+
+const THINLTO: &str = env!("CARGO_BIN_EXE_thinlto");
 
 /// A linker of two: every link goes through thinlto-ld; one whose output is among `$COMPARED` is first made in-process, on the
 /// same command line while all its inputs are still there. Of options given twice lld takes the last.
@@ -75,6 +78,35 @@ impl Program {
     /// Runs a program in the bench's folder; it must succeed. The stats lines stay.
     fn run(&self, program: &str, words: &[&str]) -> String {
         succeed(&mut self.bench.command(program, words))
+    }
+
+    /// The same, with every link compared.
+    fn run_compared(&self, program: &str, words: &[&str]) -> String {
+        succeed(self.compared(&mut self.bench.command(program, words)))
+    }
+
+    fn compared<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        command.env("THINLTO_LD_COMPARE", self.bench.path("compared"))
+    }
+
+    /// At least `links` links were compared; every one that was distributed is equivalent, with no object that differs.
+    fn assert_equivalent(&self, links: u64) {
+        let report = self.run(THINLTO, &["compare", "--report", "compared", "--json"]);
+        let report: Value = serde_json::from_str(&report).unwrap();
+        let count = |of: &str, what: &str| report[of][what].as_u64().unwrap_or_default();
+        assert!(count("verdicts", "equivalent") >= links, "{report:#}");
+        assert_eq!(
+            count("verdicts", "equivalent"),
+            count("modes", "distributed"),
+            "{report:#}"
+        );
+        assert_eq!(
+            (count("modes", "in-process"), count("modes", "failed")),
+            (0, 0),
+            "{report:#}"
+        );
+        assert_eq!(report["identical"], report["objects"], "{report:#}");
+        eprintln!("{}", self.run(THINLTO, &["compare", "--report", "compared"]));
     }
 
     /// The stats lines of all links until now, none of which was left to in-process lld.
@@ -141,11 +173,12 @@ fn xz_by_autotools() {
          --disable-lzmainfo '{cc}' CFLAGS=-O2 AR=llvm-ar-22 RANLIB=llvm-ranlib-22 NM=llvm-nm-22"
     );
     program.run("sh", &["-c", &configure]);
-    program.run("make", &["-C", "source", "-j2"]);
-    let tests = program.run("make", &["-C", "source", "-j2", "check"]);
+    program.run_compared("make", &["-C", "source", "-j2"]);
+    let tests = program.run_compared("make", &["-C", "source", "-j2", "check"]);
     assert!(tests.contains("# PASS:  18\n"), "{tests}");
     assert!(tests.contains("# FAIL:  0\n"), "{tests}");
     program.assert_same_objects("xz", 17);
+    program.assert_equivalent(10);
     let library = fs::read_dir(program.bench.path("links")).unwrap().flatten();
     let library = library.map(|dir| dir.file_name().into_string().unwrap());
     let library = library.into_iter().find(|name| name.starts_with("liblzma.so."));
@@ -180,7 +213,7 @@ fn cmake(program: &Program, more: &[&str], targets: &[&str]) {
     program.run("cmake", &words);
     let mut words = vec!["--build", "build", "-j2", "--target"];
     words.extend(targets);
-    program.run("cmake", &words);
+    program.run_compared("cmake", &words);
 }
 
 /// C++ that throws, with debug information: a shared library and the program that tests it.
@@ -203,6 +236,7 @@ fn jsoncpp_by_cmake() {
         .find(|name| name.starts_with("libjsoncpp.so."))
         .expect("no library was linked");
     program.assert_same_objects(library, 3);
+    program.assert_equivalent(2);
 }
 
 /// C++ of some size with debug information in a position-independent executable: what clang makes unless told otherwise.
@@ -213,6 +247,7 @@ fn ninja_by_cmake() {
     let tests = program.run(program.bench.path("build/ninja_test").to_str().unwrap(), &[]);
     assert!(tests.ends_with("passed\n"), "{tests}");
     program.assert_same_objects("ninja", 29);
+    program.assert_equivalent(2);
 }
 
 /// Rust, with crates that bring threads, unwinding and assembly, built by cargo: build scripts are linked through us too.
@@ -240,7 +275,8 @@ fn rust_by_cargo() {
         ],
     );
     succeed(
-        cargo
+        program
+            .compared(&mut cargo)
             .env("RUSTFLAGS", flags)
             .env("CC", "clang-22")
             .env("AR", "llvm-ar-22")
@@ -263,4 +299,5 @@ fn rust_by_cargo() {
     let compared: Vec<_> = compared.map(|dir| dir.file_name().into_string().unwrap()).collect();
     assert_eq!(compared.len(), 1, "{compared:?}");
     program.assert_same_objects(&compared[0], 30);
+    program.assert_equivalent(2);
 }

@@ -16,6 +16,7 @@ use thinlto_ld::children::Children;
 use thinlto_ld::cmdline::Invocation;
 use thinlto_ld::compare::command::LinkCommand;
 use thinlto_ld::compare::link::{self, Links};
+use thinlto_ld::compare::page::{self, file::PageFile};
 use thinlto_ld::compare::report::{self, Report};
 use thinlto_ld::compare::table::{self, Style};
 use thinlto_ld::compare::verdict::Verdict;
@@ -132,8 +133,11 @@ fn compare(arguments: &Compare) -> ExitCode {
 
 fn compared(arguments: &Compare) -> Result<Verdict, String> {
     enter(arguments.directory.as_deref())?;
+    // Known before a link is made that may take minutes.
+    let page = arguments.html.as_deref().map(PageFile::prepare).transpose();
+    let page = page.map_err(|error| error.to_string())?;
     if let Some(folder) = &arguments.report {
-        return reported(arguments, folder);
+        return reported(arguments, folder, page);
     }
     let scratch = tempfile::Builder::new()
         .prefix("thinlto-compare-")
@@ -153,6 +157,10 @@ fn compared(arguments: &Compare) -> Result<Verdict, String> {
         children: &children,
     };
     let comparison = link::compare(&links).map_err(|error| error.to_string())?;
+    if let Some(page) = page {
+        let text = page::of_link(&comparison).map_err(|error| error.to_string())?;
+        page.write(&text).map_err(|error| error.to_string())?;
+    }
     match arguments.json {
         true => println!(
             "{}",
@@ -163,9 +171,13 @@ fn compared(arguments: &Compare) -> Result<Verdict, String> {
     Ok(comparison.verdict)
 }
 
-fn reported(arguments: &Compare, folder: &Path) -> Result<Verdict, String> {
+fn reported(arguments: &Compare, folder: &Path, page: Option<PageFile>) -> Result<Verdict, String> {
     let (comparisons, unreadable) = report::read(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let report = Report::of(&comparisons, unreadable);
+    if let Some(page) = page {
+        page.write(&page::of_build(&report, &comparisons, folder))
+            .map_err(|error| error.to_string())?;
+    }
     match arguments.json {
         true => println!("{}", serde_json::to_string(&report).map_err(|error| error.to_string())?),
         false => print!("{}", report.table()),

@@ -31,10 +31,16 @@ pub fn outputs(
     let size = |path: &Path| path.metadata().map(|meta| meta.len()).unwrap_or_default();
     let likeness = likeness(&compared, in_order.as_ref());
     if let (Some(in_order), Likeness::Contents | Likeness::Different) = (&in_order, likeness) {
-        comparison.notes.push(format!(
-            "in in-process lld's order these sections differ: {}",
-            in_order.differing_sections.join(" ")
-        ));
+        comparison.notes.push(match in_order.tells_all() {
+            true => format!(
+                "laid out as in-process, every place means the same, and only {} have other bytes",
+                in_order.differing_sections.join(" ")
+            ),
+            false => format!(
+                "laid out as in-process, these sections differ: {}",
+                in_order.differing_sections.join(" ")
+            ),
+        });
     }
     comparison.output = Some(Outputs {
         likeness,
@@ -43,11 +49,7 @@ pub fn outputs(
         allowed: compared.allowed,
         sections: compared.sections,
     });
-    conclude(
-        comparison,
-        compared.untold,
-        in_order.is_some_and(|one| one.differing_sections.is_empty()),
-    );
+    conclude(comparison, compared.untold, in_order.is_some_and(|one| one.tells_all()));
     Ok(())
 }
 
@@ -77,6 +79,7 @@ fn compare(theirs: &Path, ours: &Path, comparison: &mut Comparison) -> Result<Op
                 differences: Vec::new(),
                 allowed: Vec::new(),
                 untold: 0,
+                in_place: true,
                 sections: Vec::new(),
             }))
         }
@@ -111,7 +114,7 @@ fn likeness(compared: &Compared, in_order: Option<&Compared>) -> Likeness {
     }
 }
 
-/// `untold`: what could not be compared; `is_shown`: a link in in-process lld's order has every byte.
+/// `untold`: what could not be compared; `is_shown`: of a link in in-process lld's order everything could, and is the same.
 fn conclude(comparison: &mut Comparison, untold: usize, is_shown: bool) {
     let objects = &comparison.objects;
     let worse = objects.differing.iter().find(|object| object.kind.matters());
@@ -133,7 +136,7 @@ fn conclude(comparison: &mut Comparison, untold: usize, is_shown: bool) {
         (None, None) => (Verdict::Unknown, comparison.why.clone()),
         (None, Some(_)) if untold > 0 && !is_shown => (
             Verdict::Unknown,
-            format!("{untold} functions cannot be compared where they stand elsewhere, on this machine"),
+            format!("{untold} functions and data cannot be told to be the same where they stand elsewhere"),
         ),
         (None, Some(likeness)) => (Verdict::Equivalent, describe(likeness).to_owned()),
     };

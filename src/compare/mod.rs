@@ -12,6 +12,7 @@ mod object_pair;
 mod objects;
 mod output_facts;
 mod output_pair;
+pub mod page;
 mod places;
 pub mod report;
 mod shell;

@@ -21,10 +21,19 @@ pub struct Compared {
     pub differences: Vec<Difference>,
     /// What differs and may.
     pub allowed: Vec<String>,
-    /// Functions whose bytes differ in ways this program cannot read on their machine.
+    /// Functions and data whose bytes differ in ways of which there is no telling.
     pub untold: usize,
+    /// Whether everything stands at one place in both and means the same there; entries of tables by their names.
+    pub in_place: bool,
     /// Sizes by section.
     pub sections: Vec<SectionSize>,
+}
+
+impl Compared {
+    /// Nothing differs that should not, and nothing is left untold, data without a name included.
+    pub fn tells_all(&self) -> bool {
+        self.differences.is_empty() && self.untold == 0 && self.in_place
+    }
 }
 
 /// The most differences that are told.
@@ -45,6 +54,7 @@ pub fn compare(in_process: &[u8], distributed: &[u8]) -> Result<Compared, String
             differences: Vec::new(),
             allowed: Vec::new(),
             untold: 0,
+            in_place: true,
             sections,
         });
     }
@@ -66,6 +76,7 @@ pub fn compare(in_process: &[u8], distributed: &[u8]) -> Result<Compared, String
         differences: facts.differences,
         allowed: facts.allowed,
         untold,
+        in_place: same_in_place(&pair),
         sections,
     })
 }
@@ -98,6 +109,43 @@ fn differing_sections(a: &Image<'_>, b: &Image<'_>) -> Vec<String> {
         .filter(|(_, section)| !section.is_table() && !section.is_build_id());
     differing.extend(left.map(|((name, _), _)| name));
     differing
+}
+
+/// Sections of entries that are compared by their names, wherever they stand.
+const BY_NAME: [u32; 9] = [
+    elf::SHT_DYNSYM,
+    elf::SHT_STRTAB,
+    elf::SHT_RELA,
+    elf::SHT_REL,
+    elf::SHT_HASH,
+    elf::SHT_GNU_HASH,
+    elf::SHT_GNU_VERSYM,
+    elf::SHT_GNU_VERDEF,
+    elf::SHT_GNU_VERNEED,
+];
+
+/// Whether all else has the same bytes at the same place, or words that mean the same.
+fn same_in_place(pair: &Pair<'_, '_, '_>) -> bool {
+    let kept = |image: &Image<'_>| {
+        let sections = image.sections.iter().enumerate();
+        let kept = sections.filter(|(_, one)| !one.is_table() && !one.is_build_id() && !BY_NAME.contains(&one.kind));
+        kept.map(|(index, _)| index).collect::<Vec<_>>()
+    };
+    let (a, b) = (pair.a.image, pair.b.image);
+    let (in_a, in_b) = (kept(a), kept(b));
+    let is_same = |(one, other): (&usize, &usize)| {
+        let (x, y) = (&a.sections[*one], &b.sections[*other]);
+        let place = |one: &image::Section<'_>| (one.name.clone(), one.address, one.size, one.flags, one.kind);
+        let is_same = match x.is_loaded() || a.is_relocatable {
+            // Which slot is whose is told by what refers to it.
+            true if x.name.starts_with(".got") || x.name.starts_with(".plt") => true,
+            true => pair.same_bytes((*one, x.address), (*other, y.address), x.size) == Sameness::Same,
+            // It has no address, and nothing is relocated in it.
+            false => x.data == y.data,
+        };
+        place(x) == place(y) && is_same
+    };
+    in_a.len() == in_b.len() && in_a.iter().zip(&in_b).all(is_same)
 }
 
 fn same_tables(a: &Image<'_>, b: &Image<'_>) -> bool {

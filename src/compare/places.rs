@@ -12,10 +12,29 @@ use super::image::{Image, Relocation, Section, Target};
 pub enum Sameness {
     /// The same but for addresses, and those mean the same.
     Same,
-    /// Different, on a machine whose code we cannot read addresses out of.
+    /// Different, on a machine whose code we cannot read addresses out of; or they lead to data without a name, of which
+    /// nothing says how long it is, and what stands there or behind it differs.
     Untold,
     /// Different.
     Different,
+}
+
+impl Sameness {
+    fn of(is_same: bool) -> Sameness {
+        if is_same { Sameness::Same } else { Sameness::Different }
+    }
+
+    /// Of several ways to read a thing, the one that is most alike.
+    fn best(ways: impl Iterator<Item = Sameness>) -> Sameness {
+        let mut best = Sameness::Different;
+        for sameness in ways {
+            best = best.min(sameness);
+            if best == Sameness::Same {
+                break;
+            }
+        }
+        best
+    }
 }
 
 /// An image with its names sorted by place.
@@ -168,15 +187,15 @@ pub struct Pair<'p, 'i, 'a> {
 impl Pair<'_, '_, '_> {
     /// Whether two addresses mean the same.
     pub fn same_place(&self, a: u64, b: u64) -> bool {
-        self.same_place_at(a, b, 0)
+        self.same_place_at(a, b, 0) == Sameness::Same
     }
 
-    fn same_place_at(&self, a: u64, b: u64, depth: usize) -> bool {
+    fn same_place_at(&self, a: u64, b: u64, depth: usize) -> Sameness {
         match (self.a.section_at(a), self.b.section_at(b)) {
             (Some(in_a), Some(in_b)) => self.same_spot(in_a, a, in_b, b, depth),
             // The end of a section is no part of it, but symbols stand there.
-            (None, None) => a == b || (a > 0 && b > 0 && self.same_end(a, b)),
-            _ => false,
+            (None, None) => Sameness::of(a == b || (a > 0 && b > 0 && self.same_end(a, b))),
+            _ => Sameness::Different,
         }
     }
 
@@ -189,20 +208,21 @@ impl Pair<'_, '_, '_> {
     }
 
     /// The same, of places in sections that are known; in relocatable files nothing else tells.
-    pub fn same_spot(&self, in_a: usize, a: u64, in_b: usize, b: u64, depth: usize) -> bool {
+    fn same_spot(&self, in_a: usize, a: u64, in_b: usize, b: u64, depth: usize) -> Sameness {
         let (Some(section_a), Some(section_b)) = (self.a.image.sections.get(in_a), self.b.image.sections.get(in_b))
         else {
-            return false;
+            return Sameness::Different;
         };
         let (names_a, names_b) = (self.a.names_at(in_a, a), self.b.names_at(in_b, b));
         if names_a.iter().any(|name| names_b.contains(name)) {
-            return true;
+            return Sameness::Same;
         }
         if section_a.name != section_b.name || depth >= DEEPEST {
-            return false;
+            return Sameness::Different;
         }
+        let is_nameless = names_a.is_empty() && names_b.is_empty();
         if section_a.kind == elf::SHT_NOBITS {
-            return names_a.is_empty() && names_b.is_empty();
+            return Sameness::of(is_nameless);
         }
         if section_a.flags & u64::from(elf::SHF_STRINGS) != 0 || section_a.entry_size == 1 {
             let text = |places: &Places<'_, '_>, section: usize, at: u64| -> Option<Vec<u8>> {
@@ -211,7 +231,11 @@ impl Pair<'_, '_, '_> {
                 let rest = section.data.get(start..)?;
                 Some(rest.iter().copied().take_while(|byte| *byte != 0).collect())
             };
-            return text(self.a, in_a, a).is_some_and(|one| text(self.b, in_b, b) == Some(one));
+            let is_same = text(self.a, in_a, a).is_some_and(|one| text(self.b, in_b, b) == Some(one));
+            // Without a size of entries there is more than strings in it (lld/ELF/OutputSections.cpp, commitSection).
+            if is_same || section_a.entry_size > 0 {
+                return Sameness::of(is_same);
+            }
         }
         let left = |section: &Section<'_>, at: u64| (section.address + section.size).saturating_sub(at);
         let glance = if section_a.name.starts_with(".got") {
@@ -220,7 +244,11 @@ impl Pair<'_, '_, '_> {
             GLANCE
         };
         let length = glance.min(left(section_a, a)).min(left(section_b, b));
-        self.same_bytes_at((in_a, a), (in_b, b), length, depth + 1) == Sameness::Same
+        let is_code = section_a.flags & u64::from(elf::SHF_EXECINSTR) != 0;
+        match self.same_bytes_at((in_a, a), (in_b, b), length, depth + 1) {
+            Sameness::Different if is_nameless && !is_code => Sameness::Untold,
+            sameness => sameness,
+        }
     }
 
     /// Whether `length` bytes at two places (section and address) are the same, addresses in them taken for what they mean.
@@ -229,28 +257,33 @@ impl Pair<'_, '_, '_> {
     }
 
     fn same_bytes_at(&self, (in_a, a): (usize, u64), (in_b, b): (usize, u64), length: u64, depth: usize) -> Sameness {
-        if !self.same_relocations((in_a, a), (in_b, b), length, depth) {
-            return Sameness::Different;
-        }
-        if self.a.image.sections[in_a].kind == elf::SHT_NOBITS {
-            return Sameness::Same;
+        let relocations = self.same_relocations((in_a, a), (in_b, b), length, depth);
+        if relocations == Sameness::Different || self.a.image.sections[in_a].kind == elf::SHT_NOBITS {
+            return relocations;
         }
         let (Some(x), Some(y)) = (self.a.bytes(in_a, a, length), self.b.bytes(in_b, b, length)) else {
             return Sameness::Different;
         };
         if x == y {
-            return Sameness::Same;
+            return relocations;
         }
         let is_code = self.a.image.sections[in_a].flags & u64::from(elf::SHF_EXECINSTR) != 0;
-        match (self.a.image.machine, is_code) {
+        let bytes = match (self.a.image.machine, is_code) {
             (elf::EM_AARCH64, true) => same_aarch64(x, y),
             (elf::EM_X86_64 | elf::EM_386, _) | (_, false) => self.same_words(x, y, (a, b), depth),
             _ => Sameness::Untold,
-        }
+        };
+        bytes.max(relocations)
     }
 
     /// Relocations that are left for whoever loads or links the file.
-    fn same_relocations(&self, (in_a, a): (usize, u64), (in_b, b): (usize, u64), length: u64, depth: usize) -> bool {
+    fn same_relocations(
+        &self,
+        (in_a, a): (usize, u64),
+        (in_b, b): (usize, u64),
+        length: u64,
+        depth: usize,
+    ) -> Sameness {
         let (left, right): (Vec<&Relocation>, Vec<&Relocation>) = match self.a.image.is_relocatable {
             true => (
                 within(&self.a.image.sections[in_a], a, length),
@@ -261,65 +294,78 @@ impl Pair<'_, '_, '_> {
                 self.b.relocations.range(b..b + length).map(|(_, one)| *one).collect(),
             ),
         };
-        left.len() == right.len()
-            && left.iter().zip(right).all(|(one, other)| {
-                one.kind == other.kind && one.offset - a == other.offset - b && self.same_target(one, other, depth)
-            })
+        let is_alike =
+            |one: &Relocation, other: &Relocation| one.kind == other.kind && one.offset - a == other.offset - b;
+        let pairs = || left.iter().zip(&right);
+        if left.len() != right.len() || !pairs().all(|(one, other)| is_alike(one, other)) {
+            return Sameness::Different;
+        }
+        let targets = pairs().map(|(one, other)| self.same_target(one, other, depth));
+        targets.max().unwrap_or(Sameness::Same)
     }
 
     /// Whether two relocations lead to the same place.
-    pub fn same_target(&self, one: &Relocation, other: &Relocation, depth: usize) -> bool {
+    fn same_target(&self, one: &Relocation, other: &Relocation, depth: usize) -> Sameness {
         match (&one.target, &other.target) {
-            (Target::Symbol(name), Target::Symbol(same)) if name == same => one.addend == other.addend,
+            (Target::Symbol(name), Target::Symbol(same)) if name == same => Sameness::of(one.addend == other.addend),
             (Target::None, Target::None) => {
                 let (a, b) = (one.addend.cast_unsigned(), other.addend.cast_unsigned());
-                a == b || self.same_place_at(a, b, depth + 1)
+                match a == b {
+                    true => Sameness::Same,
+                    false => self.same_place_at(a, b, depth + 1),
+                }
             }
             (Target::Section(in_a), Target::Section(in_b)) => {
                 // What is added for where the instruction ends (-4) leads out of a section whose beginning is meant.
-                [0, 4, 5, 8].iter().any(|ahead| {
+                Sameness::best([0, 4, 5, 8].iter().map(|ahead| {
                     let place = |addend: i64| u64::try_from(addend + ahead).ok();
-                    place(one.addend)
-                        .zip(place(other.addend))
-                        .is_some_and(|(a, b)| self.same_spot(*in_a, a, *in_b, b, depth + 1))
-                })
+                    let places = place(one.addend).zip(place(other.addend));
+                    places.map_or(Sameness::Different, |(a, b)| {
+                        self.same_spot(*in_a, a, *in_b, b, depth + 1)
+                    })
+                }))
             }
-            _ => false,
+            _ => Sameness::Different,
         }
     }
 
     /// Bytes that differ must belong to addresses that mean the same: relative to the place (and what of the instruction
     /// follows it), absolute, relative to the table they stand in, or to the thread's own memory.
     fn same_words(&self, x: &[u8], y: &[u8], (a, b): (u64, u64), depth: usize) -> Sameness {
-        let mut at = 0;
+        let (mut at, mut worst) = (0, Sameness::Same);
         while at < x.len() {
             if x[at] == y[at] {
                 at += 1;
                 continue;
             }
-            let end = (at.saturating_sub(7)..=at)
-                .rev()
-                .find_map(|start| self.word_end(x, y, (a, b), start, at, depth));
-            match end {
-                Some(end) => at = end,
-                None => return Sameness::Different,
+            let mut found = (Sameness::Different, at);
+            for start in (at.saturating_sub(7)..=at).rev() {
+                found = found.min(self.word(x, y, (a, b), start, at, depth));
+                if found.0 == Sameness::Same {
+                    break;
+                }
             }
+            if found.0 == Sameness::Different {
+                return Sameness::Different;
+            }
+            (worst, at) = (worst.max(found.0), found.1);
         }
-        Sameness::Same
+        worst
     }
 
-    /// The end of a word that begins at `start`, holds the differing byte `at`, and means the same in both.
-    fn word_end(&self, x: &[u8], y: &[u8], (a, b): (u64, u64), start: usize, at: usize, depth: usize) -> Option<usize> {
+    /// Whether a word that begins at `start` and holds the differing byte `at` means the same in both, and its end.
+    fn word(&self, x: &[u8], y: &[u8], (a, b): (u64, u64), start: usize, at: usize, depth: usize) -> (Sameness, usize) {
         let little = self.a.image.is_little;
-        if let (true, Some(one), Some(other)) = (self.a.image.is_64, long(x, start, little), long(y, start, little))
-            && self.same_place_at(one, other, depth + 1)
-        {
-            return Some(start + 8);
+        let long = match (self.a.image.is_64, long(x, start, little), long(y, start, little)) {
+            (true, Some(one), Some(other)) => self.same_place_at(one, other, depth + 1),
+            _ => Sameness::Different,
+        };
+        let (Some(one), Some(other), true) = (word(x, start, little), word(y, start, little), at < start + 4) else {
+            return (long, start + 8);
+        };
+        if long == Sameness::Same || self.same_thread_local(one, other) {
+            return (Sameness::Same, start + if long == Sameness::Same { 8 } else { 4 });
         }
-        if at >= start + 4 {
-            return None;
-        }
-        let (one, other) = (word(x, start, little)?, word(y, start, little)?);
         let relative = |base: u64, value: i32| base.wrapping_add_signed(i64::from(value));
         let (from_a, from_b) = (a + start as u64, b + start as u64);
         let bases = [
@@ -330,17 +376,15 @@ impl Pair<'_, '_, '_> {
             (from_a + 5, from_b + 5),
             (from_a + 6, from_b + 6),
         ];
-        let is_relative = bases
-            .iter()
-            .any(|(base_a, base_b)| self.same_place_at(relative(*base_a, one), relative(*base_b, other), depth + 1));
-        let absolute = |value: i32| i64::from(value).cast_unsigned();
-        let is_absolute = self.same_place_at(absolute(one), absolute(other), depth + 1)
-            || self.same_place_at(
-                u64::from(one.cast_unsigned()),
-                u64::from(other.cast_unsigned()),
-                depth + 1,
-            );
-        (is_relative || is_absolute || self.same_thread_local(one, other)).then_some(start + 4)
+        let relatives = bases.map(|(base_a, base_b)| (relative(base_a, one), relative(base_b, other)));
+        let signed = |value: i32| i64::from(value).cast_unsigned();
+        let unsigned = |value: i32| u64::from(value.cast_unsigned());
+        let absolutes = [(signed(one), signed(other)), (unsigned(one), unsigned(other))];
+        let short = relatives
+            .into_iter()
+            .chain(absolutes)
+            .map(|(a, b)| self.same_place_at(a, b, depth + 1));
+        (Sameness::best(short), start + 4).min((long, start + 8))
     }
 
     fn same_thread_local(&self, one: i32, other: i32) -> bool {
@@ -409,5 +453,5 @@ fn same_aarch64(x: &[u8], y: &[u8]) -> Sameness {
             .find(holds_address)
             .is_some_and(|(_, _, kept)| one & kept == other & kept)
     });
-    if same { Sameness::Same } else { Sameness::Different }
+    Sameness::of(same)
 }

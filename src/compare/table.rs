@@ -27,11 +27,12 @@ impl Style {
     }
 
     fn verdict(self, verdict: Verdict) -> String {
-        match verdict {
-            Verdict::Equivalent => self.paint("1;32", "equivalent"),
-            Verdict::Different => self.paint("1;31", "different"),
-            Verdict::Unknown => self.paint("1;33", "cannot tell"),
-        }
+        let color = match verdict {
+            Verdict::Equivalent => "1;32",
+            Verdict::Different => "1;31",
+            Verdict::Unknown => "1;33",
+        };
+        self.paint(color, verdict.describe())
     }
 }
 
@@ -122,7 +123,8 @@ fn objects(text: &mut String, comparison: &Comparison, style: Style) {
     }
 }
 
-fn by_kind(differing: &[ObjectDifference]) -> Vec<(Kind, Vec<&ObjectDifference>)> {
+/// Differing objects by the sort of their difference, in their order.
+pub(super) fn by_kind(differing: &[ObjectDifference]) -> Vec<(Kind, Vec<&ObjectDifference>)> {
     let mut groups: Vec<(Kind, Vec<&ObjectDifference>)> = Vec::new();
     for object in differing {
         match groups.iter_mut().find(|(kind, _)| *kind == object.kind) {
@@ -171,7 +173,8 @@ fn outputs(text: &mut String, output: &Outputs, style: Style) {
     }
 }
 
-fn seconds(ms: f64) -> String {
+/// A time for people.
+pub(super) fn seconds(ms: f64) -> String {
     match ms {
         ms if ms < 1000.0 => format!("{ms:.0} ms"),
         ms => format!("{:.2} s", ms / 1e3),
@@ -182,15 +185,17 @@ fn megabytes(bytes: f64) -> String {
     format!("{:.1} MB", bytes / 1e6)
 }
 
+/// What of `a` `b` is; nothing where there is none.
+pub(super) fn ratio(a: f64, b: f64) -> String {
+    if a > 0.0 {
+        format!("{:.2}", b / a)
+    } else {
+        String::new()
+    }
+}
+
 /// Rows of costs: name, in-process, distributed, and their ratio.
-pub fn cost_rows(in_process: &Cost, distributed: &Cost) -> Vec<[String; 4]> {
-    let ratio = |a: f64, b: f64| {
-        if a > 0.0 {
-            format!("{:.2}", b / a)
-        } else {
-            String::new()
-        }
-    };
+pub(super) fn cost_rows(in_process: &Cost, distributed: &Cost) -> Vec<[String; 4]> {
     let line = |name: &str, a: f64, b: f64, show: fn(f64) -> String| [name.to_owned(), show(a), show(b), ratio(a, b)];
     let peak = |cost: &Cost| cost.peak_bytes as f64;
     let mut rows = vec![

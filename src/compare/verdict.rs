@@ -17,6 +17,17 @@ pub enum Verdict {
     Unknown,
 }
 
+impl Verdict {
+    /// For people.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Verdict::Equivalent => "equivalent",
+            Verdict::Different => "different",
+            Verdict::Unknown => "cannot tell",
+        }
+    }
+}
+
 /// One link, compared.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Comparison {

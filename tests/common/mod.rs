@@ -2,6 +2,7 @@
 //! Knows nothing of what the links are for; each test file says that in link lines and outcomes.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+pub mod browser;
 pub mod fresh;
 pub mod pairs;
 pub mod random;
