@@ -18,6 +18,7 @@ use crate::cache::{Cache, Counts};
 use crate::children::Children;
 use crate::cmdline::{Invocation, Item};
 use crate::compare::supervise::{self, Supervisor};
+use crate::compiled::Commands;
 use crate::final_link::dependencies::without_dots;
 use crate::final_link::{self, FinalLink, FinalLinkError, Finished};
 use crate::inputs::Inputs;
@@ -259,6 +260,8 @@ impl Link {
         if let Some(route) = route::by_inputs(&self.invocation, &inputs) {
             return Err(Stop::Left(route));
         }
+        let commands = Commands::of(&self.settings.flags)
+            .map_err(|error| Stop::Failed(format!("{}: error: {error}\n", self.linker_name())))?;
         let (cache, cache_off) = Cache::for_link(&self.settings, &self.invocation);
         self.stats.cache_off = cache_off;
         let clang = Clang::find(&self.linker, &self.settings, &version_memo()).map_err(|error| Stop::left(error.0))?;
@@ -304,6 +307,7 @@ impl Link {
         let backends = backend::Backends {
             clang: &clang,
             flags: &flags,
+            commands: commands.as_ref(),
             invocation: &self.invocation,
             plan: &plan,
             inputs: &inputs,
@@ -400,10 +404,17 @@ impl Link {
             return;
         };
         others.extend(named_by_assembly);
+        let (mut read, mut absent) = (inputs.files(), inputs.absent.clone());
+        for (path, stamp) in compiled.looks {
+            match stamp {
+                Some(stamp) => read.push((path, stamp)),
+                None => absent.push(path),
+            }
+        }
         let made = Made {
-            read: inputs.files(),
+            read,
             others,
-            absent: inputs.absent.clone(),
+            absent,
             sides: compiled.sides,
             tools: (&self.linker, clang),
             began: opened,

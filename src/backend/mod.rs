@@ -6,6 +6,7 @@ pub mod diagnostics;
 pub mod flags;
 pub mod forkserver;
 pub mod modules;
+mod own;
 mod prepare;
 pub mod process;
 
@@ -17,6 +18,7 @@ use crate::cache::{Cache, Counts};
 use crate::children::Children;
 use crate::cmdline::Invocation;
 use crate::color::Color;
+use crate::compiled::{Commands, Look};
 use crate::final_link::NativeObject;
 use crate::inputs::Inputs;
 use crate::observe::stats;
@@ -41,6 +43,8 @@ pub struct Backends<'a> {
     pub clang: &'a Clang,
     /// What every backend has in common.
     pub flags: &'a Flags,
+    /// How objects were compiled, where their own options count.
+    pub commands: Option<&'a Commands>,
     /// The user's command line, for what it says of warnings.
     pub invocation: &'a Invocation,
     /// The modules.
@@ -76,6 +80,8 @@ pub struct Compiled {
     pub sides: Vec<PathBuf>,
     /// The files, found or not, that their options and their assembly name; none where that cannot be told.
     pub files: Option<Vec<PathBuf>>,
+    /// The files, found or not, that told how objects were compiled.
+    pub looks: Vec<Look>,
 }
 
 /// Why there are no objects.
@@ -113,7 +119,7 @@ impl Backends<'_> {
     /// # Errors
     /// See [`BackendError`]; nothing runs any more when it is returned.
     pub fn run(mut self, ahead: ReadAhead, counts: &mut stats::Backends) -> Result<Compiled, BackendError> {
-        let prepared = prepare::all(&self, ahead)?;
+        let (prepared, looks) = prepare::all(&self, ahead, counts)?;
         let weights: Vec<u64> = prepared.iter().map(|module| module.weight).collect();
         let mut results: Vec<Option<Done>> = prepared.iter().map(|_| None).collect();
         let mut failure: Option<(usize, Failure)> = None;
@@ -174,6 +180,7 @@ impl Backends<'_> {
                 .map(|module| module.key.as_ref())
                 .collect::<Option<Vec<_>>>()
                 .map(|keys| keys.into_iter().flat_map(|key| key.files().cloned()).collect()),
+            looks,
             ..Compiled::default()
         };
         let mut fatal = false;

@@ -17,7 +17,7 @@ use super::views::Views;
 use crate::backend::flags::{Flags, ModuleTarget};
 use crate::cmdline::Invocation;
 use crate::settings::Settings;
-use crate::toolchain::{Clang, identity};
+use crate::toolchain::{Clang, environment, identity};
 
 /// The cache of one link.
 #[derive(Debug)]
@@ -122,8 +122,7 @@ impl Cache {
 
     /// The key of a module's object; none where a part of it cannot be told.
     pub fn key(&self, parts: &ModuleParts<'_>, index: &mut FeedIndex<'_>) -> Option<Keyed> {
-        let identity = || self.identity(&parts.clang.path, &parts.clang.version.to_string());
-        let clang = self.clang.get_or_init(identity).as_ref()?;
+        let clang = self.clang(parts.clang)?;
         let fingerprint = parts.flags.fingerprint(parts.target, parts.task);
         let mut files = Vec::new();
         let mut contents = |paths: &[PathBuf]| -> Option<Vec<Option<Digest>>> {
@@ -179,6 +178,30 @@ impl Cache {
     /// What the thin link of a linker of this LLVM sees of files. Of one link all linkers are the same.
     pub fn views(&self, llvm: &str) -> &Views {
         self.views.get_or_init(|| Views::open(&self.store.view_memo(llvm)))
+    }
+
+    /// The key of an answer of clang's; none where it cannot be told which clang would give it.
+    pub fn question(&self, clang: &Clang, question: &[u8]) -> Option<Key> {
+        let mut hash = blake3::Hasher::new();
+        let mut part = |bytes: &[u8]| {
+            hash.update(&(bytes.len() as u64).to_le_bytes());
+            hash.update(bytes);
+        };
+        part(b"answer");
+        part(env!("CARGO_PKG_VERSION").as_bytes());
+        part(self.clang(clang)?);
+        for (name, value) in &environment::heard() {
+            part(name.as_bytes());
+            part(value.as_bytes());
+        }
+        part(question);
+        Some(Key::from(*hash.finalize().as_bytes()))
+    }
+
+    /// What the link's one clang is, looked at once.
+    fn clang(&self, clang: &Clang) -> Option<&Vec<u8>> {
+        let identity = || self.identity(&clang.path, &clang.version.to_string());
+        self.clang.get_or_init(identity).as_ref()
     }
 
     /// The content of every file a tool of this LLVM is made of; none where that cannot be told.

@@ -14,7 +14,6 @@ mod output_facts;
 mod output_pair;
 mod places;
 pub mod report;
-mod shell;
 mod sides;
 pub mod supervise;
 pub mod table;

@@ -57,6 +57,15 @@ pub struct Backends {
     pub remote: usize,
     /// Compiled, but not to be cached: which files their assembly reads cannot be decided.
     pub uncacheable: usize,
+    /// Where the options of objects are asked for: how many are compiled with their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flags_own: Option<usize>,
+    /// And how many with the link's alone, since their own are not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flags_missing: Option<usize>,
+    /// The first of those, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub flags_missing_why: Vec<String>,
     /// What ran them; null where none ran.
     pub engine: Option<&'static str>,
     /// Why plain processes had to do for a fork server.

@@ -15,14 +15,15 @@ use std::time::SystemTime;
 use crate::cache::{Cache, Destination, Key, Outputs};
 use crate::cmdline::Invocation;
 use crate::color::Color;
-use crate::settings::Settings;
+use crate::compiled;
+use crate::settings::{FlagsFrom, Settings};
 use crate::stamp::Stamp;
 use crate::toolchain::{Clang, Linker, environment, identity};
 use record::Record;
 pub use record::Replay;
 
 /// Raised whenever a record means something else than before.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// So many states of one link are remembered: going to another branch and back is common, more than that is not.
 const STATES: u8 = 4;
@@ -81,6 +82,11 @@ impl Identity {
             part(word.as_bytes());
         }
         part(format!("{:?} {:?}", settings.order, Color::of(invocation)).as_bytes());
+        part(format!("{:?} {:?} {:?}", settings.flags, settings.native, settings.post_backend).as_bytes());
+        if settings.flags == FlagsFrom::Kbuild {
+            // It may be what compiles the object that is linked.
+            part(&compiled::parent());
+        }
         part(linker.path.as_os_str().as_bytes());
         for (name, value) in &environment::heard() {
             part(name.as_bytes());
