@@ -339,6 +339,13 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// Whether any of them asks something of backends that in-process LTO would not do.
+    pub fn are_for_backends(&self) -> bool {
+        self.flags != FlagsFrom::Link || self.native != Native::Off || !self.post_backend.is_empty()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,7 @@ pub mod flags;
 pub mod forkserver;
 pub mod modules;
 mod own;
+pub mod post;
 mod prepare;
 pub mod process;
 
@@ -33,6 +34,7 @@ use diagnostics::{Message, Severity, Warnings};
 use flags::Flags;
 use forkserver::{ForkServer, Load, NoServer};
 use modules::{Keys, ReadAhead};
+use post::PostBackend;
 use prepare::Prepared;
 use process::{Engine, Failure};
 
@@ -55,6 +57,8 @@ pub struct Backends<'a> {
     pub staging: &'a Staging,
     /// Where objects are kept, if they are.
     pub cache: Option<&'a Cache>,
+    /// What else is done to objects.
+    pub post: Option<&'a PostBackend>,
     /// What runs them.
     pub engine: EngineKind,
     /// What was started before it was known how many there would be.
@@ -191,7 +195,9 @@ impl Backends<'_> {
             };
             let shown = module.shown();
             tracing::debug!(module = shown, cached = done.made == Made::Cached, "backend");
-            let mut messages = diagnostics::messages(&done.stderr, &shown);
+            // Only a command of the user's has reason to name its object.
+            let stderr = done.stderr.replace(&*prepared.object.path().to_string_lossy(), &shown);
+            let mut messages = diagnostics::messages(&stderr, &shown);
             diagnostics::weigh(&mut messages, warnings);
             fatal |= messages.iter().any(|message| message.severity == Severity::Error);
             compiled
@@ -261,7 +267,10 @@ impl Backends<'_> {
 
     /// Compiles one module, and keeps its object if what it was made from is still what its key was made from.
     fn compile(&self, engine: &Engine, module: &Prepared) -> Result<String, Failure> {
-        let stderr = process::run(engine, &self.clang.path, &module.backend, self.children)?;
+        let mut stderr = process::run(engine, &self.clang.path, &module.backend, self.children)?;
+        if let Some(post) = self.post {
+            stderr.push_str(&post.run(module.object.path(), self.children)?);
+        }
         if let (Some(cache), Some(keyed)) = (self.cache, &module.key) {
             let sources = module.reads.iter().map(|read| self.plan.modules[*read].source);
             if sources.filter_map(|source| self.inputs.change(source)).next().is_none() {
@@ -348,6 +357,17 @@ fn explain(
                     BackendError::Rejected(text)
                 }
             }
+        }
+        Failure::Post { command, what, said } => {
+            let said = said.replace(&*object.to_string_lossy(), shown);
+            let text = format!(
+                "{shown}: post-backend command {what}\n>>> {command}\n{}",
+                said.trim_end()
+            );
+            BackendError::Rejected(render(&Message {
+                severity: Severity::Error,
+                text: text.trim_end().to_owned(),
+            }))
         }
         Failure::Crashed { status, stderr } => unfit(shown, &format!("clang {status}"), &stderr),
         Failure::NoObject { found, stderr } => unfit(shown, &format!("clang exited 0 but left {found}"), &stderr),

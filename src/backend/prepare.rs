@@ -381,6 +381,7 @@ fn key(
         flags,
         target: &read[at].target,
         task,
+        post: link.post,
         module: read[at].digest,
         asm_files: &files,
     };

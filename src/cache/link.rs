@@ -1,7 +1,7 @@
 //! The cache as one link uses it: which folder, which policy, which key an object has, and nothing said when it fails.
 //! Knows nothing of how entries are stored; a cache that fails only costs time.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use super::store::{self, Destination, Outputs, PutError, Store};
 use super::tally::{Counts, Tally};
 use super::views::Views;
 use crate::backend::flags::{Flags, ModuleTarget};
+use crate::backend::post::PostBackend;
 use crate::cmdline::Invocation;
 use crate::settings::Settings;
 use crate::toolchain::{Clang, environment, identity};
@@ -124,6 +125,12 @@ impl Cache {
     pub fn key(&self, parts: &ModuleParts<'_>, index: &mut FeedIndex<'_>) -> Option<Keyed> {
         let clang = self.clang(parts.clang)?;
         let fingerprint = parts.flags.fingerprint(parts.target, parts.task);
+        let mut options = vec![OsStr::from_bytes(&fingerprint)];
+        let mut named: Vec<PathBuf> = parts.flags.input_files().to_vec();
+        if let Some(post) = parts.post {
+            options.extend(post.words.iter().map(OsString::as_os_str));
+            named.push(post.program.clone());
+        }
         let mut files = Vec::new();
         let mut contents = |paths: &[PathBuf]| -> Option<Vec<Option<Digest>>> {
             let mut digests = Vec::with_capacity(paths.len());
@@ -134,14 +141,14 @@ impl Cache {
             }
             Some(digests)
         };
-        let (named, extra) = (contents(parts.asm_files)?, contents(parts.flags.input_files())?);
+        let (pulled_in, extra) = (contents(parts.asm_files)?, contents(&named)?);
         let asm: Vec<AsmInput<'_>> = parts
             .asm_files
             .iter()
-            .zip(named)
+            .zip(pulled_in)
             .map(|(spelled, content)| AsmInput { spelled, content })
             .collect();
-        let names: Vec<String> = names(parts.flags.input_files());
+        let names: Vec<String> = names(&named);
         // Of a name that leads nowhere there is no content; a file that appears there has some.
         let extra: Vec<ExtraInput<'_>> = names
             .iter()
@@ -153,7 +160,7 @@ impl Cache {
             .collect();
         let key = KeyParts {
             clang,
-            options: &[OsStr::from_bytes(&fingerprint)],
+            options: &options,
             module: parts.module,
             index,
             asm_files: &asm,
@@ -294,6 +301,8 @@ pub struct ModuleParts<'a> {
     pub target: &'a ModuleTarget,
     /// Its task number.
     pub task: usize,
+    /// What is run on the object.
+    pub post: Option<&'a PostBackend>,
     /// Its bytes.
     pub module: Digest,
     /// The files its assembly names.

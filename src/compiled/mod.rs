@@ -8,14 +8,12 @@ mod recipe;
 
 use std::path::PathBuf;
 
-pub use database::DatabaseError;
-pub use recipe::parent;
-
 use crate::inputs::{ObjectFile, Placed};
 use crate::settings::FlagsFrom;
 use crate::stamp::Stamp;
 use database::Database;
-use recipe::Recipe;
+pub use database::DatabaseError;
+pub use recipe::Recipe;
 
 /// What is known of the commands that made a link's objects.
 #[derive(Debug)]

@@ -3,19 +3,19 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use rustix::process::{Pid, getppid};
 
-use super::kbuild;
+use super::{kbuild, options};
 use crate::final_link::dependencies::without_dots;
 use crate::shell::{self, Words};
 
 /// So many programs may stand between the shell and us: a wrapper that does not become us, the comparing thinlto-ld.
 const ANCESTORS: usize = 4;
 
-/// The commands of the shells above us.
+/// What the shells above us compile.
 #[derive(Debug, Default)]
 pub struct Recipe {
     commands: Vec<Words>,
@@ -25,10 +25,21 @@ impl Recipe {
     /// That of whoever runs us. None can be told where there is no `/proc`, or who runs us is no shell with `-c`.
     pub fn running() -> Recipe {
         let scripts = scripts();
-        let commands = scripts.iter().filter_map(|script| shell::commands(script));
+        let commands = scripts.iter().filter_map(|script| shell::commands(script)).flatten();
         Recipe {
-            commands: commands.flatten().collect(),
+            commands: commands
+                .filter(|words| options::behind_compiler(words).is_some())
+                .collect(),
         }
+    }
+
+    /// All of it, as one text that changes if any of it does.
+    pub fn text(&self) -> Vec<u8> {
+        let commands = self
+            .commands
+            .iter()
+            .map(|words| words.join(OsStr::new("\0")).into_vec());
+        commands.collect::<Vec<_>>().join(&b'\n')
     }
 
     /// The words behind the compiler's name, of the command that compiles this object.
@@ -41,11 +52,7 @@ impl Recipe {
     }
 }
 
-/// What the nearest shells above us were given with `-c`, as one text that changes if any of it does.
-pub fn parent() -> Vec<u8> {
-    scripts().join(&0)
-}
-
+/// What the nearest shells above us were given with `-c`.
 fn scripts() -> Vec<Vec<u8>> {
     let mut scripts = Vec::new();
     let mut pid = getppid();

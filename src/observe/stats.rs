@@ -72,6 +72,15 @@ pub struct Backends {
     pub engine_fallback: Option<String>,
 }
 
+/// Native objects left for the user.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Natives {
+    /// Written now.
+    pub written: usize,
+    /// There already, and not touched.
+    pub unchanged: usize,
+}
+
 /// Milliseconds by phase.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Phases {
@@ -112,6 +121,9 @@ pub struct Stats {
     pub backends: Backends,
     /// Null where there was none.
     pub thin_link: Option<ThinLink>,
+    /// Native objects left for the user, where that is wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub native: Option<Natives>,
     /// Where the output comes from; null where the process was given up to the linker, or failed.
     pub output_state: Option<OutputState>,
     /// Why nothing was cached, where the cache was wanted but is off.
@@ -150,6 +162,7 @@ impl Stats {
             modules: 0,
             backends: Backends::default(),
             thin_link: None,
+            native: None,
             output_state: None,
             cache_off: None,
             timeline: None,
