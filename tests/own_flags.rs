@@ -289,3 +289,23 @@ fn a_database_that_is_none_is_an_error() {
     bench.write("cc.json", "[{\"directory\": \"/\", \"file\": \"a.c\"}]");
     refused("the entry for a.c has neither arguments nor a command");
 }
+
+#[test]
+fn other_versions_of_clang_are_asked_the_same() {
+    for llvm in [19, 16] {
+        let mut bench = Bench::of(llvm);
+        bench.env("THINLTO_LD_FLAGS", "kbuild").env("THINLTO_LD_NATIVE", "1");
+        let options = [
+            "-O2",
+            "-flto=thin",
+            "-falign-loops=64",
+            "-fno-asynchronous-unwind-tables",
+        ];
+        bench.compile("a.c", &LOOP.replace("NAME", "a"), &options);
+        let words = options.join(" ");
+        saved(&bench, "a.o", &format!("cmd_a.o := clang-{llvm} {words} -c -o a.o a.c"));
+        let outcome = link(&bench, &["a.o"]);
+        assert_eq!(missing(&outcome), [""; 0], "{llvm}");
+        assert_eq!(alignment(&bench, "a.thinlto-native.o"), 64, "{llvm}");
+    }
+}
