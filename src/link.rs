@@ -1,6 +1,9 @@
 //! One link from its command line to its exit status: read, route, thin link, backends, final link.
 //! Knows nothing of how each is done; this is the order they are done in and what is said of it.
 
+mod said;
+mod stop;
+
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
@@ -13,14 +16,17 @@ use std::time::{Instant, SystemTime};
 
 use crate::backend::flags::{Flags, Trace};
 use crate::backend::modules::{Keys, ReadAhead};
+use crate::backend::post::PostBackend;
 use crate::backend::{self, BackendError, Compiled};
 use crate::cache::{Cache, Counts};
 use crate::children::Children;
 use crate::cmdline::{Invocation, Item};
 use crate::compare::supervise::{self, Supervisor};
+use crate::compiled::Commands;
 use crate::final_link::dependencies::without_dots;
-use crate::final_link::{self, FinalLink, FinalLinkError, Finished};
+use crate::final_link::{self, FinalLink, Finished};
 use crate::inputs::Inputs;
+use crate::native::{self, Left};
 use crate::observe::stats::{LinkMode, OutputState, Stats, ThinLink, milliseconds};
 use crate::observe::timeline::Timeline;
 use crate::private;
@@ -28,9 +34,11 @@ use crate::route::{self, Route};
 use crate::settings::{Mode, Settings, Unchanged};
 use crate::slots::Slots;
 use crate::staging::Staging;
-use crate::thin_link::{self, Plan, Reuse, ThinLinkError};
+use crate::thin_link::{self, Reuse, ThinLinkError};
 use crate::toolchain::{self, Clang, Linker, VersionMemo};
 use crate::unchanged::{Identity, Made, Replay};
+use said::said;
+use stop::Stop;
 
 /// How a link ended, where we are still there to say so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -259,6 +267,9 @@ impl Link {
         if let Some(route) = route::by_inputs(&self.invocation, &inputs) {
             return Err(Stop::Left(route));
         }
+        let commands = Commands::of(&self.settings.flags).map_err(|error| Stop::failed(&self.linker_name(), error))?;
+        let post =
+            PostBackend::find(&self.settings.post_backend).map_err(|error| Stop::failed(&self.linker_name(), error))?;
         let (cache, cache_off) = Cache::for_link(&self.settings, &self.invocation);
         self.stats.cache_off = cache_off;
         let clang = Clang::find(&self.linker, &self.settings, &version_memo()).map_err(|error| Stop::left(error.0))?;
@@ -304,11 +315,13 @@ impl Link {
         let backends = backend::Backends {
             clang: &clang,
             flags: &flags,
+            commands: commands.as_ref(),
             invocation: &self.invocation,
             plan: &plan,
             inputs: &inputs,
             staging: &staging,
             cache: cache.as_ref(),
+            post: post.as_ref(),
             engine,
             server,
             slots,
@@ -331,12 +344,13 @@ impl Link {
             return Err(BackendError::Changed(name).into());
         }
         backend::keep_lto_objects(&self.invocation, &plan, &flags, &compiled.objects).map_err(|(path, error)| {
-            Stop::Failed(format!(
-                "{}: error: cannot write {}: {error}\n",
-                self.linker_name(),
-                path.display()
-            ))
+            let what = format!("cannot write {}: {error}", path.display());
+            Stop::failed(&self.linker_name(), what)
         })?;
+
+        let left = native::leave(&self.settings.native, &inputs, &plan, &compiled.objects)
+            .map_err(|error| Stop::failed(&self.linker_name(), error))?;
+        self.stats.native = native::counts(&self.settings.native, &left);
 
         let phase = Instant::now();
         let finished = final_link::run(&FinalLink {
@@ -371,7 +385,7 @@ impl Link {
                 drop(staging);
             });
             if let (Some(identity), Some(cache), true) = (identity, &cache, status.success()) {
-                self.remember(identity, cache, (&inputs, opened), &clang, compiled, finished);
+                self.remember(identity, cache, (&inputs, opened), &clang, (compiled, left), finished);
             }
             if let Some(cache) = &cache {
                 cache.tidy();
@@ -392,7 +406,7 @@ impl Link {
         cache: &Cache,
         (inputs, opened): (&Inputs, SystemTime),
         clang: &Clang,
-        compiled: Compiled,
+        (compiled, left): (Compiled, Vec<Left>),
         finished: Finished,
     ) {
         let Some((mut others, named_by_assembly)) = finished.read.zip(compiled.files) else {
@@ -400,11 +414,19 @@ impl Link {
             return;
         };
         others.extend(named_by_assembly);
+        let (mut read, mut absent) = (inputs.files(), inputs.absent.clone());
+        for (path, stamp) in compiled.looks {
+            match stamp {
+                Some(stamp) => read.push((path, stamp)),
+                None => absent.push(path),
+            }
+        }
         let made = Made {
-            read: inputs.files(),
+            read,
             others,
-            absent: inputs.absent.clone(),
+            absent,
             sides: compiled.sides,
+            left,
             tools: (&self.linker, clang),
             began: opened,
             replay: Replay {
@@ -445,6 +467,9 @@ impl Link {
             Route::Doomed(reason) => (LinkMode::InProcess, reason, false),
         };
         tracing::info!(?mode, reason, "left to the linker");
+        if mode == LinkMode::InProcess && self.settings.are_for_backends() {
+            tracing::warn!("{reason}: left to in-process LTO, which heeds no flags, native or post-backend setting");
+        }
         self.stats.mode = mode;
         self.stats.reason = Some(reason.clone());
         if refused {
@@ -495,83 +520,6 @@ fn write_stats(stats: &mut Stats, settings: &Settings) {
     if let Err(error) = stats.append(file) {
         tracing::warn!("cannot append to {}: {error}", file.display());
     }
-}
-
-/// Why a distributed link stopped.
-enum Stop {
-    /// lld does it.
-    Left(Route),
-    /// The linker refused the thin link.
-    Refused { status: i32, stderr: String },
-    /// The link failed, as it would under lld; what is to be said.
-    Failed(String),
-    /// A signal.
-    Interrupted,
-}
-
-impl Stop {
-    /// lld does it, for this reason.
-    fn left(reason: String) -> Stop {
-        Stop::Left(Route::InProcess(reason))
-    }
-}
-
-impl From<ThinLinkError> for Stop {
-    fn from(error: ThinLinkError) -> Stop {
-        match error {
-            ThinLinkError::Refused { status, stderr } => Stop::Refused { status, stderr },
-            ThinLinkError::Interrupted => Stop::Interrupted,
-            other => Stop::left(other.to_string()),
-        }
-    }
-}
-
-impl From<BackendError> for Stop {
-    fn from(error: BackendError) -> Stop {
-        match error {
-            BackendError::Rejected(text) => Stop::Failed(text),
-            BackendError::Interrupted => Stop::Interrupted,
-            changed @ BackendError::Changed(_) => Stop::left(changed.to_string()),
-            BackendError::Unfit(reason) => {
-                tracing::warn!("{reason}; left to in-process LTO");
-                Stop::left(reason)
-            }
-        }
-    }
-}
-
-impl From<FinalLinkError> for Stop {
-    fn from(error: FinalLinkError) -> Stop {
-        match error {
-            FinalLinkError::Interrupted => Stop::Interrupted,
-            other => Stop::left(other.to_string()),
-        }
-    }
-}
-
-/// What the thin link said, then the backends, then what the final link said and the thin link had not.
-fn said(plan: &Plan, backends: &str, last: &str) -> String {
-    let mut text = format!("{}{backends}", plan.warnings);
-    let said = paragraphs(&plan.warnings);
-    for paragraph in paragraphs(last) {
-        if !said.contains(&paragraph) {
-            text.push_str(&paragraph);
-        }
-    }
-    text
-}
-
-/// A linker's messages: each begins at the start of a line with the linker's name, `>>>` lines belong to the one before.
-fn paragraphs(text: &str) -> Vec<String> {
-    let mut paragraphs: Vec<String> = Vec::new();
-    for line in text.split_inclusive('\n') {
-        let goes_on = line.starts_with(">>>") || line.starts_with([' ', '\t']) || line.trim().is_empty();
-        match paragraphs.last_mut() {
-            Some(last) if goes_on => last.push_str(line),
-            _ => paragraphs.push(line.to_owned()),
-        }
-    }
-    paragraphs
 }
 
 fn is_own(word: &OsStr) -> bool {

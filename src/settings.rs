@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+
+use crate::shell::{self, Words};
 
 /// One row of the table: the setting's name in lower case with hyphens, and its help.
 #[derive(Debug)]
@@ -25,6 +28,9 @@ pub const TABLE: &[Setting] = settings! {
     "mode": "auto, distributed (a ThinLTO link that would go in-process is an error) or in-process; default: auto",
     "jobs": "most backends at once; default: make's jobserver, else every CPU, shared among this user's links",
     "engine": "forkserver or process; default: forkserver, falling back to process",
+    "flags": "where backends' options come from: link (as in-process), kbuild (also the .foo.o.cmd beside each object) or compile-commands=FILE; default: link",
+    "native": "off, on (each native object is left beside its bitcode too, as foo.thinlto-native.o) or a folder for them; default: off",
+    "post-backend": "command run on each native object before it is linked, its path last or in the place of {}; default: none",
     "cache-dir": "where backends' objects are kept; default: --thinlto-cache-dir if given, else $XDG_CACHE_HOME/thinlto-ld",
     "cache-policy": "lld's --thinlto-cache-policy grammar; default: that option if given, else a cap of 5 GB",
     "cache": "on or off; default: on",
@@ -75,6 +81,28 @@ pub enum Order {
     InProcess,
 }
 
+/// Where backends' options come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FlagsFrom {
+    /// The link's command line alone, as in-process.
+    Link,
+    /// The link's, and what Kbuild wrote down of each object's compilation.
+    Kbuild,
+    /// The link's, and what this compilation database says of each object.
+    CompileCommands(PathBuf),
+}
+
+/// Whether native objects are left for the user, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Native {
+    /// They are not.
+    Off,
+    /// Beside their bitcode.
+    Beside,
+    /// Under this folder.
+    Under(PathBuf),
+}
+
 /// The settings in force for one link.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -88,6 +116,12 @@ pub struct Settings {
     pub jobs: Option<usize>,
     /// `engine`
     pub engine: EngineKind,
+    /// `flags`
+    pub flags: FlagsFrom,
+    /// `native`
+    pub native: Native,
+    /// `post-backend`: the words of a command, none of them where there is none.
+    pub post_backend: Words,
     /// `cache-dir`
     pub cache_dir: Option<PathBuf>,
     /// `cache-policy`
@@ -174,6 +208,52 @@ impl Values {
     }
 }
 
+const FLAGS: &str = "link, kbuild or compile-commands=FILE";
+
+impl Values {
+    fn flags(&self) -> Result<FlagsFrom, SettingError> {
+        let named = self.0.get("flags").and_then(|(_, value)| {
+            let file = value.as_bytes().strip_prefix(b"compile-commands=")?;
+            (!file.is_empty()).then(|| FlagsFrom::CompileCommands(PathBuf::from(OsStr::from_bytes(file))))
+        });
+        match named {
+            Some(named) => Ok(named),
+            None => {
+                let is_kbuild = self.choose("flags", false, FLAGS, &[("link", false), ("kbuild", true)])?;
+                Ok(if is_kbuild { FlagsFrom::Kbuild } else { FlagsFrom::Link })
+            }
+        }
+    }
+
+    fn native(&self) -> Native {
+        match self.path("native") {
+            None => Native::Off,
+            Some(path) => match path.to_str() {
+                Some("off" | "0") => Native::Off,
+                Some("on" | "1") => Native::Beside,
+                _ => Native::Under(path),
+            },
+        }
+    }
+
+    /// The words of one command; none where the setting has none.
+    fn command(&self, name: &str) -> Result<Words, SettingError> {
+        let Some((origin, value)) = self.0.get(name) else {
+            return Ok(Words::new());
+        };
+        let commands = shell::commands(value.as_bytes());
+        match commands.as_deref() {
+            Some([]) => Ok(Words::new()),
+            Some([words]) => Ok(words.clone()),
+            _ => Err(SettingError::Value {
+                origin: origin.clone(),
+                value: value.to_string_lossy().into_owned(),
+                expected: "one command, its quotes closed and without ; & |",
+            }),
+        }
+    }
+}
+
 impl Settings {
     /// Settings from the environment, overridden by those of the link line (`own`, name and value, in order).
     ///
@@ -229,6 +309,9 @@ impl Settings {
                 "forkserver or process",
                 &[("forkserver", EngineKind::ForkServer), ("process", EngineKind::Process)],
             )?,
+            flags: values.flags()?,
+            native: values.native(),
+            post_backend: values.command("post-backend")?,
             cache_dir: values.path("cache-dir"),
             cache_policy: values.text("cache-policy"),
             cache: values.choose("cache", true, "on or off", &[("on", true), ("off", false)])?,
@@ -256,6 +339,13 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// Whether any of them asks something of backends that in-process LTO would not do.
+    pub fn are_for_backends(&self) -> bool {
+        self.flags != FlagsFrom::Link || self.native != Native::Off || !self.post_backend.is_empty()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -273,6 +363,42 @@ mod tests {
         )
         .unwrap();
         assert_eq!((settings.mode, settings.jobs), (Mode::Distributed, Some(3)));
+    }
+
+    #[test]
+    fn values_that_name_files_and_commands() {
+        let settings = read(
+            &[("THINLTO_LD_FLAGS", "compile-commands=a b.json")],
+            &[("native", "out"), ("post-backend", "strip -g '{} x'")],
+        );
+        let settings = settings.unwrap();
+        assert_eq!(settings.flags, FlagsFrom::CompileCommands("a b.json".into()));
+        assert_eq!(settings.native, Native::Under("out".into()));
+        assert_eq!(settings.post_backend, ["strip", "-g", "{} x"]);
+        for (native, is) in [
+            ("1", Native::Beside),
+            ("on", Native::Beside),
+            ("off", Native::Off),
+            ("", Native::Off),
+        ] {
+            assert_eq!(read(&[], &[("native", native)]).unwrap().native, is);
+        }
+        assert_eq!(
+            read(&[("THINLTO_LD_FLAGS", "kbuild")], &[]).unwrap().flags,
+            FlagsFrom::Kbuild
+        );
+        for (name, value) in [
+            ("flags", "make"),
+            ("flags", "compile-commands="),
+            ("post-backend", "a; b"),
+            ("post-backend", "'"),
+        ] {
+            let error = read(&[], &[(name, value)]).unwrap_err().to_string();
+            assert!(
+                error.starts_with(&format!("--thinlto-ld-{name}={value}: expected ")),
+                "{error}"
+            );
+        }
     }
 
     #[test]

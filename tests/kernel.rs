@@ -1,6 +1,6 @@
 //! A ThinLTO Linux built with `LD=thinlto-ld-22` and booted to userland; `kernel.sh` is the test, this gives it the program.
 //! Knows nothing of kernels. Takes some minutes: nextest's default profile runs it, `--profile quick` leaves it out.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::path::Path;
 use std::process::Command;
@@ -28,4 +28,6 @@ fn linux_builds_distributed_and_boots_with_every_module() {
     }
     assert!(stdout.contains("booted: 2 of 2 modules loaded"), "{stdout}");
     assert!(stdout.contains("reconfigured: "), "{stdout}");
+    let (_, after) = stdout.split_once("own options: ").expect(&stdout);
+    assert!(after.contains("booted: 2 of 2 modules loaded"), "{stdout}");
 }

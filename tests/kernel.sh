@@ -1,6 +1,6 @@
 #!/bin/bash
 # Builds a small ThinLTO Linux with `make LD=thinlto-ld-N` and nothing else changed, boots it in QEMU with every module, and
-# changes its configuration, which it carries in itself.
+# changes its configuration, which it carries in itself, and the options of some of its files.
 # Knows nothing of how thinlto-ld works: it judges by the files, by the stats lines and by what the kernel prints.
 #
 #   kernel.sh THINLTO_LD WORK_DIR     (LLVM_SUFFIX=-22, KERNEL_SOURCE=/usr/src/linux-source-6.12.tar.xz, JOBS=2)
@@ -143,6 +143,29 @@ carries_its_configuration() {
   "$tree/scripts/extract-ikconfig" "$build/vmlinux" | cmp - "$build/.config" || fail 'vmlinux carries another configuration'
 }
 
+# Gives three files an option that only the code generator reads: of vmlinux, of a module of one file, of one of many. Each is
+# compiled with it in the backend, where in-process LTO would have forgotten it, and the kernel still boots. (Where a function
+# is optimised for size loops are not aligned.)
+give_options() {
+  local options='-O2 -falign-loops=64' object
+  rm "$stats"
+  printf 'CFLAGS_%s.o += %s\n' bitmap "$options" crc-itu-t "$options" >> "$tree/lib/Makefile"
+  printf 'CFLAGS_%s.o += %s\n' dir "$options" >> "$tree/fs/fuse/Makefile"
+  THINLTO_LD_FLAGS=kbuild THINLTO_LD_NATIVE=on build_kernel
+  check_links > /dev/null
+  ! grep -E '"flags_missing":[1-9]' "$stats" || fail 'the options of some objects are not known'
+  for object in lib/bitmap lib/crc-itu-t fs/fuse/dir; do
+    [ "$(alignment "$object")" = 64 ] || fail "$object.thinlto-native.o is aligned to $(alignment "$object")"
+  done
+  [ "$(alignment lib/string)" -lt 64 ] || fail 'a file without the option has it too'
+  echo "own options: $(grep -oE '"flags_own":[0-9]+' "$stats" | cut -d: -f2 | paste -sd+ | bc) objects, three of them aligned"
+}
+
+# To how much the code in a native object is aligned at most.
+alignment() {
+  "llvm-readelf$suffix" -SW "$build/$1.thinlto-native.o" | awk '$2 ~ /^\.text/ || $3 ~ /^\.text/ { print $NF }' | sort -n | tail -n 1
+}
+
 counted() { grep -oE "\"$1\":[0-9]+" <<< "$2" | head -n 1 | cut -d: -f2; }
 
 mkdir -p "$work/bin" "$build"
@@ -157,3 +180,5 @@ build_kernel
 check_links
 boot
 reconfigure
+give_options
+boot

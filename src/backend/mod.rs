@@ -6,6 +6,8 @@ pub mod diagnostics;
 pub mod flags;
 pub mod forkserver;
 pub mod modules;
+mod own;
+pub mod post;
 mod prepare;
 pub mod process;
 mod seen;
@@ -18,6 +20,7 @@ use crate::cache::{Cache, Counts};
 use crate::children::Children;
 use crate::cmdline::Invocation;
 use crate::color::Color;
+use crate::compiled::{Commands, Look};
 use crate::final_link::NativeObject;
 use crate::inputs::Inputs;
 use crate::observe::stats;
@@ -32,6 +35,7 @@ use diagnostics::{Message, Severity, Warnings};
 use flags::Flags;
 use forkserver::{ForkServer, Load, NoServer};
 use modules::{Keys, ReadAhead};
+use post::PostBackend;
 use prepare::Prepared;
 use process::{Engine, Failure};
 
@@ -42,6 +46,8 @@ pub struct Backends<'a> {
     pub clang: &'a Clang,
     /// What every backend has in common.
     pub flags: &'a Flags,
+    /// How objects were compiled, where their own options count.
+    pub commands: Option<&'a Commands>,
     /// The user's command line, for what it says of warnings.
     pub invocation: &'a Invocation,
     /// The modules.
@@ -52,6 +58,8 @@ pub struct Backends<'a> {
     pub staging: &'a Staging,
     /// Where objects are kept, if they are.
     pub cache: Option<&'a Cache>,
+    /// What else is done to objects.
+    pub post: Option<&'a PostBackend>,
     /// What runs them.
     pub engine: EngineKind,
     /// What was started before it was known how many there would be.
@@ -77,6 +85,8 @@ pub struct Compiled {
     pub sides: Vec<PathBuf>,
     /// The files, found or not, that their options and their assembly name; none where that cannot be told.
     pub files: Option<Vec<PathBuf>>,
+    /// The files, found or not, that told how objects were compiled.
+    pub looks: Vec<Look>,
 }
 
 /// Why there are no objects.
@@ -114,7 +124,7 @@ impl Backends<'_> {
     /// # Errors
     /// See [`BackendError`]; nothing runs any more when it is returned.
     pub fn run(mut self, ahead: ReadAhead, counts: &mut stats::Backends) -> Result<Compiled, BackendError> {
-        let prepared = prepare::all(&self, ahead)?;
+        let (prepared, looks) = prepare::all(&self, ahead, counts)?;
         let weights: Vec<u64> = prepared.iter().map(|module| module.weight).collect();
         let mut results: Vec<Option<Done>> = prepared.iter().map(|_| None).collect();
         let mut failure: Option<(usize, Failure)> = None;
@@ -175,6 +185,7 @@ impl Backends<'_> {
                 .map(|module| module.key.as_ref())
                 .collect::<Option<Vec<_>>>()
                 .map(|keys| keys.into_iter().flat_map(|key| key.files().cloned()).collect()),
+            looks,
             ..Compiled::default()
         };
         let mut fatal = false;
@@ -185,7 +196,9 @@ impl Backends<'_> {
             };
             let shown = module.shown();
             tracing::debug!(module = shown, cached = done.made == Made::Cached, "backend");
-            let mut messages = diagnostics::messages(&done.stderr, &shown);
+            // Only a command of the user's has reason to name its object.
+            let stderr = done.stderr.replace(&*prepared.object.path().to_string_lossy(), &shown);
+            let mut messages = diagnostics::messages(&stderr, &shown);
             diagnostics::weigh(&mut messages, warnings);
             fatal |= messages.iter().any(|message| message.severity == Severity::Error);
             compiled
@@ -255,7 +268,10 @@ impl Backends<'_> {
 
     /// Compiles one module, and keeps its object if what it was made from is still what its key was made from.
     fn compile(&self, engine: &Engine, module: &Prepared) -> Result<String, Failure> {
-        let stderr = process::run(engine, &self.clang.path, &module.backend, self.children)?;
+        let mut stderr = process::run(engine, &self.clang.path, &module.backend, self.children)?;
+        if let Some(post) = self.post {
+            stderr.push_str(&post.run(module.object.path(), self.children)?);
+        }
         if let (Some(cache), Some(keyed)) = (self.cache, &module.key) {
             let sources = module.reads.iter().map(|read| self.plan.modules[*read].source);
             if sources.filter_map(|source| self.inputs.change(source)).next().is_none() {
@@ -342,6 +358,17 @@ fn explain(
                     BackendError::Rejected(text)
                 }
             }
+        }
+        Failure::Post { command, what, said } => {
+            let said = said.replace(&*object.to_string_lossy(), shown);
+            let text = format!(
+                "{shown}: post-backend command {what}\n>>> {command}\n{}",
+                said.trim_end()
+            );
+            BackendError::Rejected(render(&Message {
+                severity: Severity::Error,
+                text: text.trim_end().to_owned(),
+            }))
         }
         Failure::Crashed { status, stderr } => unfit(shown, &format!("clang {status}"), &stderr),
         Failure::NoObject { found, stderr } => unfit(shown, &format!("clang exited 0 but left {found}"), &stderr),

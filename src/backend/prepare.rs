@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::asm_files::{self, AsmFiles, Text};
-use super::flags::{JobFiles, ModuleTarget};
+use super::flags::{Flags, JobFiles, ModuleTarget};
 use super::modules::{ReadAhead, ReadModule};
+use super::own;
 use super::process::Backend;
 use super::seen::{Names, Read};
 use super::{BackendError, Backends};
@@ -22,8 +23,10 @@ use crate::bitcode::resolve::{Declaration, Resolutions};
 use crate::bitcode::symbols;
 use crate::cache::{Keyed, ModuleParts};
 use crate::cmdline::OutputKind;
+use crate::compiled::Look;
 use crate::final_link::NativeObject;
 use crate::inputs::BitcodeSource;
+use crate::observe::stats;
 use crate::staging::Place;
 use crate::thin_link::PlannedModule;
 
@@ -53,9 +56,14 @@ fn unfit(module: &PlannedModule, what: &str, error: impl std::fmt::Display) -> B
 ///
 /// # Errors
 /// `Unfit` where a module or an index cannot be read, or clang would not take the options.
-pub(super) fn all(link: &Backends<'_>, ahead: ReadAhead) -> Result<Vec<Prepared>, BackendError> {
+pub(super) fn all(
+    link: &Backends<'_>,
+    ahead: ReadAhead,
+    counts: &mut stats::Backends,
+) -> Result<(Vec<Prepared>, Vec<Look>), BackendError> {
     let modules = &link.plan.modules;
     let read = read(link, ahead)?;
+    let own = own::all(link, &read, counts);
     let by_name: HashMap<&[u8], usize> = modules
         .iter()
         .enumerate()
@@ -66,15 +74,17 @@ pub(super) fn all(link: &Backends<'_>, ahead: ReadAhead) -> Result<Vec<Prepared>
         .iter()
         .map(|module| place(module, link))
         .collect::<Result<Vec<_>, _>>()?;
-    modules
+    let prepared = modules
         .par_iter()
         .zip(places)
+        .zip(&own.flags)
         .enumerate()
-        .map(|(at, (module, place))| {
+        .map(|(at, ((module, place), flags))| {
             let declared = declared.needed_by(at, module.index.outline(), &by_name);
-            prepare(at, place, declared, link, &read, &by_name)
+            prepare(at, place, declared, flags, link, &read, &by_name)
         })
-        .collect()
+        .collect::<Result<_, _>>()?;
+    Ok((prepared, own.looks))
 }
 
 fn place(module: &PlannedModule, link: &Backends<'_>) -> Result<Place, BackendError> {
@@ -288,6 +298,7 @@ fn prepare(
     at: usize,
     place: Place,
     declared: Vec<Declaration>,
+    flags: &Flags,
     link: &Backends<'_>,
     read: &[ReadModule],
     by_name: &HashMap<&[u8], usize>,
@@ -319,12 +330,12 @@ fn prepare(
     }
     Ok(Prepared {
         backend: Backend {
-            steps: link.flags.steps(target, &files),
+            steps: flags.steps(target, &files),
             object: place.path.clone(),
         },
         object: NativeObject { place },
         sides,
-        key: key(&reads, &declared, task, link, read, by_name),
+        key: key(&reads, &declared, (flags, task), link, read, by_name),
         // What is imported is read and its functions may be inlined; most of it is not.
         weight: read[at].size + imported / 8,
         declared,
@@ -359,7 +370,7 @@ fn seen<'r>(
 fn key(
     reads: &[usize],
     declared: &[Declaration],
-    task: usize,
+    (flags, task): (&Flags, usize),
     link: &Backends<'_>,
     read: &[ReadModule],
     by_name: &HashMap<&[u8], usize>,
@@ -381,9 +392,10 @@ fn key(
     };
     let parts = ModuleParts {
         clang: link.clang,
-        flags: link.flags,
+        flags,
         target: &read[at].target,
         task,
+        post: link.post,
         module: read[at].digest,
         asm_files: &files,
     };

@@ -47,6 +47,16 @@ pub enum Failure {
     /// clang could not be run.
     #[error("cannot run {0}: {1}")]
     Spawn(PathBuf, io::Error),
+    /// The command that the user has run on objects was not content.
+    #[error("post-backend command {what}")]
+    Post {
+        /// Its words.
+        command: String,
+        /// `failed (exit status: 1)`, `left no object`.
+        what: String,
+        /// What it printed.
+        said: String,
+    },
     /// A signal came first.
     #[error("interrupted")]
     Interrupted,

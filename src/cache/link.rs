@@ -1,7 +1,7 @@
 //! The cache as one link uses it: which folder, which policy, which key an object has, and nothing said when it fails.
 //! Knows nothing of how entries are stored; a cache that fails only costs time.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -15,9 +15,10 @@ use super::store::{self, Destination, Outputs, PutError, Store};
 use super::tally::{Counts, Tally};
 use super::views::Views;
 use crate::backend::flags::{Flags, ModuleTarget};
+use crate::backend::post::PostBackend;
 use crate::cmdline::Invocation;
 use crate::settings::Settings;
-use crate::toolchain::{Clang, identity};
+use crate::toolchain::{Clang, environment, identity};
 
 /// The cache of one link.
 #[derive(Debug)]
@@ -122,9 +123,14 @@ impl Cache {
 
     /// The key of a module's object; none where a part of it cannot be told.
     pub fn key(&self, parts: &ModuleParts<'_>, index: &mut FeedIndex<'_>) -> Option<Keyed> {
-        let identity = || self.identity(&parts.clang.path, &parts.clang.version.to_string());
-        let clang = self.clang.get_or_init(identity).as_ref()?;
+        let clang = self.clang(parts.clang)?;
         let fingerprint = parts.flags.fingerprint(parts.target, parts.task);
+        let mut options = vec![OsStr::from_bytes(&fingerprint)];
+        let mut named: Vec<PathBuf> = parts.flags.input_files().to_vec();
+        if let Some(post) = parts.post {
+            options.extend(post.words.iter().map(OsString::as_os_str));
+            named.push(post.program.clone());
+        }
         let mut files = Vec::new();
         let mut contents = |paths: &[PathBuf]| -> Option<Vec<Option<Digest>>> {
             let mut digests = Vec::with_capacity(paths.len());
@@ -135,14 +141,14 @@ impl Cache {
             }
             Some(digests)
         };
-        let (named, extra) = (contents(parts.asm_files)?, contents(parts.flags.input_files())?);
+        let (pulled_in, extra) = (contents(parts.asm_files)?, contents(&named)?);
         let asm: Vec<AsmInput<'_>> = parts
             .asm_files
             .iter()
-            .zip(named)
+            .zip(pulled_in)
             .map(|(spelled, content)| AsmInput { spelled, content })
             .collect();
-        let names: Vec<String> = names(parts.flags.input_files());
+        let names: Vec<String> = names(&named);
         // Of a name that leads nowhere there is no content; a file that appears there has some.
         let extra: Vec<ExtraInput<'_>> = names
             .iter()
@@ -154,7 +160,7 @@ impl Cache {
             .collect();
         let key = KeyParts {
             clang,
-            options: &[OsStr::from_bytes(&fingerprint)],
+            options: &options,
             module: parts.module,
             index,
             asm_files: &asm,
@@ -183,6 +189,30 @@ impl Cache {
     /// What the thin link of a linker of this LLVM sees of files. Of one link all linkers are the same.
     pub fn views(&self, llvm: &str) -> &Views {
         self.views.get_or_init(|| Views::open(&self.store.view_memo(llvm)))
+    }
+
+    /// The key of an answer of clang's; none where it cannot be told which clang would give it.
+    pub fn question(&self, clang: &Clang, question: &[u8]) -> Option<Key> {
+        let mut hash = blake3::Hasher::new();
+        let mut part = |bytes: &[u8]| {
+            hash.update(&(bytes.len() as u64).to_le_bytes());
+            hash.update(bytes);
+        };
+        part(b"answer");
+        part(env!("CARGO_PKG_VERSION").as_bytes());
+        part(self.clang(clang)?);
+        for (name, value) in &environment::heard() {
+            part(name.as_bytes());
+            part(value.as_bytes());
+        }
+        part(question);
+        Some(Key::from(*hash.finalize().as_bytes()))
+    }
+
+    /// What the link's one clang is, looked at once.
+    fn clang(&self, clang: &Clang) -> Option<&Vec<u8>> {
+        let identity = || self.identity(&clang.path, &clang.version.to_string());
+        self.clang.get_or_init(identity).as_ref()
     }
 
     /// The content of every file a tool of this LLVM is made of; none where that cannot be told.
@@ -290,6 +320,8 @@ pub struct ModuleParts<'a> {
     pub target: &'a ModuleTarget,
     /// Its task number.
     pub task: usize,
+    /// What is run on the object.
+    pub post: Option<&'a PostBackend>,
     /// Its bytes.
     pub module: Digest,
     /// The files its assembly names.

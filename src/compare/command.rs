@@ -6,8 +6,9 @@ use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use super::{driver, shell};
+use super::driver;
 use crate::settings::{self, Settings};
+use crate::shell;
 use crate::toolchain::Linker;
 
 /// One link, ready to be made with other outputs.

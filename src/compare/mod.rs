@@ -15,7 +15,6 @@ mod output_pair;
 pub mod page;
 mod places;
 pub mod report;
-mod shell;
 mod sides;
 pub mod supervise;
 pub mod table;

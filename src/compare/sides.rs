@@ -89,13 +89,19 @@ fn joined(option: &str, value: &OsStr) -> OsString {
     word
 }
 
+/// What backends are asked for by settings that in-process LTO knows nothing of: links that are compared have none of it,
+/// and leave nothing behind.
+const AS_IN_PROCESS: [(&str, &str); 3] = [("flags", "link"), ("native", "off"), ("post-backend", "")];
+
 /// thinlto-ld's own settings of the user's line, and those of ours, which win.
 fn settings(invocation: &Invocation, ours: &[(&str, OsString)]) -> Vec<OsString> {
+    let same = AS_IN_PROCESS.map(|(name, value)| (name, OsString::from(value)));
     let users = invocation
         .own
         .iter()
         .map(|(name, value)| (name.as_str(), value.clone()));
     users
+        .chain(same)
         .chain(ours.iter().cloned())
         .map(|(name, value)| joined(&format!("--thinlto-ld-{name}="), &value))
         .collect()

@@ -15,7 +15,7 @@ use crate::cache::Cache;
 use crate::cmdline::{Invocation, OutputKind};
 use crate::inputs::Inputs;
 use crate::route::{self, Route};
-use crate::settings::{EngineKind, Settings};
+use crate::settings::{EngineKind, FlagsFrom, Settings};
 use crate::slots::Slots;
 use crate::toolchain::{Clang, Linker, VersionMemo};
 use inputs::ExplainedInput;
@@ -45,6 +45,8 @@ pub struct Explanation {
     pub cache: Option<String>,
     /// What runs backends.
     pub engine: &'static str,
+    /// Where backends have options from besides the link's.
+    pub flags: Option<String>,
     /// How many backends at once, in words.
     pub slots: String,
     /// Files, in link order.
@@ -112,6 +114,11 @@ pub fn explain(
         engine: match settings.engine {
             EngineKind::ForkServer => "forkserver",
             EngineKind::Process => "process",
+        },
+        flags: match &settings.flags {
+            FlagsFrom::Link => None,
+            FlagsFrom::Kbuild => Some("also of the .cmd file beside each object".to_owned()),
+            FlagsFrom::CompileCommands(path) => Some(format!("also of each object's entry in {}", path.display())),
         },
         slots: slots(invocation, settings),
         inputs: files.map(|files| inputs::all(invocation, files)).unwrap_or_default(),

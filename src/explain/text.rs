@@ -33,6 +33,9 @@ pub fn of(explanation: &Explanation) -> String {
     row(&mut text, "cache", explanation.cache.as_deref().unwrap_or("off"));
     row(&mut text, "engine", explanation.engine);
     row(&mut text, "backends", &explanation.slots);
+    if let Some(flags) = &explanation.flags {
+        row(&mut text, "flags", flags);
+    }
     inputs(&mut text, explanation);
     options(&mut text, &explanation.options);
     if !explanation.backend.is_empty() && explanation.route == "distributed" {

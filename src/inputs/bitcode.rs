@@ -19,6 +19,24 @@ pub struct BitcodeSource {
     pub member: Option<usize>,
 }
 
+/// The object file that a module came in, as whoever compiled it would know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectFile {
+    /// Where it is; of a member that its archive holds, where it would be beside that.
+    pub path: PathBuf,
+    /// Whether it is there.
+    pub place: Placed,
+}
+
+/// Where an object is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placed {
+    /// In a file of its own, which a thin archive may name.
+    File,
+    /// In an archive, which has forgotten the folder it came from.
+    InArchive,
+}
+
 fn damaged() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "its bitcode is gone")
 }
@@ -88,6 +106,19 @@ impl Inputs {
             FileKind::FatObject => fat_bitcode(bytes).ok_or_else(damaged),
             _ => Ok(bytes),
         }
+    }
+
+    /// The object file that a module came in.
+    pub fn object_file(&self, source: BitcodeSource) -> Option<ObjectFile> {
+        let entry = self.entries.get(source.entry)?;
+        let (path, place) = match source.member.map(|position| entry.members.get(position)) {
+            None => (entry.path.clone(), Placed::File),
+            Some(member) => match &member?.data {
+                MemberData::File { path, .. } => (path.clone(), Placed::File),
+                MemberData::Inside(_) => (entry.path.with_file_name(entry.base(source.member)), Placed::InArchive),
+            },
+        };
+        Some(ObjectFile { path, place })
     }
 
     /// The file that is a module and nothing else, where there is one.

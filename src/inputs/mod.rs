@@ -22,7 +22,7 @@ use memmap2::Mmap;
 use thiserror::Error;
 
 pub use archive::{ArchiveError, ArchiveMember, MemberData};
-pub use bitcode::BitcodeSource;
+pub use bitcode::{BitcodeSource, ObjectFile, Placed};
 pub use classify::FileKind;
 pub use file::Stamp;
 pub use lexer::ScriptError;

@@ -57,10 +57,28 @@ pub struct Backends {
     pub remote: usize,
     /// Compiled, but not to be cached: which files their assembly reads cannot be decided.
     pub uncacheable: usize,
+    /// Where the options of objects are asked for: how many are compiled with their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flags_own: Option<usize>,
+    /// And how many with the link's alone, since their own are not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flags_missing: Option<usize>,
+    /// The first of those, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub flags_missing_why: Vec<String>,
     /// What ran them; null where none ran.
     pub engine: Option<&'static str>,
     /// Why plain processes had to do for a fork server.
     pub engine_fallback: Option<String>,
+}
+
+/// Native objects left for the user.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Natives {
+    /// Written now.
+    pub written: usize,
+    /// There already, and not touched.
+    pub unchanged: usize,
 }
 
 /// Milliseconds by phase.
@@ -103,6 +121,9 @@ pub struct Stats {
     pub backends: Backends,
     /// Null where there was none.
     pub thin_link: Option<ThinLink>,
+    /// Native objects left for the user, where that is wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub native: Option<Natives>,
     /// Where the output comes from; null where the process was given up to the linker, or failed.
     pub output_state: Option<OutputState>,
     /// Why nothing was cached, where the cache was wanted but is off.
@@ -141,6 +162,7 @@ impl Stats {
             modules: 0,
             backends: Backends::default(),
             thin_link: None,
+            native: None,
             output_state: None,
             cache_off: None,
             timeline: None,

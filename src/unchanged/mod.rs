@@ -5,7 +5,7 @@ mod outputs;
 mod record;
 
 use std::ffi::OsString;
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
@@ -15,14 +15,17 @@ use std::time::SystemTime;
 use crate::cache::{Cache, Destination, Key, Outputs};
 use crate::cmdline::Invocation;
 use crate::color::Color;
-use crate::settings::Settings;
+use crate::compiled::Recipe;
+use crate::fresh::Fresh;
+use crate::native::Left;
+use crate::settings::{FlagsFrom, Settings};
 use crate::stamp::Stamp;
 use crate::toolchain::{Clang, Linker, environment, identity};
 use record::Record;
 pub use record::Replay;
 
 /// Raised whenever a record means something else than before.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// So many states of one link are remembered: going to another branch and back is common, more than that is not.
 const STATES: u8 = 4;
@@ -48,6 +51,8 @@ pub struct Made<'a> {
     pub absent: Vec<PathBuf>,
     /// What backends wrote for the user.
     pub sides: Vec<PathBuf>,
+    /// Native objects that the user is to find where they are.
+    pub left: Vec<Left>,
     /// The linker and the compiler.
     pub tools: (&'a Linker, &'a Clang),
     /// When the link began.
@@ -81,6 +86,11 @@ impl Identity {
             part(word.as_bytes());
         }
         part(format!("{:?} {:?}", settings.order, Color::of(invocation)).as_bytes());
+        part(format!("{:?} {:?} {:?}", settings.flags, settings.native, settings.post_backend).as_bytes());
+        if settings.flags == FlagsFrom::Kbuild {
+            // It may be what compiles the object that is linked.
+            part(&Recipe::running().text());
+        }
         part(linker.path.as_os_str().as_bytes());
         for (name, value) in &environment::heard() {
             part(name.as_bytes());
@@ -142,22 +152,22 @@ impl Identity {
             .iter()
             .skip(1)
             .map(String::as_str)
-            .zip(others.iter().map(|fresh| Destination::Public(&fresh.0)))
+            .zip(others.iter().map(|fresh| Destination::Public(fresh.path())))
             .collect();
         let outputs = Outputs {
-            object: Destination::Public(&main.0),
+            object: Destination::Public(main.path()),
             sides: &sides,
         };
         cache
             .place(key, &outputs)
             .ok_or_else(|| io::Error::other("its copy is gone"))?;
         if record.executable {
-            let mode = fs::metadata(&main.0)?.permissions().mode();
-            fs::set_permissions(&main.0, fs::Permissions::from_mode(mode | (mode & 0o444) >> 2))?;
+            let mode = fs::metadata(main.path())?.permissions().mode();
+            fs::set_permissions(main.path(), fs::Permissions::from_mode(mode | (mode & 0o444) >> 2))?;
         }
         // The output last: where it is new, all is.
         for (fresh, place) in fresh.iter().zip(places).rev() {
-            fs::rename(&fresh.0, place)?;
+            fresh.move_to(place)?;
         }
         Ok(())
     }
@@ -213,27 +223,5 @@ impl Identity {
     /// Where the next state goes: the first free place, else that of the one used longest ago.
     fn oldest(&self, cache: &Cache) -> Option<&Key> {
         self.states.iter().min_by_key(|key| cache.last_use(key))
-    }
-}
-
-/// A file of a name nobody has, beside the one it will be; gone again if it never is.
-struct Fresh(PathBuf);
-
-impl Fresh {
-    fn beside(place: &Path) -> io::Result<Fresh> {
-        let dir = place.parent().filter(|dir| !dir.as_os_str().is_empty());
-        let dir = dir.unwrap_or(Path::new("."));
-        let named = tempfile::Builder::new()
-            .prefix(".thinlto-ld-")
-            .make_in(dir, |path| OpenOptions::new().write(true).create_new(true).open(path))?;
-        let (_, path) = named.keep()?;
-        Ok(Fresh(path))
-    }
-}
-
-impl Drop for Fresh {
-    fn drop(&mut self) {
-        // Once moved it is not there any more.
-        let _ = fs::remove_file(&self.0);
     }
 }

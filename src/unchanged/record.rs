@@ -42,6 +42,8 @@ pub(super) struct Record {
     absent: Vec<PathBuf>,
     /// What backends wrote for the user.
     pub(super) sides: Vec<PathBuf>,
+    /// Native objects left for the user: where one is missing or another, the link is made again to leave it.
+    left: Vec<Seen>,
     outputs: usize,
     pub(super) executable: bool,
     pub(super) replay: Replay,
@@ -85,6 +87,11 @@ impl Record {
             })
             .collect::<Result<Vec<_>, String>>()?;
         absent.extend(made.others.into_iter().filter(|path| !path.exists()));
+        let left = made.left.into_iter().map(|left| {
+            let stamp = Stamp::of(&left.path).map_err(|_| gone(&left.path))?;
+            Ok(seen(left.path, stamp, left.digest, now))
+        });
+        let left = left.collect::<Result<Vec<_>, String>>()?;
         let mut all = read;
         all.append(&mut others);
         all.sort_by(|a, b| a.path.cmp(&b.path));
@@ -103,6 +110,7 @@ impl Record {
             read: all,
             absent,
             sides,
+            left,
             outputs: outputs.len(),
             executable,
             replay: made.replay,
@@ -133,7 +141,8 @@ impl Record {
                 .is_none_or(|(digest, _)| digest != seen.digest),
             Err(_) => true,
         };
-        let changed = self.read.par_iter().with_min_len(32).find_any(differs);
+        let files = self.read.par_iter().with_min_len(32).chain(&self.left);
+        let changed = files.find_any(differs);
         changed.map(|seen| changed_text(&seen.path))
     }
 }

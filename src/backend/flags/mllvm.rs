@@ -233,6 +233,34 @@ const FAMILIES: &[(&str, Rule)] = &[
     ("help", Rule::InProcess("prints help")),
 ];
 
+/// The words of clang's that stand for an option of the code generator or the assembler, as the tables have them: those
+/// that one is said by, and whether its value is glued to it or follows.
+pub(super) fn code_generators_words(major: u32) -> impl Iterator<Item = (&'static str, Value)> {
+    let rows = [CODEGEN, MC].into_iter().flatten();
+    let rows = rows.filter(move |r| (r.since..=r.until).contains(&major));
+    rows.flat_map(|row| {
+        let flags = |words: &[&'static str]| words.iter().map(|word| (*word, Value::None)).collect::<Vec<_>>();
+        match row.rule {
+            Rule::Bool(yes, no) => [flags(yes), flags(no)].concat(),
+            Rule::Joined(word) => vec![(word, Value::Joined)],
+            Rule::Separate(word) => vec![(word, Value::Separate)],
+            Rule::Choice(choices) => choices.iter().flat_map(|choice| flags(choice.1)).collect(),
+            _ => Vec::new(),
+        }
+    })
+}
+
+/// Where the value of a word of clang's is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Value {
+    /// It has none.
+    None,
+    /// Glued to it.
+    Joined,
+    /// In the next word.
+    Separate,
+}
+
 /// What the table says.
 pub(super) enum Found {
     /// This becomes of it.

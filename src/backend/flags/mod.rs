@@ -12,16 +12,19 @@ pub use crate::toolchain::LlvmVersion;
 mod draft;
 pub mod meaning;
 mod mllvm;
+mod of_object;
 mod probe;
 mod settings;
 #[cfg(test)]
 mod tests;
 
+pub use of_object::{Asking, ObjectFlags};
+
 use draft::{Draft, Remarks};
 use settings::{Effect, Several};
 
 /// The facts of one module that its backend's command depends on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ModuleTarget {
     /// Its target triple; clang silently compiles for another if told another.
     pub triple: String,
@@ -154,6 +157,17 @@ impl Flags {
         })
     }
 
+    /// The same with what an object's own compilation adds. What the link says of an option too is the link's to say.
+    #[must_use]
+    pub fn with(&self, object: &ObjectFlags) -> Flags {
+        let mut flags = self.clone();
+        let added = object.not_in(&self.words);
+        flags.words = added.chain(&self.words).cloned().collect();
+        flags.inputs.extend(object.inputs.iter().cloned());
+        flags.unusual |= !object.words.is_empty();
+        flags
+    }
+
     fn from_draft(draft: Draft, trace: Trace) -> Result<Self, (&'static str, &'static str)> {
         // lld/Common/Args.cpp, `getCGOptLevel`.
         let codegen = draft.codegen.unwrap_or(draft.opt.clamp(2, 3));
@@ -282,7 +296,8 @@ impl Flags {
     fn levels(&self) -> Vec<String> {
         let extra: &[&str] = match self.opt {
             0 => &[],
-            1 => &["-funroll-loops"],
+            1 if !self.words.iter().any(|word| word == of_object::NO_UNROLLING) => &["-funroll-loops"],
+            1 => &[],
             _ => &["-vectorize-loops", "-vectorize-slp"],
         };
         let level = format!("-O{}", self.opt);
