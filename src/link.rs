@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Instant, SystemTime};
 
 use crate::backend::flags::{Flags, Trace};
-use crate::backend::modules::{Keys, ReadAhead};
+use crate::backend::modules::{Keys, ReadAhead, Wanted};
 use crate::backend::{self, BackendError, Compiled};
 use crate::cache::{Cache, Counts};
 use crate::children::Children;
@@ -271,12 +271,15 @@ impl Link {
         self.stats.ms.scan = milliseconds(began.elapsed());
 
         let mut phase = Instant::now();
-        let keys = cache.as_ref().map_or(Keys::None, |_| Keys::Wanted);
+        let wanted = Wanted {
+            keys: cache.as_ref().map_or(Keys::None, |_| Keys::Wanted),
+            output: self.invocation.kind,
+        };
         let modules = inputs.eager_bitcode().len();
         let engine = self.settings.engine;
         let (plan, reuse, ahead, server) = thread::scope(|scope| {
-            let ahead = scope.spawn(|| ReadAhead::of(&inputs, keys));
-            let server = scope.spawn(|| backend::start_ahead(engine, modules, keys, &clang, &staging, children));
+            let ahead = scope.spawn(|| ReadAhead::of(&inputs, wanted));
+            let server = scope.spawn(|| backend::start_ahead(engine, modules, wanted.keys, &clang, &staging, children));
             let reuse = cache
                 .as_ref()
                 .and_then(|cache| Reuse::of(cache, &self.linker, clang.version, &self.invocation, &inputs, opened));

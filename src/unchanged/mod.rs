@@ -22,7 +22,7 @@ use record::Record;
 pub use record::Replay;
 
 /// Raised whenever a record means something else than before.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// So many states of one link are remembered: going to another branch and back is common, more than that is not.
 const STATES: u8 = 4;
@@ -105,12 +105,13 @@ impl Identity {
 
     /// Puts the output and all that was written beside it back, if all is as it was for one of the states remembered.
     pub fn restore(&self, cache: &Cache, clang: &Clang) -> Option<Replay> {
+        let mut suspect = PathBuf::new();
         for key in &self.states {
             let Some(said) = cache.said(key) else { continue };
             let Ok(record) = serde_json::from_slice::<Record>(&said) else {
                 continue;
             };
-            if let Some(what) = record.difference(cache, &clang.path) {
+            if let Some(what) = record.difference(cache, &clang.path, &mut suspect) {
                 tracing::debug!(%key, what, "not this state");
                 continue;
             }
