@@ -5,7 +5,6 @@ mod said;
 mod stop;
 
 use std::collections::HashSet;
-use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -15,7 +14,7 @@ use std::thread;
 use std::time::{Instant, SystemTime};
 
 use crate::backend::flags::{Flags, Trace};
-use crate::backend::modules::{Keys, ReadAhead};
+use crate::backend::modules::{Keys, ReadAhead, Wanted};
 use crate::backend::post::PostBackend;
 use crate::backend::{self, BackendError, Compiled};
 use crate::cache::{Cache, Counts};
@@ -117,15 +116,15 @@ pub fn run(argv: Vec<OsString>) -> Result<Ending, String> {
     };
     link.stats.output = link.invocation.output.display().to_string();
     link.stats.inputs = link.invocation.inputs.len();
-    // Who compares links has this one made by a thinlto-ld of its own, without this setting.
-    let identity = link.settings.compare.is_none().then(|| link.identity()).flatten();
-    if let Some(replay) = identity.as_ref().and_then(|identity| link.restore(identity)) {
-        return link.replay(&replay, began);
-    }
     if let Some(route) = route::by_command_line(&link.invocation, &link.settings, |name| std::env::var_os(name)) {
         link.stats.ms.scan = milliseconds(began.elapsed());
         link.tell_compare(&route);
         return link.give_up(route);
+    }
+    // Who compares links has this one made by a thinlto-ld of its own, without this setting.
+    let identity = link.settings.compare.is_none().then(|| link.identity()).flatten();
+    if let Some(replay) = identity.as_ref().and_then(|identity| link.restore(identity)) {
+        return link.replay(&replay, began);
     }
     if let Some((folder, supervisor)) = link.supervisor() {
         return supervisor
@@ -138,16 +137,11 @@ pub fn run(argv: Vec<OsString>) -> Result<Ending, String> {
 impl Link {
     /// What names this link among those made before, where it may be put back instead of made again.
     fn identity(&self) -> Option<Identity> {
-        let (invocation, settings) = (&self.invocation, &self.settings);
-        let is_ours = !invocation.foreign
-            && !invocation.informational
-            && invocation.in_process.is_none()
-            && settings.mode != Mode::InProcess
-            && std::env::var_os("LLD_REPRODUCE").is_none();
-        if !is_ours || !settings.cache || settings.unchanged == Unchanged::Relink {
+        let settings = &self.settings;
+        if !settings.cache || settings.unchanged == Unchanged::Relink {
             return None;
         }
-        Identity::of(&self.arguments, invocation, settings, &self.linker)
+        Identity::of(&self.arguments, &self.invocation, settings, &self.linker)
     }
 
     /// Puts the link back as it was made, if it was and nothing has changed since.
@@ -288,12 +282,15 @@ impl Link {
         self.stats.ms.scan = milliseconds(began.elapsed());
 
         let mut phase = Instant::now();
-        let keys = cache.as_ref().map_or(Keys::None, |_| Keys::Wanted);
+        let wanted = Wanted {
+            keys: cache.as_ref().map_or(Keys::None, |_| Keys::Wanted),
+            output: self.invocation.kind,
+        };
         let modules = inputs.eager_bitcode().len();
         let engine = self.settings.engine;
         let (plan, reuse, ahead, server) = thread::scope(|scope| {
-            let ahead = scope.spawn(|| ReadAhead::of(&inputs, keys));
-            let server = scope.spawn(|| backend::start_ahead(engine, modules, keys, &clang, &staging, children));
+            let ahead = scope.spawn(|| ReadAhead::of(&inputs, wanted));
+            let server = scope.spawn(|| backend::start_ahead(engine, modules, wanted.keys, &clang, &staging, children));
             let reuse = cache
                 .as_ref()
                 .and_then(|cache| Reuse::of(cache, &self.linker, clang.version, &self.invocation, &inputs, opened));
@@ -485,11 +482,10 @@ impl Link {
         }
         // Those of our options that came by a response file can only be taken out by expanding it.
         let on_the_line = self.arguments.iter().filter(|word| is_own(word)).count();
-        let words = match on_the_line == self.invocation.own.len() {
-            true => self.arguments.iter().filter(|word| !is_own(word)).cloned().collect(),
-            false => self.invocation.words(),
-        };
-        exec(&self.linker, &words)
+        match on_the_line == self.invocation.own.len() {
+            true => exec(&self.linker, self.arguments.iter().filter(|word| !is_own(word))),
+            false => exec(&self.linker, self.invocation.words()),
+        }
     }
 }
 
@@ -523,8 +519,8 @@ fn write_stats(stats: &mut Stats, settings: &Settings) {
 }
 
 fn is_own(word: &OsStr) -> bool {
-    let text = word.to_string_lossy();
-    text.starts_with("--thinlto-ld-") || text.starts_with("-thinlto-ld-")
+    let word = word.as_encoded_bytes();
+    word.starts_with(b"--thinlto-ld-") || word.starts_with(b"-thinlto-ld-")
 }
 
 /// What a thread made; its panic is ours.
@@ -544,14 +540,7 @@ fn start_log(filter: &str) {
 }
 
 /// Becomes the linker.
-fn exec(linker: &Linker, arguments: &[OsString]) -> Result<Ending, String> {
-    let error = become_program(linker, arguments);
-    match error {
-        Err(error) => Err(format!("cannot run {}: {error}", linker.path.display())),
-        Ok(never) => match never {},
-    }
-}
-
-fn become_program(linker: &Linker, arguments: &[OsString]) -> io::Result<Infallible> {
-    Err(linker.command().args(arguments).exec())
+fn exec(linker: &Linker, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<Ending, String> {
+    let error = linker.command().args(arguments).exec();
+    Err(format!("cannot run {}: {error}", linker.path.display()))
 }

@@ -22,8 +22,16 @@ pub struct Staging {
     /// In memory where that can be had: a disk's file system takes longer to make and remove a thousand indexes than lld
     /// takes to decide what is in them.
     indexes: Option<Folder>,
-    /// How many files of each name have been given a place.
-    places: Mutex<HashMap<String, usize>>,
+    places: Mutex<Places>,
+}
+
+/// What has been given a place.
+#[derive(Debug, Default)]
+struct Places {
+    /// How many files of each name.
+    taken: HashMap<String, usize>,
+    /// How many folders there are for them: of most names there is one file, and the first folder does for all of those.
+    folders: usize,
 }
 
 /// A folder of ours. Its lock is held while this lives: one whose lock is free belongs to a killed link.
@@ -116,16 +124,14 @@ impl Staging {
     /// # Errors
     /// As the file system says.
     pub fn named(&self, base: &str) -> io::Result<Place> {
-        let number = {
-            let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-            let taken = places.entry(base.to_owned()).or_default();
-            *taken += 1;
-            *taken - 1
-        };
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = places.taken.entry(base.to_owned()).or_default();
+        let number = *taken;
+        *taken += 1;
         let dir = self.objects.dir.join(OBJECTS).join(number.to_string());
-        // Of most names there is one, and the folder of the first has been made for the first of all.
-        if !dir.is_dir() {
+        if number >= places.folders {
             fs::create_dir_all(&dir)?;
+            places.folders = number + 1;
         }
         Ok(Place {
             path: dir.join(base),

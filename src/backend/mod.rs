@@ -34,7 +34,7 @@ use crate::toolchain::Clang;
 use diagnostics::{Message, Severity, Warnings};
 use flags::Flags;
 use forkserver::{ForkServer, Load, NoServer};
-use modules::{Keys, ReadAhead};
+use modules::{Keys, ReadAhead, Wanted};
 use post::PostBackend;
 use prepare::Prepared;
 use process::{Engine, Failure};
@@ -220,10 +220,10 @@ impl Backends<'_> {
         Ok(compiled)
     }
 
-    fn keys(&self) -> Keys {
-        match self.cache {
-            Some(_) => Keys::Wanted,
-            None => Keys::None,
+    fn wanted(&self) -> Wanted {
+        Wanted {
+            keys: self.cache.map_or(Keys::None, |_| Keys::Wanted),
+            output: self.invocation.kind,
         }
     }
 

@@ -8,16 +8,21 @@ use rayon::prelude::*;
 use super::asm_files::Text;
 use super::flags::ModuleTarget;
 use crate::bitcode::facts::{Facts, ModuleFacts, SummaryKind};
+use crate::bitcode::resolve::{self, Declaration};
 use crate::bitcode::{BitcodeError, ImportView, assembly};
+use crate::cmdline::OutputKind;
 use crate::inputs::{BitcodeSource, Inputs};
 
 /// What was read of a module.
 #[derive(Debug)]
 pub struct ReadModule {
     pub(super) target: ModuleTarget,
-    pub(super) facts: ModuleFacts,
     pub(super) digest: [u8; 32],
     pub(super) size: u64,
+    /// Whether it has a part for regular LTO beside it.
+    pub(super) is_split: bool,
+    /// The names in it that another module could define, where its code depends on which does.
+    pub(super) named: Option<Vec<Declaration>>,
     /// What only keys of objects ask for.
     pub(super) keyed: Option<ForKeys>,
 }
@@ -29,6 +34,15 @@ pub(super) struct ForKeys {
     pub(super) view: ImportView,
     /// Its assembly, for the files that names.
     pub(super) assembly: Vec<Text>,
+}
+
+/// What is to be known of a module.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// What its object's key needs, or not.
+    pub keys: Keys,
+    /// What it is linked into.
+    pub output: OutputKind,
 }
 
 /// Whether objects are kept, and so need keys.
@@ -43,14 +57,19 @@ pub enum Keys {
 impl ReadModule {
     /// # Errors
     /// What cannot be read, and why.
-    pub(super) fn read(inputs: &Inputs, source: BitcodeSource, keys: Keys) -> Result<ReadModule, String> {
+    pub(super) fn read(inputs: &Inputs, source: BitcodeSource, wanted: Wanted) -> Result<ReadModule, String> {
         let bytes = inputs
             .bitcode(source)
             .map_err(|error| format!("cannot be read: {error}"))?;
         let facts = Facts::read(bytes).map_err(|error| format!("is no bitcode we can read: {error}"))?;
+        let is_split = facts.modules.iter().any(|own| own.summary == SummaryKind::Regular);
         let is_thin = |own: &ModuleFacts| own.summary == SummaryKind::Thin;
         let own = facts.modules.into_iter().find(is_thin).unwrap_or_default();
-        let keyed = match keys {
+        let named = reads_dso_local(&own, wanted.output).then(|| resolve::named(bytes));
+        let named = named
+            .transpose()
+            .map_err(|error| format!("its symbols cannot be read: {error}"))?;
+        let keyed = match wanted.keys {
             Keys::None => None,
             Keys::Wanted => Some(ForKeys {
                 view: ImportView::read(bytes).map_err(|error| format!("cannot be read: {error}"))?,
@@ -59,15 +78,32 @@ impl ReadModule {
         };
         Ok(ReadModule {
             target: ModuleTarget {
-                triple: own.triple.clone(),
+                triple: own.triple,
                 pic_level: own.pic_level,
             },
-            facts: own,
             digest: *blake3::hash(bytes).as_bytes(),
             size: bytes.len() as u64,
+            is_split,
+            named,
             keyed,
         })
     }
+}
+
+/// Whether `dso_local` on a declaration can change a module's code: not where the front end set it on everything
+/// (position-dependent code, but for targets that reach even that through a table), nor where LLVM clears it again
+/// (`-fPIC` into position-independent output: `ClearDSOLocalOnDeclarations` in llvm/lib/LTO/LTOBackend.cpp).
+fn reads_dso_local(module: &ModuleFacts, kind: OutputKind) -> bool {
+    let position_independent = match kind {
+        OutputKind::Pie | OutputKind::Shared => true,
+        OutputKind::Executable => false,
+        OutputKind::Relocatable => module.pic_level > 0,
+    };
+    let cleared = position_independent && module.pie_level == 0;
+    let always_table = ["loongarch", "powerpc64"]
+        .iter()
+        .any(|arch| module.triple.starts_with(arch));
+    !cleared && (module.pic_level > 0 || always_table)
 }
 
 /// The assembly in a module; a header's is in every function that uses it, and is looked through once.
@@ -85,11 +121,11 @@ pub struct ReadAhead(HashMap<BitcodeSource, ReadModule>);
 impl ReadAhead {
     /// Reads the bitcode that is linked whoever refers to it; of the rest, most archives' members are not. What cannot be
     /// read is left for [`ReadAhead::take`] to say.
-    pub fn of(inputs: &Inputs, keys: Keys) -> ReadAhead {
+    pub fn of(inputs: &Inputs, wanted: Wanted) -> ReadAhead {
         let sources = inputs.eager_bitcode();
         let read = sources
             .into_par_iter()
-            .filter_map(|source| Some((source, ReadModule::read(inputs, source, keys).ok()?)));
+            .filter_map(|source| Some((source, ReadModule::read(inputs, source, wanted).ok()?)));
         ReadAhead(read.collect())
     }
 
@@ -98,12 +134,12 @@ impl ReadAhead {
         &mut self,
         inputs: &Inputs,
         sources: &[BitcodeSource],
-        keys: Keys,
+        wanted: Wanted,
     ) -> Vec<Result<ReadModule, String>> {
         let read: Vec<Option<ReadModule>> = sources.iter().map(|source| self.0.remove(source)).collect();
         let sources = read.into_par_iter().zip(sources);
         sources
-            .map(|(read, source)| read.map_or_else(|| ReadModule::read(inputs, *source, keys), Ok))
+            .map(|(read, source)| read.map_or_else(|| ReadModule::read(inputs, *source, wanted), Ok))
             .collect()
     }
 }

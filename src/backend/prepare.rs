@@ -17,12 +17,9 @@ use super::own;
 use super::process::Backend;
 use super::seen::{Names, Read};
 use super::{BackendError, Backends};
-use crate::bitcode::facts::ModuleFacts;
 use crate::bitcode::outline::{Outline, OutlinedModule};
-use crate::bitcode::resolve::{Declaration, Resolutions};
-use crate::bitcode::symbols;
+use crate::bitcode::resolve::{self, Declaration, Resolutions};
 use crate::cache::{Keyed, ModuleParts};
-use crate::cmdline::OutputKind;
 use crate::compiled::Look;
 use crate::final_link::NativeObject;
 use crate::inputs::BitcodeSource;
@@ -131,7 +128,7 @@ fn bytes<'a>(module: &PlannedModule, link: &Backends<'a>) -> Result<&'a [u8], Ba
 fn read(link: &Backends<'_>, mut ahead: ReadAhead) -> Result<Vec<ReadModule>, BackendError> {
     let modules = &link.plan.modules;
     let sources: Vec<BitcodeSource> = modules.iter().map(|module| module.source).collect();
-    let read = ahead.take(link.inputs, &sources, link.keys());
+    let read = ahead.take(link.inputs, &sources, link.wanted());
     modules
         .iter()
         .zip(read)
@@ -163,19 +160,18 @@ fn probe<'a>(link: &Backends<'_>, targets: impl Iterator<Item = &'a ModuleTarget
 /// addresses them directly, a backend must be told of its module's and of those it imports from.
 fn missing_declarations(link: &Backends<'_>, read: &[ReadModule]) -> Result<Declared, BackendError> {
     let modules = &link.plan.modules;
-    let wanting: Vec<bool> = read
-        .iter()
-        .map(|module| reads_dso_local(&module.facts, link.invocation.kind))
-        .collect();
+    let wanting: Vec<bool> = read.iter().map(|module| module.named.is_some()).collect();
     if !wanting.contains(&true) {
         return Ok(Declared::default());
     }
     let mut resolutions = Resolutions::default();
-    for module in modules {
+    for (module, read) in modules.iter().zip(read) {
         resolutions.add_outline(module.index.outline());
-        resolutions
-            .add_regular_part(bytes(module, link)?)
-            .map_err(|error| unfit(module, "its regular part cannot be read", error))?;
+        if read.is_split {
+            resolutions
+                .add_regular_part(bytes(module, link)?)
+                .map_err(|error| unfit(module, "its regular part cannot be read", error))?;
+        }
     }
     for file in regular_files(link) {
         resolutions
@@ -184,8 +180,12 @@ fn missing_declarations(link: &Backends<'_>, read: &[ReadModule]) -> Result<Decl
     }
     let declared: Vec<Vec<Declaration>> = modules
         .par_iter()
-        .map(|module| {
-            let named = symbols::symbols(bytes(module, link)?);
+        .zip(read)
+        .map(|(module, read)| {
+            if let Some(named) = &read.named {
+                return Ok(resolutions.declarations(named));
+            }
+            let named = resolve::named(bytes(module, link)?);
             let named = named.map_err(|error| unfit(module, "its symbols cannot be read", error))?;
             Ok(resolutions.declarations(&named))
         })
@@ -235,22 +235,6 @@ fn regular_files<'a>(link: &Backends<'a>) -> Vec<&'a [u8]> {
         })
         .filter_map(|source| link.inputs.bitcode(source).ok())
         .collect()
-}
-
-/// Whether `dso_local` on a declaration can change a module's code: not where the front end set it on everything
-/// (position-dependent code, but for targets that reach even that through a table), nor where LLVM clears it again
-/// (`-fPIC` into position-independent output: `ClearDSOLocalOnDeclarations` in llvm/lib/LTO/LTOBackend.cpp).
-fn reads_dso_local(module: &ModuleFacts, kind: OutputKind) -> bool {
-    let position_independent = match kind {
-        OutputKind::Pie | OutputKind::Shared => true,
-        OutputKind::Executable => false,
-        OutputKind::Relocatable => module.pic_level > 0,
-    };
-    let cleared = position_independent && module.pie_level == 0;
-    let always_table = ["loongarch", "powerpc64"]
-        .iter()
-        .any(|arch| module.triple.starts_with(arch));
-    !cleared && (module.pic_level > 0 || always_table)
 }
 
 /// The module under its staged name: a link to its file, or to the bytes taken out of what holds them.

@@ -40,6 +40,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reads `width` bits, 0 to 64, lowest first.
+    #[inline]
     pub(super) fn read(&mut self, width: u32) -> Result<u64> {
         if width == 0 {
             return Ok(0);
@@ -64,10 +65,22 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reads a variable-width integer in chunks of `width` bits.
+    #[inline]
     pub(super) fn vbr(&mut self, width: u32) -> Result<u64> {
         let more = 1u64 << (width - 1);
-        let mut value = 0u64;
-        let mut shift = 0u32;
+        // Most are small.
+        let first = self.read(width)?;
+        match first & more {
+            0 => Ok(first),
+            _ => self.vbr_after(first & (more - 1), width),
+        }
+    }
+
+    /// The rest of one whose first chunk said that there is more.
+    fn vbr_after(&mut self, first: u64, width: u32) -> Result<u64> {
+        let more = 1u64 << (width - 1);
+        let mut value = first;
+        let mut shift = width - 1;
         loop {
             let chunk = self.read(width)?;
             let part = chunk & (more - 1);

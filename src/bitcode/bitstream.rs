@@ -5,6 +5,7 @@
 //! input, and memory stays proportional to the file. Modules of one file also bring their own BLOCKINFO, each replacing the one
 //! before it (llvm `BitstreamCursor::setBlockInfo`), which a reader that accumulates them would misread in split LTO units.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -47,6 +48,9 @@ struct Abbreviation {
 }
 
 type Abbreviations = Vec<Rc<Abbreviation>>;
+
+/// Abbreviations for blocks by id.
+type BlockInfo = HashMap<u64, Abbreviations>;
 
 /// One record, in a buffer that is used again for the next.
 #[derive(Debug, Default)]
@@ -115,7 +119,7 @@ pub struct Block<'a> {
     width: u32,
     abbreviations: Abbreviations,
     /// What the enclosing BLOCKINFO says of every block id; children start from it.
-    info: Rc<HashMap<u64, Abbreviations>>,
+    info: Rc<BlockInfo>,
     info_bytes: &'a [u8],
 }
 
@@ -178,7 +182,7 @@ impl<'a> Block<'a> {
                     let child = self.enter()?;
                     if child.id == Some(BLOCKINFO) {
                         self.info_bytes = child.bytes();
-                        self.info = Rc::new(child.block_info()?);
+                        self.info = last_block_info(child)?;
                     } else {
                         return Ok(Some(Entry::Block(child)));
                     }
@@ -227,8 +231,8 @@ impl<'a> Block<'a> {
     }
 
     /// Reads this block, a BLOCKINFO, to its end: abbreviations for blocks by id.
-    fn block_info(mut self) -> Result<HashMap<u64, Abbreviations>> {
-        let mut info: HashMap<u64, Abbreviations> = HashMap::new();
+    fn block_info(mut self) -> Result<BlockInfo> {
+        let mut info = BlockInfo::new();
         let mut current = None;
         let mut record = Record::default();
         loop {
@@ -325,6 +329,22 @@ impl<'a> Block<'a> {
             }
         }
     }
+}
+
+thread_local! {
+    /// The BLOCKINFO read last, and what was in it.
+    static LAST_BLOCK_INFO: RefCell<(Vec<u8>, u32, Rc<BlockInfo>)> = RefCell::default();
+}
+
+/// What is in a BLOCKINFO. A module is read more than once, and those of one compiler often begin with the same one.
+fn last_block_info(block: Block<'_>) -> Result<Rc<BlockInfo>> {
+    let (bytes, width) = (block.bytes(), block.width);
+    LAST_BLOCK_INFO.with_borrow_mut(|last| {
+        if (&*last.0, last.1) != (bytes, width) {
+            *last = (bytes.to_vec(), width, Rc::new(block.block_info()?));
+        }
+        Ok(Rc::clone(&last.2))
+    })
 }
 
 /// What the abbreviation's operands can be: llvm `BitCodeAbbrevOp`.

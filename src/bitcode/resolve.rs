@@ -49,6 +49,14 @@ impl Declaration {
     }
 }
 
+/// The names in a bitcode file that another could define.
+///
+/// # Errors
+/// The file is no bitcode that can be read.
+pub fn named(file: &[u8]) -> Result<Vec<Declaration>, BitcodeError> {
+    Ok(symbols(file)?.iter().filter_map(Declaration::of).collect())
+}
+
 /// What the link's modules together say of each name: the part of in-process lld's combined index that is needed here.
 #[derive(Debug, Clone, Default)]
 pub struct Resolutions(HashMap<u64, bool>);
@@ -86,12 +94,10 @@ impl Resolutions {
         self.0.get(&guid).copied().unwrap_or(false)
     }
 
-    /// What to add to a module's index, given all names in the module and in those it imports from.
-    pub fn declarations<'s>(&self, named: impl IntoIterator<Item = &'s Symbol>) -> Vec<Declaration> {
-        let declarations = named.into_iter().filter_map(Declaration::of);
-        declarations
-            .filter(|declaration| self.is_dso_local(declaration.guid))
-            .collect()
+    /// What to add to a module's index, given the names in the module and in those it imports from ([`named`]).
+    pub fn declarations(&self, named: &[Declaration]) -> Vec<Declaration> {
+        let resolved = named.iter().filter(|declaration| self.is_dso_local(declaration.guid));
+        resolved.copied().collect()
     }
 
     fn add(&mut self, guid: u64, dso_local: bool) {

@@ -334,7 +334,9 @@ impl Store {
 
     fn read_entry(&self, path: &Path, key: &Key) -> Result<(Entry, Vec<u8>), Miss> {
         let file = File::open(path).map_err(|e| unreadable(&e))?;
-        let mut bytes = Vec::new();
+        let metadata = file.metadata().map_err(|e| unreadable(&e))?;
+        // With room for one byte more its end is met in one read.
+        let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(MAX_ENTRY)).unwrap_or_default() + 1);
         (&file)
             .take(MAX_ENTRY)
             .read_to_end(&mut bytes)
@@ -349,22 +351,47 @@ impl Store {
         if entry.key != *key.as_bytes() {
             return Err(Miss::Damaged);
         }
-        touch(&file);
+        touch(&file, metadata.modified());
         Ok((entry, warnings.get(1..).unwrap_or_default().to_vec()))
     }
 
     /// Puts one content in its place and verifies it there.
     fn place(&self, content: &Content, to: Destination<'_>) -> Result<(), Miss> {
         let from = self.path(&content.digest, CONTENT_SUFFIX);
-        let source = File::open(&from).map_err(|e| unreadable(&e))?;
-        let placed = self.put_in_place(&source, &from, to).map_err(|e| unreadable(&e))?;
+        let (placed, source) = match self.link_in_place(&from, to) {
+            Some(linked) => (linked, None),
+            None => {
+                let source = File::open(&from).map_err(|e| unreadable(&e))?;
+                let placed = self.put_in_place(&source, &from, to).map_err(|e| unreadable(&e))?;
+                (placed, Some(source))
+            }
+        };
         let (digest, bytes) = digest::of_file(&placed).map_err(|e| unreadable(&e))?;
         if digest != content.digest || bytes != content.bytes {
             let _ = std::fs::remove_file(&from);
             return Err(Miss::Damaged);
         }
-        touch(&source);
+        // What is linked is the cache's own file.
+        let kept = source.unwrap_or(placed);
+        let modified = kept.metadata().and_then(|m| m.modified());
+        touch(&kept, modified);
         Ok(())
+    }
+
+    /// Links to the cache's file and opens that, where the file system is known not to clone and nobody else sees the place.
+    fn link_in_place(&self, from: &Path, to: Destination<'_>) -> Option<File> {
+        let Destination::Staging(path) = to else { return None };
+        if self.may_clone.load(Ordering::Relaxed) {
+            return None;
+        }
+        match std::fs::hard_link(from, path) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                std::fs::remove_file(path).ok()?;
+                std::fs::hard_link(from, path).ok()?;
+            }
+            other => other.ok()?,
+        }
+        File::open(path).ok()
     }
 
     /// Clones, links or copies, in this order as far as allowed, and opens what is there then.
@@ -373,12 +400,6 @@ impl Store {
         match std::fs::remove_file(to.path()) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             _ => {}
-        }
-        if let Destination::Staging(path) = to
-            && !self.may_clone.load(Ordering::Relaxed)
-            && std::fs::hard_link(from, path).is_ok()
-        {
-            return File::open(path);
         }
         let mut new = OpenOptions::new()
             .read(true)
@@ -468,10 +489,8 @@ fn unreadable(e: &io::Error) -> Miss {
 }
 
 /// Notes a use. Another user's file can't be touched; it then ages as if unused, which is harmless.
-fn touch(file: &File) {
-    let Ok(modified) = file.metadata().and_then(|m| m.modified()) else {
-        return;
-    };
+fn touch(file: &File, modified: io::Result<SystemTime>) {
+    let Ok(modified) = modified else { return };
     let now = SystemTime::now();
     if now.duration_since(modified).is_ok_and(|age| age > TOUCH_AFTER) {
         let _ = file.set_modified(now);

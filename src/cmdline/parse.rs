@@ -15,8 +15,17 @@ const OWN: &str = "thinlto-ld-";
 pub struct Word {
     /// What is parsed.
     text: OsString,
-    /// What was typed: two words, where lld glues two together.
-    typed: Vec<OsString>,
+    /// What was typed, where lld glues two words together.
+    apart: Option<[OsString; 2]>,
+}
+
+impl Word {
+    fn typed(self) -> Vec<OsString> {
+        match self.apart {
+            Some(apart) => apart.into(),
+            None => vec![self.text],
+        }
+    }
 }
 
 /// Command line words as lld's parser sees them: `-plugin-opt X` is made `-plugin-opt=X` first, wherever it stands
@@ -33,13 +42,10 @@ pub fn glue(args: Vec<OsString>) -> Vec<Word> {
             text.push(&value);
             words.push(Word {
                 text,
-                typed: vec![arg, value],
+                apart: Some([arg, value]),
             });
         } else {
-            words.push(Word {
-                text: arg.clone(),
-                typed: vec![arg],
-            });
+            words.push(Word { text: arg, apart: None });
         }
     }
     words
@@ -65,7 +71,8 @@ pub fn parse(words: Vec<Word>) -> Parsed {
             continue;
         }
         if !word.text.as_bytes().starts_with(b"-") || word.text == "-" {
-            parsed.items.extend(word.typed.into_iter().map(Item::Input));
+            // One that lld glues is an option.
+            parsed.items.push(Item::Input(word.text));
             continue;
         }
         if let Some(own) = own(&word.text) {
@@ -79,20 +86,22 @@ pub fn parse(words: Vec<Word>) -> Parsed {
             .get(matched..)
             .map(OsStr::from_bytes)
             .unwrap_or_default();
-        let mut typed = word.typed;
+        let mut next = None;
         let value = match def.arity {
             Arity::Flag => def.implied.map(OsString::from),
             Arity::JoinedOrSeparate if !joined.is_empty() => Some(joined.to_owned()),
             Arity::Joined => Some(joined.to_owned()),
             Arity::Separate | Arity::JoinedOrSeparate => {
-                let Some(next) = words.next() else {
+                next = words.next();
+                let Some(next) = &next else {
                     parsed.missing = Some(word.text.to_string_lossy().into_owned());
                     break;
                 };
-                typed.extend(next.typed);
-                Some(next.text)
+                Some(next.text.clone())
             }
         };
+        let mut typed = word.typed();
+        typed.extend(next.into_iter().flat_map(Word::typed));
         parsed.items.push(Item::Option {
             def,
             words: typed,

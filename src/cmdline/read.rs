@@ -37,14 +37,26 @@ impl Invocation {
                 });
             }
         };
+        // Nearly always there is nothing to expand, and what was read first is what counts.
+        let unexpanded = args
+            .iter()
+            .any(|word| response::may_name_file(word))
+            .then(|| args.clone());
+        let mut missing = None;
+        let mut read = |args| {
+            let mut parsed = parse::parse(parse::glue(args));
+            missing = parsed.missing.take();
+            Self::of_items(parsed)
+        };
+        let mut invocation = read(args);
         // lld looks for `--rsp-quoting` on the command line before response files are expanded, not inside them.
-        let unexpanded = Self::of_items(parse::parse(parse::glue(args.clone())));
-        let quoting = value_of(&unexpanded, "rsp-quoting", QUOTINGS)?;
-        let mut parsed = parse::parse(parse::glue(response::expand(args, quoting)?));
-        if let Some(option) = parsed.missing.take() {
+        let quoting = value_of(&invocation, "rsp-quoting", QUOTINGS)?;
+        if let Some(args) = unexpanded {
+            invocation = read(response::expand(args, quoting)?);
+        }
+        if let Some(option) = missing {
             return Err(CommandLineError::MissingArgument(option));
         }
-        let mut invocation = Self::of_items(parsed);
         value_of(&invocation, "color-diagnostics", ColorDiagnostics::VALUES)?;
         invocation.inputs = inputs(&invocation)?;
         invocation.search_paths = invocation.all("L").map(PathBuf::from).collect();

@@ -52,6 +52,11 @@ pub fn expand(args: Vec<OsString>, quoting: Quoting) -> Result<Vec<OsString>, Co
     Ok(expanded)
 }
 
+/// Whether a word is one to be replaced, if there is such a file.
+pub fn may_name_file(word: &OsStr) -> bool {
+    word.as_bytes().starts_with(b"@")
+}
+
 /// The existing file a word names with `@`, if it does.
 fn response_file(word: &OsStr) -> Result<Option<(PathBuf, FileId)>, CommandLineError> {
     let [b'@', name @ ..] = word.as_bytes() else {

@@ -1,6 +1,7 @@
 //! The order of a link: each input in turn, and the files that linker scripts bring in where they stand (lld `createFiles`).
 //! Knows nothing of formats; files are opened in parallel first and only put in order here.
 
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -92,7 +93,7 @@ pub(super) fn everything(inv: &Invocation) -> Result<Inputs, InputError> {
         .par_iter()
         .with_min_len(32)
         .map(|input| {
-            let path = locate(&search, input)?;
+            let path = locate(&search, input)?.into_owned();
             let opened = open(&path, input.position, fat);
             Some((path, opened))
         })
@@ -113,10 +114,10 @@ pub(super) fn everything(inv: &Invocation) -> Result<Inputs, InputError> {
 }
 
 /// The path of an input, if the search path as it is now has it.
-pub(super) fn locate(search: &Search, input: &Input) -> Option<PathBuf> {
+pub(super) fn locate<'a>(search: &Search, input: &'a Input) -> Option<Cow<'a, Path>> {
     match &input.name {
-        InputName::File(path) => Some(path.into()),
-        InputName::Library(name) => search.library(name, input.position),
+        InputName::File(path) => Some(Path::new(path).into()),
+        InputName::Library(name) => search.library(name, input.position).map(Cow::from),
     }
 }
 
@@ -194,7 +195,7 @@ impl<'a> Walker<'a> {
                 };
                 let prepared = prepared.or_else(|| {
                     // Not found before; but scripts read since may have added directories.
-                    let path = locate(&self.search, input)?;
+                    let path = locate(&self.search, input)?.into_owned();
                     let opened = open(&path, input.position, self.fat);
                     Some((path, opened))
                 });

@@ -115,12 +115,13 @@ impl Identity {
 
     /// Puts the output and all that was written beside it back, if all is as it was for one of the states remembered.
     pub fn restore(&self, cache: &Cache, clang: &Clang) -> Option<Replay> {
+        let mut suspect = PathBuf::new();
         for key in &self.states {
             let Some(said) = cache.said(key) else { continue };
             let Ok(record) = serde_json::from_slice::<Record>(&said) else {
                 continue;
             };
-            if let Some(what) = record.difference(cache, &clang.path) {
+            if let Some(what) = record.difference(cache, &clang.path, &mut suspect) {
                 tracing::debug!(%key, what, "not this state");
                 continue;
             }

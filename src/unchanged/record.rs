@@ -31,6 +31,7 @@ struct Seen {
     stamp: [u64; 7],
     /// Whether the stamp alone proves that it is the same still.
     settled: bool,
+    #[serde(with = "hex")]
     digest: Digest,
 }
 
@@ -122,14 +123,11 @@ impl Record {
         (0..self.outputs + self.sides.len()).map(|n| n.to_string()).collect()
     }
 
-    /// The first thing that is not as it was.
-    pub(super) fn difference(&self, cache: &Cache, clang: &Path) -> Option<String> {
+    /// A thing that is not as it was. `suspect` is one that was not as another state has it, and then this one's: states
+    /// of a link differ by the same few files, and to look at one of those first spares looking at all.
+    pub(super) fn difference(&self, cache: &Cache, clang: &Path, suspect: &mut PathBuf) -> Option<String> {
         if self.clang != clang {
             return Some("another clang".into());
-        }
-        let appeared = self.absent.par_iter().find_any(|path| path.symlink_metadata().is_ok());
-        if let Some(path) = appeared {
-            return Some(format!("{} is there", path.display()));
         }
         let differs = |seen: &&Seen| match Stamp::of(&seen.path) {
             Ok(stamp) if seen.settled && stamp == Stamp::from_words(seen.stamp) => false,
@@ -141,9 +139,35 @@ impl Record {
                 .is_none_or(|(digest, _)| digest != seen.digest),
             Err(_) => true,
         };
+        let suspected = self.read.binary_search_by(|seen| seen.path.cmp(suspect)).ok();
+        let suspected = suspected.map(|at| &self.read[at]).filter(differs);
+        if suspected.is_none() {
+            let appeared = self.absent.par_iter().find_any(|path| path.symlink_metadata().is_ok());
+            if let Some(path) = appeared {
+                return Some(format!("{} is there", path.display()));
+            }
+        }
         let files = self.read.par_iter().with_min_len(32).chain(&self.left);
-        let changed = files.find_any(differs);
-        changed.map(|seen| changed_text(&seen.path))
+        let changed = suspected.or_else(|| files.find_any(differs))?;
+        suspect.clone_from(&changed.path);
+        Some(changed_text(&changed.path))
+    }
+}
+
+/// Digests as text, which is read several times as fast as a list of numbers is.
+mod hex {
+    use serde::de::{Deserialize, Deserializer, Error};
+    use serde::ser::Serializer;
+
+    use crate::cache::Digest;
+
+    pub(super) fn serialize<S: Serializer>(digest: &Digest, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&blake3::Hash::from(*digest))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Digest, D::Error> {
+        let text = <&str>::deserialize(deserializer)?;
+        blake3::Hash::from_hex(text).map(Digest::from).map_err(D::Error::custom)
     }
 }
 
