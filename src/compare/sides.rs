@@ -109,7 +109,7 @@ fn settings(invocation: &Invocation, ours: &[(&str, OsString)]) -> Vec<OsString>
 
 /// Trace events shorter than this many microseconds are not written: each costs in-process LTO time, and what is to be
 /// seen of it takes longer.
-pub(super) const GRANULARITY: u32 = 500;
+pub(super) const GRANULARITY: u32 = 1000;
 
 /// The words of the in-process link.
 pub fn in_process(invocation: &Invocation, side: &Side, dwo: &Path) -> Vec<OsString> {

@@ -77,7 +77,9 @@ pub fn sizes(sections: &[SectionSize], files: (u64, u64)) -> Markup {
     let mut sorted: Vec<&SectionSize> = sections.iter().collect();
     let weight = |size: &SectionSize| size.in_process.max(size.distributed);
     sorted.sort_by_key(|size| (!size.loaded, std::cmp::Reverse(weight(size))));
-    let most = sorted.iter().map(|size| weight(size)).max().unwrap_or_default().max(1);
+    // Debug info would make bars of all else too short to be seen.
+    let loaded = sorted.iter().filter(|size| size.loaded);
+    let most = loaded.map(|size| weight(size)).max().unwrap_or_default().max(1);
     let differing = |size: &SectionSize| size.in_process != size.distributed;
     let mut room = SHOWN.saturating_sub(sorted.iter().filter(|size| differing(size)).count());
     let (shown, others): (Vec<&SectionSize>, Vec<&SectionSize>) = sorted.into_iter().partition(|size| {
@@ -119,9 +121,11 @@ fn row(size: &SectionSize, most: u64) -> Markup {
             td { (grouped(size.distributed)) }
             td { (change(size.in_process, size.distributed)) }
             td.bars {
-                svg viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true" {
-                    rect.in-process width=(share(size.in_process)) height="4.5" {}
-                    rect.distributed y="5.5" width=(share(size.distributed)) height="4.5" {}
+                @if size.loaded {
+                    svg viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true" {
+                        rect.in-process width=(share(size.in_process)) height="4.5" {}
+                        rect.distributed y="5.5" width=(share(size.distributed)) height="4.5" {}
+                    }
                 }
             }
         }
