@@ -71,7 +71,7 @@ pub fn outputs(output: &Outputs) -> Markup {
             h3 { "What differs, and should not" }
             div.wide {
                 table {
-                    caption { (output.differences.len()) " differences between the outputs" }
+                    caption { "Differences between the outputs" }
                     (columns(&["What", "Which", "In-process", "Distributed"]))
                     tbody {
                         @for one in &output.differences {

@@ -10,6 +10,9 @@ use crate::compare::verdict::{Cost, SectionSize};
 /// Of so many sections the sizes are shown at once; those of the others, all the same in both, where asked for.
 const SHOWN: usize = 25;
 
+/// So many of the others are listed; a kernel has tens of thousands.
+const LISTED: usize = 500;
+
 /// `1,234,567`
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -106,7 +109,8 @@ pub fn sizes(sections: &[SectionSize], files: (u64, u64)) -> Markup {
         @if !others.is_empty() {
             details {
                 summary { (others.len()) " more sections, of the same size in both" }
-                (table(&others, "Bytes of the other sections", None))
+                (table(&others[..others.len().min(LISTED)], "Bytes of the other sections, the largest first", None))
+                @if others.len() > LISTED { p { "And " (others.len() - LISTED) " smaller ones, which the page's data has." } }
             }
         }
     }
