@@ -128,7 +128,9 @@ fn members_of_thin_archives_lead_to_their_files() {
 #[test]
 fn whose_options_are_not_known_is_counted_and_named() {
     let bench = bench();
-    for object in ["a.o", "b.o", "c.o", "d.o"] {
+    kbuild(&bench, "e.o", "-falign-loops=64");
+    sleep(Duration::from_millis(30));
+    for object in ["a.o", "b.o", "c.o", "d.o", "e.o"] {
         compile(&bench, object, "");
     }
     saved(&bench, "b.o", "savedcmd_b.o := ld.lld -r -o b.o x.o y.o");
@@ -146,6 +148,7 @@ fn whose_options_are_not_known_is_counted_and_named() {
     for (input, why) in [
         ("a.o", "a.o: there is no .a.o.cmd"),
         ("b.o", "b.o: .b.o.cmd has no command that compiles it"),
+        ("e.o", "e.o: .e.o.cmd is older than the object"),
         ("c.o", "c.o: clang: error: unknown argument: '-fno-such-option'"),
         ("libd.a", "an archive holds it, so that no .cmd file is beside it"),
     ] {
@@ -176,6 +179,7 @@ fn an_object_linked_in_the_recipe_that_compiles_it() {
     };
     assert_eq!(recipe(&command("m.o", "-falign-loops=64").replace("$(pound)", "#")), 64);
     // Another object's recipe says nothing of this one.
+    kbuild(&bench, "m.o", "-falign-loops=32");
     let other = command("n.o", "-falign-loops=64")
         .replace("$(pound)", "#")
         .replace("n.c", "m.c");

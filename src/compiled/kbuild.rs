@@ -27,11 +27,18 @@ pub(super) fn saved(object: &Path) -> (Result<Compiled, Unknown>, Vec<Look>) {
     // The stamp first: what is written between the two is then seen as a change.
     let stamp = Stamp::of(&path).ok();
     let read = match fs::read(&path) {
+        Ok(_) if is_older(&path, object) => Err(Unknown::Older(path.clone())),
         Ok(text) => read(&path, &text),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Unknown::NoFile(path.clone())),
         Err(error) => Err(Unknown::Unreadable(path.clone(), error.to_string())),
     };
     (read, vec![(path, stamp)])
+}
+
+/// Kbuild writes the file when the object is there: one that is older tells of another compilation.
+fn is_older(path: &Path, object: &Path) -> bool {
+    let modified = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+    modified(path) < modified(object)
 }
 
 fn read(path: &Path, text: &[u8]) -> Result<Compiled, Unknown> {

@@ -42,6 +42,9 @@ pub enum Unknown {
     /// It is there and cannot be read.
     #[error("{}: {}", .0.display(), .1)]
     Unreadable(PathBuf, String),
+    /// The object was compiled again since it was written.
+    #[error("{} is older than the object", .0.display())]
+    Older(PathBuf),
     /// What was found compiles nothing: the object was linked, or comes from elsewhere.
     #[error("{} has no command that compiles it", .0.display())]
     NotCompiled(PathBuf),

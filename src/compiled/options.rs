@@ -69,6 +69,15 @@ const WORDS: &[(&str, Word)] = &[
     ("-fmodule", Word::Dropped),
     ("-nostdinc", Word::Dropped),
     ("-std=", Word::Dropped),
+    // Instrumentation and visibility are in the bitcode, and the driver refuses some of it without `-flto`.
+    ("-fsanitize", Word::Dropped),
+    ("-fno-sanitize", Word::Dropped),
+    ("-fprofile", Word::Dropped),
+    ("-fcs-profile", Word::Dropped),
+    ("-fcoverage", Word::Dropped),
+    ("-fwhole-program-vtables", Word::Dropped),
+    ("-fvirtual-function-elimination", Word::Dropped),
+    ("-fsplit-lto-unit", Word::Dropped),
     ("-flto", Word::Dropped),
     ("-ffat-lto-objects", Word::Dropped),
     ("-save-temps", Word::Dropped),
@@ -148,7 +157,7 @@ mod tests {
     fn what_is_left_of_kbuilds_command() {
         let line = "ccache clang-22 -Wp,-MMD,lib/.x.o.d -nostdinc -I./include -include linux/kconfig.h -D__KERNEL__ \
                     --target=x86_64-linux-gnu -Werror=return-type -std=gnu11 -O2 -mllvm -inline-threshold=3 -falign-loops=64 \
-                    -Wa,--noexecstack -flto=thin -isystem /usr/include -I include -c -o lib/x.o lib/x.c";
+                    -Wa,--noexecstack -flto=thin -fsplit-lto-unit -fsanitize=cfi -isystem /usr/include -I include -c -o lib/x.o lib/x.c";
         let words = words(line);
         let rest = behind_compiler(&words).unwrap();
         assert_eq!(
