@@ -11,7 +11,7 @@ use crate::settings::{Mode, Settings};
 /// Why a link is not distributed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// No ThinLTO bitcode, or no link at all.
+    /// No ThinLTO bitcode, no link at all, or one that has no backends.
     Passthrough(&'static str),
     /// There is, and lld does it; refused where the user insists on distribution.
     InProcess(String),
@@ -51,6 +51,10 @@ pub fn by_command_line(
     }
     if inputs::quick_scan(invocation) == inputs::Scan::None {
         return Some(Route::Passthrough("no ThinLTO bitcode"));
+    }
+    if invocation.has("thinlto-index-only") {
+        // Who asks for it distributes the link already, and runs the backends by rules of their own.
+        return Some(Route::Passthrough("asks for the thin link alone"));
     }
     if settings.mode == Mode::InProcess {
         return Some(Route::InProcess("mode".into()));

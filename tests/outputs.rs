@@ -7,6 +7,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::fs;
 
+use common::Bench;
 use common::pairs::{THIN, bench, names, pair, symbols};
 use object::Object;
 
@@ -208,9 +209,6 @@ fn options_that_are_left_to_in_process_lld_by_name() {
         ("--lto-emit-asm", "--lto-emit-asm"),
         ("--lto-emit-llvm", "--lto-emit-llvm"),
         ("--reproduce=r.tar", "--reproduce"),
-        ("--thinlto-index-only", "--thinlto-index-only"),
-        ("--thinlto-index-only=list", "--thinlto-index-only"),
-        ("-plugin-opt=thinlto-index-only=list", "-plugin-opt=thinlto-index-only"),
     ] {
         let ours = bench
             .through(&["-e", "main", "-o", "out", "main.o", "libx.a", option])
@@ -227,6 +225,39 @@ fn options_that_are_left_to_in_process_lld_by_name() {
     let ours = bench.through(&["-e", "main", "-o", "out", "main.o", "libx.a"]).ok();
     assert_eq!((ours.mode(), ours.reason()), ("in-process", "LLD_REPRODUCE"));
     assert!(bench.path("repro.tar").exists());
+}
+
+#[test]
+fn a_build_that_distributes_by_rules_of_its_own() {
+    let bench = Bench::new();
+    bench.compile("main.c", "int next(void);\nint main(void) { return next(); }", THIN);
+    bench.compile("next.c", "int next(void) { return 7; }", THIN);
+    for option in [
+        "--thinlto-index-only",
+        "--thinlto-index-only=list",
+        "-plugin-opt=thinlto-index-only",
+        "-plugin-opt=thinlto-index-only=list",
+    ] {
+        let thin = bench.through(&["-r", option, "main.o", "next.o"]).ok();
+        assert_eq!(
+            (thin.mode(), thin.reason()),
+            ("passthrough", "asks for the thin link alone")
+        );
+    }
+    assert_eq!(
+        bench.text("list").split_whitespace().collect::<Vec<_>>(),
+        ["main.o", "next.o"]
+    );
+    for module in ["main", "next"] {
+        let index = format!("-fthinlto-index={module}.o.thinlto.bc");
+        let (bitcode, native) = (format!("{module}.o"), format!("{module}.native.o"));
+        bench.clang(&["-O2", "-c", "-x", "ir", &index, "-o", &native, &bitcode]);
+    }
+    let shim = bench.shim();
+    let natives = ["-o", "out", "main.native.o", "next.native.o"];
+    let linked = bench.drive("clang", shim.to_str().unwrap(), &natives).ok();
+    assert_eq!(linked.mode(), "passthrough");
+    assert_eq!(bench.run(bench.path("out"), &[]).status, 7);
 }
 
 #[test]

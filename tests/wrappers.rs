@@ -1,4 +1,4 @@
-//! What `wrappers/` holds, used as its users would: clang, PATH, CMake, Meson and Cargo each link a program through it.
+//! What `wrappers/` holds, used as its users would: clang, PATH, make, CMake, Meson and Cargo each link a program through it.
 //! Knows nothing of what thinlto-ld does in a link, but that it says `distributed`.
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -126,6 +126,31 @@ fn the_script_says_what_it_misses() {
     let outcome = bench.run(bench.path("ld.lld"), &["answer.o"]);
     assert_eq!(outcome.status, 1);
     assert!(outcome.stderr.contains("cannot find thinlto-ld"), "{}", outcome.stderr);
+}
+
+#[test]
+fn kmake_takes_the_place_of_the_linker_that_llvm_means() {
+    let bench = compiled();
+    // As the kernel's Makefile has it: what LLVM= means, unless the command line says LD=.
+    bench.write(
+        "Makefile",
+        "ifneq ($(filter %/,$(LLVM)),)\nLD = $(LLVM)ld.lld\nelse\nLD = ld.lld$(filter -%,$(LLVM))\nendif\n\
+         prog.o: main.o answer.o\n\t$(LD) -r -o $@ $^\n",
+    );
+    let kmake = wrapper("kmake");
+    for (words, linker) in [
+        (vec![], "ld.lld-22"),
+        (vec!["LLVM=-22", "prog.o"], "ld.lld-22"),
+        (vec!["LLVM=/usr/lib/llvm-22/bin/"], "/usr/lib/llvm-22/bin/ld.lld"),
+    ] {
+        let outcome = bench.run(&kmake, &words).ok();
+        distributed(&outcome, "prog.o");
+        assert_eq!(
+            outcome.stats[0]["linker"],
+            which::which(linker).unwrap().to_str().unwrap()
+        );
+        fs::remove_file(bench.path("prog.o")).unwrap();
+    }
 }
 
 #[test]

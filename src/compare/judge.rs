@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::link::{CompareError, Links, Made, at};
 use super::output_pair::{self, Compared};
+use super::table::shortened;
 use super::verdict::{Comparison, Likeness, Outputs, Verdict};
 use crate::settings::Order;
 
@@ -31,15 +32,10 @@ pub fn outputs(
     let size = |path: &Path| path.metadata().map(|meta| meta.len()).unwrap_or_default();
     let likeness = likeness(&compared, in_order.as_ref());
     if let (Some(in_order), Likeness::Contents | Likeness::Different) = (&in_order, likeness) {
+        let sections = shortened(&in_order.differing_sections);
         comparison.notes.push(match in_order.tells_all() {
-            true => format!(
-                "laid out as in-process, every place means the same, and only {} have other bytes",
-                in_order.differing_sections.join(" ")
-            ),
-            false => format!(
-                "laid out as in-process, these sections differ: {}",
-                in_order.differing_sections.join(" ")
-            ),
+            true => format!("laid out as in-process, every place means the same, and only {sections} have other bytes"),
+            false => format!("laid out as in-process, these sections differ: {sections}"),
         });
     }
     comparison.output = Some(Outputs {

@@ -135,7 +135,8 @@ pub(super) fn by_kind(differing: &[ObjectDifference]) -> Vec<(Kind, Vec<&ObjectD
     groups
 }
 
-fn shortened(names: &[String]) -> String {
+/// Names in a line of text: as many as are listed, and how many more there are.
+pub(super) fn shortened(names: &[String]) -> String {
     match names.len() {
         0..=LISTED => names.join(" "),
         more => format!("{} and {} more", names[..LISTED].join(" "), more - LISTED),

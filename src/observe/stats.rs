@@ -18,7 +18,7 @@ pub enum LinkMode {
     Distributed,
     /// There was ThinLTO bitcode and it was left to lld; `reason` says why.
     InProcess,
-    /// No ThinLTO bitcode, or no link at all.
+    /// No ThinLTO bitcode, no link at all, or the thin link alone.
     Passthrough,
 }
 

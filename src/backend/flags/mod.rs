@@ -116,7 +116,16 @@ pub struct Flags {
 /// lld's and clang's default `--time-trace-granularity`, in microseconds.
 const GRANULARITY: u32 = 500;
 
-/// What clang's X86TargetInfo::initFeatureMap adds to SSE4.2 and AVX of its own accord, LLVM's table doesn't.
+/// Targets on which `-mattr` means to clang what it means to lld: architecture, CPU, and what must be taken back of what
+/// clang adds to features of its own accord.
+const FEATURED: &[(&str, Option<&str>, &[&str])] = &[
+    ("x86_64", None, X86_COMPANIONS),
+    ("x86_64", Some("x86-64"), X86_COMPANIONS),
+    // What clang adds (RISCVISAInfo) LLVM's table implies too.
+    ("riscv64", None, &[]),
+];
+
+/// What clang's X86TargetInfo::initFeatureMap adds to SSE4.2 and AVX, LLVM's table doesn't.
 const X86_COMPANIONS: &[&str] = &["crc32", "popcnt", "xsave"];
 
 impl Flags {
@@ -213,13 +222,17 @@ impl Flags {
         if arch.starts_with("mips") && self.cpu.is_none() {
             return refuse(&module.triple, "clang chooses a CPU for MIPS where lld has none");
         }
-        if self.features.is_empty() {
-            return Ok(());
+        match self.features.is_empty() || self.companions(module).is_some() {
+            true => Ok(()),
+            false => refuse("-mattr", "clang adds features of its own on this target"),
         }
-        match (arch, self.cpu.as_deref()) {
-            ("x86_64", None | Some("x86-64")) => Ok(()),
-            _ => refuse("-mattr", "clang adds features of its own on this target"),
-        }
+    }
+
+    /// What clang may add to features for this module's target; none where that isn't known.
+    fn companions(&self, module: &ModuleTarget) -> Option<&'static [&'static str]> {
+        let target = (arch(&module.triple), self.cpu.as_deref());
+        let row = FEATURED.iter().find(|(arch, cpu, _)| (*arch, *cpu) == target);
+        row.map(|(_, _, companions)| *companions)
     }
 
     /// The commands of one backend, in order: `clang -cc1` arguments, without clang's own name.
@@ -271,7 +284,7 @@ impl Flags {
         line.extend(words(fixed));
         line.extend(words(["-mrelocation-model", relocation]));
         line.extend(self.cpu.iter().flat_map(|cpu| words(["-target-cpu", cpu])));
-        for feature in self.target_features() {
+        for feature in self.target_features(module) {
             line.extend(words(["-target-feature".to_owned(), feature]));
         }
         line.extend(words(self.words.iter()));
@@ -279,13 +292,14 @@ impl Flags {
     }
 
     /// The features asked for, and against those that clang would add to them.
-    fn target_features(&self) -> impl Iterator<Item = String> {
+    fn target_features(&self, module: &ModuleTarget) -> impl Iterator<Item = String> {
         let named = |f: &str| {
             self.features
                 .iter()
                 .any(|have| have.get(1..).is_some_and(|n| n.starts_with(f)))
         };
-        let missing = X86_COMPANIONS
+        let companions = self.companions(module).unwrap_or_default();
+        let missing = companions
             .iter()
             .filter(move |f| !self.features.is_empty() && !named(f));
         self.features.iter().cloned().chain(missing.map(|f| format!("-{f}")))

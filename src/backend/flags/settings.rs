@@ -125,7 +125,6 @@ const ROWS: &[Row] = &[
     last("save-temps", Effect::InProcess(SAME_LINK)),
     last("lto-emit-asm", Effect::InProcess(SAME_LINK)),
     last("lto-emit-llvm", Effect::InProcess(SAME_LINK)),
-    last("thinlto-index-only", Effect::InProcess("asks for the thin link alone")),
     last(
         "thinlto-single-module",
         Effect::InProcess("compiles some of the modules"),

@@ -138,6 +138,12 @@ fn targets_where_clang_adds_features_are_refused() {
     let featured = derive(&[("mllvm", "-mattr=+lse")]).unwrap();
     assert!(featured.accepts(&target("aarch64-linux-gnu")).is_err());
     assert!(
+        derive(&[("mcpu", "sifive-u74"), ("mllvm", "-mattr=+c")])
+            .unwrap()
+            .accepts(&target("riscv64-linux-gnu"))
+            .is_err()
+    );
+    assert!(
         derive(&[("mcpu", "haswell"), ("mllvm", "-mattr=+avx512f")])
             .unwrap()
             .accepts(&x86())
