@@ -18,6 +18,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::children::{Children, Running};
+use crate::staging::Staging;
 
 const LIBRARY: &[u8] = include_bytes!(env!("THINLTO_LD_PRELOAD"));
 
@@ -140,12 +141,13 @@ impl Shared {
 }
 
 impl ForkServer {
-    /// Starts `clang` as a server that keeps its files in `folder`.
+    /// Starts `clang` as a server. Its library is in the folder for much: those in memory are often mounted without leave
+    /// to execute what is in them. What workers say is in that for small files.
     ///
     /// # Errors
     /// See [`NoServer`]; none of them is the link's.
-    pub fn start(clang: &Path, folder: &Path, load: Load, children: &Children) -> Result<ForkServer, NoServer> {
-        let library = folder.join("forkserver.so");
+    pub fn start(clang: &Path, staging: &Staging, load: Load, children: &Children) -> Result<ForkServer, NoServer> {
+        let library = staging.path("forkserver.so");
         if library.as_os_str().as_bytes().iter().any(|byte| b" :".contains(byte)) {
             return Err(NoServer::Path);
         }
@@ -177,7 +179,7 @@ impl ForkServer {
                 requests,
                 state: Mutex::default(),
             }),
-            folder: folder.to_owned(),
+            folder: staging.indexes().to_owned(),
             load,
             clang: Some(running),
         };

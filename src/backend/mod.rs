@@ -235,14 +235,13 @@ impl Backends<'_> {
         counts: &mut stats::Backends,
     ) -> Engine {
         let load = Load::of(backends);
-        let folder = self.staging.dir();
         let server = match (self.engine, ahead) {
             _ if backends == 0 => None,
             (EngineKind::Process, _) => None,
             (EngineKind::ForkServer, Some(Ok(server))) if server.bears(load) => Some(Ok(server)),
             (EngineKind::ForkServer, Some(Err(error))) => Some(Err(error)),
             (EngineKind::ForkServer, None) if backends < forkserver::WORTH_IT => None,
-            (EngineKind::ForkServer, _) => Some(ForkServer::start(&self.clang.path, folder, load, self.children)),
+            (EngineKind::ForkServer, _) => Some(ForkServer::start(&self.clang.path, self.staging, load, self.children)),
         };
         let engine = match server {
             Some(Ok(server)) => Engine::ForkServer(server),
@@ -318,7 +317,7 @@ pub fn start_ahead(
         Keys::Wanted => Load::Short,
         Keys::None => Load::of(modules),
     };
-    Some(ForkServer::start(&clang.path, staging.dir(), load, children))
+    Some(ForkServer::start(&clang.path, staging, load, children))
 }
 
 /// How clang begins what LLVM's `report_fatal_error` says (clang/tools/driver/cc1_main.cpp `LLVMErrorHandler`).

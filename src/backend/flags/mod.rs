@@ -278,8 +278,14 @@ impl Flags {
             Relocation::OfModule if module.pic_level > 0 => "pic",
             Relocation::OfModule => "static",
         };
-        // What lld forces on, after something that only saves time.
-        let fixed = ["-disable-free", "-ffunction-sections", "-fdata-sections", "-faddrsig"];
+        // What lld forces on, after what only saves time: freeing, and renaming what nobody reads before it is whole.
+        let fixed = [
+            "-disable-free",
+            "-fno-temp-file",
+            "-ffunction-sections",
+            "-fdata-sections",
+            "-faddrsig",
+        ];
         let mut line = words(["-cc1", "-triple", module.triple.as_str(), action]);
         line.extend(words(fixed));
         line.extend(words(["-mrelocation-model", relocation]));
