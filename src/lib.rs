@@ -29,6 +29,7 @@ pub mod shell;
 pub mod slots;
 pub mod staging;
 pub mod stamp;
+pub mod symbol_trace;
 mod sys;
 pub mod thin_link;
 pub mod toolchain;

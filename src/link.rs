@@ -13,7 +13,8 @@ use std::process::ExitStatus;
 use std::thread;
 use std::time::{Instant, SystemTime};
 
-use crate::backend::flags::{Flags, Trace};
+use crate::backend::flags::{self, Flags};
+use crate::backend::kept::Objects;
 use crate::backend::modules::{Keys, ReadAhead, Wanted};
 use crate::backend::post::PostBackend;
 use crate::backend::{self, BackendError, Compiled};
@@ -28,6 +29,7 @@ use crate::inputs::Inputs;
 use crate::native::{self, Left};
 use crate::observe::stats::{LinkMode, OutputState, Stats, ThinLink, milliseconds};
 use crate::observe::timeline::Timeline;
+use crate::observe::trace::Trace;
 use crate::private;
 use crate::route::{self, Route};
 use crate::settings::{Mode, Settings, Unchanged};
@@ -153,6 +155,9 @@ impl Link {
         let cache = Cache::for_link(&self.settings, &self.invocation).0?;
         let clang = Clang::find(&self.linker, &self.settings, &version_memo()).ok()?;
         let replay = identity.restore(&cache, &clang)?;
+        if !replay.kept.iter().all(|object| object.exists()) {
+            return None;
+        }
         // As many backends as did not run.
         cache.count(Counts {
             hits: replay.modules as u64,
@@ -160,6 +165,7 @@ impl Link {
         });
         self.stats.clang = Some(clang.path.display().to_string());
         self.stats.llvm = Some(clang.version.to_string());
+        eprint!("{}", cache.prune_users(0));
         cache.tidy();
         Some(replay)
     }
@@ -273,7 +279,7 @@ impl Link {
             &self.invocation.lto,
             self.invocation.kind,
             clang.version,
-            Trace::AsLinked,
+            flags::Trace::AsLinked,
         )
         .map_err(|error| Stop::left(error.reason))?;
         let staging = self
@@ -307,6 +313,7 @@ impl Link {
             Ok::<_, ThinLinkError>((plan, reuse, joined(ahead), joined(server)))
         })?;
         self.stats.modules = plan.modules.len();
+        final_link::accepts(&self.invocation, &inputs, &plan)?;
 
         let timeline = self.settings.timeline.then(|| Timeline::new(began));
         let backends = backend::Backends {
@@ -340,7 +347,17 @@ impl Link {
         if let Some(name) = inputs.changed() {
             return Err(BackendError::Changed(name).into());
         }
-        backend::keep_lto_objects(&self.invocation, &plan, &flags, &compiled.objects).map_err(|(path, error)| {
+        if let Some(cache) = &cache {
+            eprint!("{}", cache.prune_users(flags.first_task() + plan.modules.len()));
+        }
+        let made = Objects {
+            invocation: &self.invocation,
+            plan: &plan,
+            flags: &flags,
+            llvm: clang.version,
+            objects: &compiled.objects,
+        };
+        made.keep().map_err(|(path, error)| {
             let what = format!("cannot write {}: {error}", path.display());
             Stop::failed(&self.linker_name(), what)
         })?;
@@ -357,11 +374,15 @@ impl Link {
             inputs: &inputs,
             plan: &plan,
             objects: &compiled.objects,
+            remarks: &compiled.remarks,
+            first_task: flags.first_task(),
+            llvm: clang.version,
             order: self.settings.order,
             staging: &staging,
             children,
         })?;
         self.stats.ms.final_link = Some(milliseconds(phase.elapsed()));
+        self.write_time_trace(&plan, &staging, &compiled.traces)?;
         let finished = Finished {
             stderr: said(&plan, &compiled.said, &finished.stderr),
             read: named_reads(&self.invocation, &inputs, finished.read),
@@ -394,6 +415,31 @@ impl Link {
             Some(signal) => Ok(Ending::Signal(signal)),
             None => Ok(Ending::from(status)),
         }
+    }
+
+    /// The traces of the thin link, the backends and the final link, as one where the user wants it (lld/ELF/Driver.cpp).
+    fn write_time_trace(&self, plan: &thin_link::Plan, staging: &Staging, backends: &[PathBuf]) -> Result<(), Stop> {
+        if !self.invocation.has("time-trace") {
+            return Ok(());
+        }
+        let names = backend::module_names(plan, staging);
+        let linkers = [thin_link::time_trace(staging), final_link::time_trace(staging)];
+        let traces = linkers.iter().filter_map(|path| Trace::read(path, str::to_owned));
+        let backends = backends
+            .iter()
+            .filter_map(|path| Trace::read(path, |text| names.translate(text)));
+        let asked = self
+            .invocation
+            .last("time-trace")
+            .filter(|file| !file.is_empty())
+            .map(PathBuf::from);
+        let to = asked.unwrap_or_else(|| {
+            let mut name = self.invocation.output.clone().into_os_string();
+            name.push(".time-trace");
+            name.into()
+        });
+        let written = Trace::joined(traces.chain(backends).collect()).write(&to);
+        written.map_err(|error| Stop::failed(&self.linker_name(), format!("cannot write {}: {error}", to.display())))
     }
 
     /// Writes down what was linked of what, to put it back where nothing has changed.
@@ -431,6 +477,7 @@ impl Link {
                 modules: self.stats.modules,
                 stdout: finished.stdout,
                 stderr: finished.stderr,
+                kept: cache.users_entries(),
             },
         };
         identity.remember(cache, &self.invocation, made);

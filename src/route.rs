@@ -62,7 +62,7 @@ pub fn by_command_line(
     if variable("LLD_REPRODUCE").is_some() {
         return Some(Route::InProcess("LLD_REPRODUCE".into()));
     }
-    invocation.in_process.clone().map(Route::InProcess)
+    None
 }
 
 /// What the inputs tell, once they are open.
@@ -73,7 +73,10 @@ pub fn by_inputs(invocation: &Invocation, inputs: &Inputs) -> Option<Route> {
             _ => Route::Doomed(format!("{} {}", missing.name.display(), missing.problem)),
         });
     }
-    (!inputs.has_thin_lto(lto_mode(invocation))).then_some(Route::Passthrough("no ThinLTO bitcode, only regular"))
+    if !inputs.has_thin_lto(lto_mode(invocation)) {
+        return Some(Route::Passthrough("no ThinLTO bitcode, only regular"));
+    }
+    invocation.in_process.clone().map(Route::InProcess)
 }
 
 /// What `--lto=` asks of unified modules.

@@ -92,10 +92,15 @@ impl Staging {
         &self.indexes.as_ref().unwrap_or(&self.objects).dir
     }
 
+    /// The folder of [`Staging::module`].
+    pub fn modules(&self) -> PathBuf {
+        self.indexes().join("m")
+    }
+
     /// Where module number `rank` of the link is found by the backends that read it. Ranks follow the order of the names
     /// in-process lld would use, since a backend imports from modules in the order of their names.
     pub fn module(&self, rank: usize) -> PathBuf {
-        self.indexes().join("m").join(format!("{rank:08}"))
+        self.modules().join(format!("{rank:08}"))
     }
 
     /// Where the bytes of module `rank` are put, if no file has them alone; [`Staging::module`] is a link to them.
@@ -114,7 +119,7 @@ impl Staging {
     /// As the file system says.
     pub fn make_module_folders(&self) -> io::Result<()> {
         fs::create_dir_all(self.objects.dir.join("b"))?;
-        fs::create_dir_all(self.indexes().join("m"))?;
+        fs::create_dir_all(self.modules())?;
         fs::create_dir_all(self.indexes().join("i"))
     }
 

@@ -14,6 +14,8 @@ pub enum Severity {
     Error,
     /// Printed as it is.
     Note,
+    /// Printed to stdout, as it is.
+    Remark,
 }
 
 impl Severity {
@@ -22,6 +24,7 @@ impl Severity {
             Severity::Warning => "warning",
             Severity::Error => "error",
             Severity::Note => "note",
+            Severity::Remark => "remark",
         }
     }
 
@@ -30,7 +33,7 @@ impl Severity {
         match self {
             Severity::Warning => Some(35),
             Severity::Error => Some(31),
-            Severity::Note => None,
+            Severity::Note | Severity::Remark => None,
         }
     }
 }
@@ -57,6 +60,12 @@ pub struct Message {
 }
 
 impl Message {
+    /// Whether it is what `--no-lto-pgo-warn-mismatch` silences. clang has no word for that: what its `-mllvm` option sets
+    /// is set back in a ThinLTO backend (llvm/lib/LTO/LTOBackend.cpp `runNewPMPasses`).
+    pub fn is_of_a_profile_that_mismatches(&self) -> bool {
+        self.severity == Severity::Warning && self.text.contains(MISMATCH.0) && self.text.ends_with(MISMATCH.1)
+    }
+
     /// The message as `linker` prints it (lld/Common/ErrorHandler.cpp `reportDiagnostic`).
     pub fn render(&self, linker: &str, color: Color) -> String {
         let (word, text) = (self.severity.word(), &self.text);
@@ -67,11 +76,15 @@ impl Message {
     }
 }
 
-const SEVERITIES: [(&str, Severity); 4] = [
+/// Behind the name of a function in a warning that a profile was made of another (llvm's `handleInstrProfError`).
+const MISMATCH: (&str, &str) = (" Hash = ", " count discarded");
+
+const SEVERITIES: [(&str, Severity); 5] = [
     ("warning: ", Severity::Warning),
     ("error: ", Severity::Error),
     ("fatal error: ", Severity::Error),
     ("note: ", Severity::Note),
+    ("remark: ", Severity::Remark),
 ];
 
 /// clang's summary of an assembler message it has already shown in full.
@@ -87,6 +100,17 @@ pub fn messages(stderr: &str, module: &str) -> Vec<Message> {
         }
         match parse(line) {
             Some((_, _, text)) if ECHOES.iter().any(|echo| text.starts_with(echo)) => swallow = true,
+            Some((location, Severity::Remark, text)) => {
+                // What clang quotes of a source lld does not.
+                swallow = true;
+                messages.push(Message {
+                    severity: Severity::Remark,
+                    text: match location {
+                        "" => text.to_owned(),
+                        place => format!("{place}: {text}"),
+                    },
+                });
+            }
             Some((location, severity, text)) => {
                 swallow = false;
                 messages.push(Message {
@@ -147,7 +171,7 @@ fn parse(line: &str) -> Option<(&str, Severity, &str)> {
 
 /// Without clang's ` [-Wgroup]`, which lld knows nothing of.
 fn without_flag(text: &str) -> &str {
-    match text.rfind(" [-W") {
+    match text.rfind(" [-W").or_else(|| text.rfind(" [-R")) {
         Some(at) if text.ends_with(']') => &text[..at],
         _ => text,
     }
@@ -194,6 +218,16 @@ mod tests {
             "<unknown>:0:0: stack frame size (9) exceeds limit (8) in function 'f'"
         );
         assert_eq!(found[0].severity, Severity::Warning);
+    }
+
+    #[test]
+    fn a_remark_has_a_place_and_no_quotation() {
+        let said = "remark: <unknown>:0:0: devirtualized [-Rpass=wpd]\n\
+                    a.c:3:1: remark: inlined [-Rpass=inline]\n  3 | f();\n    | ^\n";
+        let found = messages(said, "m.o");
+        let texts: Vec<&str> = found.iter().map(|message| message.text.as_str()).collect();
+        assert_eq!(texts, ["<unknown>:0:0: devirtualized", "a.c:3:1: inlined"]);
+        assert!(found.iter().all(|message| message.severity == Severity::Remark));
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod asm_files;
 pub mod diagnostics;
 pub mod flags;
 pub mod forkserver;
+pub mod kept;
 pub mod modules;
 mod own;
 pub mod post;
@@ -12,8 +13,6 @@ mod prepare;
 pub mod process;
 mod seen;
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::cache::{Cache, Counts};
@@ -23,6 +22,7 @@ use crate::color::Color;
 use crate::compiled::{Commands, Look};
 use crate::final_link::NativeObject;
 use crate::inputs::Inputs;
+use crate::names::Names;
 use crate::observe::stats;
 use crate::observe::timeline::Timeline;
 use crate::schedule::{self, Next};
@@ -32,7 +32,7 @@ use crate::staging::Staging;
 use crate::thin_link::Plan;
 use crate::toolchain::Clang;
 use diagnostics::{Message, Severity, Warnings};
-use flags::Flags;
+use flags::{Flags, SavedStage};
 use forkserver::{ForkServer, Load, NoServer};
 use modules::{Keys, ReadAhead, Wanted};
 use post::PostBackend;
@@ -81,8 +81,12 @@ pub struct Compiled {
     pub objects: Vec<NativeObject>,
     /// What they said, in the plan's order, as lld would have said it.
     pub said: String,
+    /// The same of remarks, which go to stdout.
+    pub remarks: String,
     /// Files for the user that they wrote beside their objects.
     pub sides: Vec<PathBuf>,
+    /// Their time traces, where they were wanted.
+    pub traces: Vec<PathBuf>,
     /// The files, found or not, that their options and their assembly name; none where that cannot be told.
     pub files: Option<Vec<PathBuf>>,
     /// The files, found or not, that told how objects were compiled.
@@ -168,6 +172,7 @@ impl Backends<'_> {
                 }
             },
         );
+        self.keep_stages(&prepared)?;
         if let Some((module, failure)) = failure {
             // Whatever clang says of a module that is not what the thin link read, it is no verdict.
             if let (false, Some(name)) = (matches!(failure, Failure::Interrupted), self.inputs.changed()) {
@@ -179,6 +184,10 @@ impl Backends<'_> {
             return Err(explain(failure, &shown, object, self.staging, render));
         }
         let (warnings, color) = (warnings_of(self.invocation), Color::of(self.invocation));
+        let is_mismatch_silent = self
+            .invocation
+            .flag("lto-pgo-warn-mismatch", "no-lto-pgo-warn-mismatch")
+            == Some(false);
         let mut compiled = Compiled {
             files: prepared
                 .iter()
@@ -188,7 +197,7 @@ impl Backends<'_> {
             looks,
             ..Compiled::default()
         };
-        let mut fatal = false;
+        let (mut fatal, mut names) = (false, None);
         for ((module, prepared), result) in self.plan.modules.iter().zip(prepared).zip(results) {
             // No failure and no result: a signal stopped the schedule.
             let Some(done) = result else {
@@ -196,15 +205,28 @@ impl Backends<'_> {
             };
             let shown = module.shown();
             tracing::debug!(module = shown, cached = done.made == Made::Cached, "backend");
-            // Only a command of the user's has reason to name its object.
-            let stderr = done.stderr.replace(&*prepared.object.path().to_string_lossy(), &shown);
+            let stderr = match done.stderr.is_empty() {
+                true => done.stderr,
+                // Only a command of the user's has reason to name its object.
+                false => names
+                    .get_or_insert_with(|| module_names(self.plan, self.staging))
+                    .translate(&done.stderr)
+                    .replace(&*prepared.object.path().to_string_lossy(), &shown),
+            };
             let mut messages = diagnostics::messages(&stderr, &shown);
+            if is_mismatch_silent {
+                messages.retain(|message| !message.is_of_a_profile_that_mismatches());
+            }
             diagnostics::weigh(&mut messages, warnings);
             fatal |= messages.iter().any(|message| message.severity == Severity::Error);
-            compiled
-                .said
-                .extend(messages.iter().map(|message| message.render(&self.linker_name, color)));
+            for message in &messages {
+                match message.severity {
+                    Severity::Remark => compiled.remarks.extend([&message.text, "\n"]),
+                    _ => compiled.said.push_str(&message.render(&self.linker_name, color)),
+                }
+            }
             compiled.sides.extend(prepared.sides);
+            compiled.traces.extend(prepared.traces);
             compiled.objects.push(prepared.object);
         }
         if fatal {
@@ -218,6 +240,22 @@ impl Backends<'_> {
             });
         }
         Ok(compiled)
+    }
+
+    /// Also of what failed: it may have been asked for to see why.
+    fn keep_stages(&self, prepared: &[Prepared]) -> Result<(), BackendError> {
+        for (module, prepared) in self.plan.modules.iter().zip(prepared) {
+            let saved = prepared.stages.iter().filter(|stage| stage.written.exists());
+            let saved: Vec<SavedStage> = saved.cloned().collect();
+            kept::keep_stages(&module.name, &saved).map_err(|(path, error)| {
+                BackendError::Rejected(format!(
+                    "{}: error: cannot write {}: {error}\n",
+                    self.linker_name,
+                    path.display()
+                ))
+            })?;
+        }
+        Ok(())
     }
 
     fn wanted(&self) -> Wanted {
@@ -297,6 +335,21 @@ impl Backends<'_> {
             .filter(|module| results[*module].is_none())
             .collect()
     }
+}
+
+/// What the user calls the modules that backends read.
+pub fn module_names(plan: &Plan, staging: &Staging) -> Names {
+    let dir = staging.indexes();
+    let mut names = Names::new(format!("{}/", dir.display()));
+    for module in &plan.modules {
+        let index = staging.index(module.rank);
+        for path in [staging.module(module.rank), prepare::intermediate(&index)] {
+            if let Ok(name) = path.strip_prefix(dir) {
+                names.insert(name.to_string_lossy().into_owned(), module.shown());
+            }
+        }
+    }
+    names
 }
 
 /// Starts a server while the thin link runs, for a link of `modules` modules: an edit leaves few backends to be run, and
@@ -390,30 +443,4 @@ fn warnings_of(invocation: &Invocation) -> Warnings {
     } else {
         Warnings::Shown
     }
-}
-
-/// Writes the files `--lto-obj-path=P` asks for: the regular partition to P, backends' objects to P1, P2 … by task
-/// (lld/ELF/LTO.cpp `BitcodeCompiler::compile`).
-///
-/// # Errors
-/// The file that cannot be written.
-pub fn keep_lto_objects(
-    invocation: &Invocation,
-    plan: &Plan,
-    flags: &Flags,
-    objects: &[NativeObject],
-) -> Result<(), (PathBuf, io::Error)> {
-    let Some(prefix) = invocation.lto_value("lto-obj-path").filter(|prefix| !prefix.is_empty()) else {
-        return Ok(());
-    };
-    // Not a copy of the file but of its bytes: the cache's own is read-only, and this is the user's.
-    let copy = |from: &Path, to: String| {
-        let written = fs::read(from).and_then(|bytes| fs::write(&to, bytes));
-        written.map_err(|error| (PathBuf::from(to), error))
-    };
-    copy(&plan.regular_written, prefix.to_owned())?;
-    for (number, object) in objects.iter().enumerate() {
-        copy(object.path(), format!("{prefix}{}", flags.first_task() + number))?;
-    }
-    Ok(())
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::asm_files::{self, AsmFiles, Text};
-use super::flags::{Flags, JobFiles, ModuleTarget};
+use super::flags::{Flags, JobFiles, ModuleTarget, SavedStage};
 use super::modules::{ReadAhead, ReadModule};
 use super::own;
 use super::process::Backend;
@@ -34,6 +34,10 @@ pub(super) struct Prepared {
     pub(super) object: NativeObject,
     /// Files it writes beside its object.
     pub(super) sides: Vec<PathBuf>,
+    /// Bitcode it saves for the user.
+    pub(super) stages: Vec<SavedStage>,
+    /// Its time traces, where they are wanted.
+    pub(super) traces: Vec<PathBuf>,
     /// None where its object is not to be kept.
     pub(super) key: Option<Keyed>,
     /// How long it will take, by the bytes it reads.
@@ -278,6 +282,11 @@ fn write_index(
     fs::write(&path, index.write()).map_err(|error| unfit(module, "its index cannot be written", error))
 }
 
+/// Where bitcode goes between two steps, beside the index.
+pub(super) fn intermediate(index: &Path) -> PathBuf {
+    index.with_extension("optimised.bc")
+}
+
 fn prepare(
     at: usize,
     place: Place,
@@ -299,7 +308,7 @@ fn prepare(
         module: &staged,
         index: &index_file,
         object: &place.path,
-        intermediate: &index_file.with_extension("optimised.bc"),
+        intermediate: &intermediate(&index_file),
         task,
     };
     let target = &read[at].target;
@@ -312,6 +321,7 @@ fn prepare(
     {
         fs::create_dir_all(dir).map_err(|error| unfit(module, "no folder for what it writes", error))?;
     }
+    let (stages, traces) = (flags.saved_stages(&files), flags.traces(&files));
     Ok(Prepared {
         backend: Backend {
             steps: flags.steps(target, &files),
@@ -319,6 +329,8 @@ fn prepare(
         },
         object: NativeObject { place },
         sides,
+        stages,
+        traces,
         key: key(&reads, &declared, (flags, task), link, read, by_name),
         // What is imported is read and its functions may be inlined; most of it is not.
         weight: read[at].size + imported / 8,

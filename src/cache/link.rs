@@ -10,13 +10,15 @@ use std::time::SystemTime;
 
 use super::digest::{Digest, Digests, Stamp};
 use super::key::{AsmInput, ExtraInput, FeedIndex, Key, KeyParts};
-use super::policy::{self, Policy};
+use super::lld_dir::LldDir;
+use super::policy::{self, Policy, PolicyError};
 use super::store::{self, Destination, Outputs, PutError, Store};
 use super::tally::{Counts, Tally};
 use super::views::Views;
 use crate::backend::flags::{Flags, ModuleTarget};
 use crate::backend::post::PostBackend;
 use crate::cmdline::Invocation;
+use crate::private;
 use crate::settings::Settings;
 use crate::toolchain::{Clang, environment, identity};
 
@@ -24,6 +26,8 @@ use crate::toolchain::{Clang, environment, identity};
 #[derive(Debug)]
 pub struct Cache {
     store: Store,
+    /// The user's `--thinlto-cache-dir`, which objects are kept in instead of the store.
+    users: Option<LldDir>,
     digests: Digests,
     policy: Policy,
     clang: OnceLock<Option<Vec<u8>>>,
@@ -37,40 +41,46 @@ pub fn home() -> Option<PathBuf> {
 }
 
 impl Cache {
-    /// The cache a link asks for: the settings' folder, else `--thinlto-cache-dir`, else [`home`]. With it, or without:
-    /// why there is none, where one was wanted.
+    /// The cache a link asks for: in the settings' folder, else in [`home`], objects in `--thinlto-cache-dir` where that is
+    /// given and no setting says otherwise. With it, or without: why there is none, where one was wanted.
     pub fn for_link(settings: &Settings, invocation: &Invocation) -> (Option<Cache>, Option<String>) {
         if !settings.cache {
             return (None, None);
         }
+        // Of an object that is not made there are no stages to save.
+        if invocation.has("save-temps") {
+            return (None, Some("save-temps".into()));
+        }
+        // Nor times to trace, which in-process LTO has where no cache is asked for.
+        if invocation.has("time-trace") && users_dir(settings, invocation).is_none() {
+            return (None, Some("time-trace".into()));
+        }
         let Some(dir) = Cache::folder(settings, invocation) else {
             return (None, Some(store::CacheOff::NoHome.name().into()));
         };
-        let text = settings
-            .cache_policy
-            .as_deref()
-            .or_else(|| invocation.lto_value("thinlto-cache-policy"));
-        let policy = match text.map_or_else(|| Ok(Policy::default()), Policy::parse) {
-            Ok(policy) => policy,
-            // lld refuses a policy of its own option; of our setting, a person is told.
+        let asked = invocation.lto_value("thinlto-cache-policy");
+        let users = match users_dir(settings, invocation).map(|dir| users(dir, asked)).transpose() {
+            Ok(users) => users,
             Err(error) => {
-                tracing::warn!("cache policy: {error}; the default is used");
-                Policy::default()
+                tracing::debug!("--thinlto-cache-dir: {error}");
+                return (None, Some("thinlto-cache-dir".into()));
             }
         };
+        let asked = asked.filter(|_| users.is_none());
+        let text = settings.cache_policy.as_deref().or(asked);
+        let policy = understood(text.map_or_else(|| Ok(Policy::default()), Policy::parse));
         match Store::open(&dir) {
             Ok(store) => {
                 let digests = Digests::open(&store.digest_memo());
-                (
-                    Some(Cache {
-                        store,
-                        digests,
-                        policy,
-                        clang: OnceLock::new(),
-                        views: OnceLock::new(),
-                    }),
-                    None,
-                )
+                let cache = Cache {
+                    store,
+                    users,
+                    digests,
+                    policy,
+                    clang: OnceLock::new(),
+                    views: OnceLock::new(),
+                };
+                (Some(cache), None)
             }
             Err(off) => {
                 tracing::debug!("{off}");
@@ -84,13 +94,16 @@ impl Cache {
         Store::has(dir, key)
     }
 
-    /// The folder a link's cache would be in.
+    /// The folder of a link's cache that is ours. Where there is none for users' caches, what `--thinlto-cache-dir` does not
+    /// take is among the temporary files.
     pub fn folder(settings: &Settings, invocation: &Invocation) -> Option<PathBuf> {
-        let named = invocation
-            .lto_value("thinlto-cache-dir")
-            .filter(|dir| !dir.is_empty())
-            .map(PathBuf::from);
-        settings.cache_dir.clone().or(named).or_else(home)
+        let scratch = || users_dir(settings, invocation).map(|_| private::scratch().join("cache"));
+        settings.cache_dir.clone().or_else(home).or_else(scratch)
+    }
+
+    /// The files in the user's folder that this link has used or made.
+    pub fn users_entries(&self) -> Vec<PathBuf> {
+        self.users.as_ref().map(LldDir::entries).unwrap_or_default()
     }
 
     /// What was remembered under a key.
@@ -233,9 +246,12 @@ impl Cache {
             object: Destination::Staging(object),
             sides: &sides,
         };
-        let exact = || self.store.get(keyed.exact.as_ref()?, &outputs).ok();
-        let hit = self.store.get(&keyed.key, &outputs).ok().or_else(exact)?;
-        Some(String::from_utf8_lossy(&hit.warnings).into_owned())
+        let kept = |key: &Key| match &self.users {
+            Some(users) => users.get(key, &outputs),
+            None => self.store.get(key, &outputs).ok().map(|hit| hit.warnings),
+        };
+        let said = kept(&keyed.key).or_else(|| kept(keyed.exact.as_ref()?))?;
+        Some(String::from_utf8_lossy(&said).into_owned())
     }
 
     /// Keeps an object, what else its backend wrote, and what it said, unless a file it was made from has changed.
@@ -254,7 +270,16 @@ impl Cache {
             Some(exact) if !(said.is_empty() && sides.is_empty()) => exact,
             _ => &keyed.key,
         };
-        if let Err(error) = self.store.put(key, &outputs, said.as_bytes()) {
+        let kept = match &self.users {
+            Some(users) => users
+                .put(key, &outputs, said.as_bytes())
+                .map_err(|error| error.to_string()),
+            None => self
+                .store
+                .put(key, &outputs, said.as_bytes())
+                .map_err(|error| error.to_string()),
+        };
+        if let Err(error) = kept {
             tracing::debug!("{error}");
         }
     }
@@ -264,6 +289,19 @@ impl Cache {
         if let Err(error) = Tally::of(self.store.root()).add(counts, SystemTime::now()) {
             tracing::debug!("not counted: {error}");
         }
+    }
+
+    /// Prunes the user's folder if it is time to, after a link of so many LTO tasks; what lld would say of it.
+    pub fn prune_users(&self, tasks: usize) -> String {
+        let pruned = self
+            .users
+            .as_ref()
+            .map_or_else(|| Ok(Vec::new()), |users| users.prune(tasks));
+        let said = pruned.unwrap_or_else(|error| {
+            tracing::debug!("--thinlto-cache-dir not pruned: {error}");
+            Vec::new()
+        });
+        said.iter().map(|said| format!("warning: {said}\n")).collect()
     }
 
     /// Prunes if it is time to, and keeps what was learned of files' contents.
@@ -278,6 +316,24 @@ impl Cache {
             tracing::debug!("not pruned: {error}");
         }
     }
+}
+
+/// Where the user wants objects to be kept, as lld would keep them.
+fn users_dir<'a>(settings: &Settings, invocation: &'a Invocation) -> Option<&'a Path> {
+    let named = invocation.lto_value("thinlto-cache-dir").filter(|dir| !dir.is_empty());
+    named.filter(|_| settings.cache_dir.is_none()).map(Path::new)
+}
+
+fn users(dir: &Path, policy: Option<&str>) -> io::Result<LldDir> {
+    LldDir::open(dir, understood(Policy::llds(policy.unwrap_or_default())))
+}
+
+/// lld refuses a policy of its own option that is wrong; of one in our setting, a person is told.
+fn understood(policy: Result<Policy, PolicyError>) -> Policy {
+    policy.unwrap_or_else(|error| {
+        tracing::warn!("cache policy: {error}; the default is used");
+        Policy::default()
+    })
 }
 
 /// A key, and the files besides modules whose content is in it.

@@ -4,6 +4,7 @@
 pub mod digest;
 pub mod key;
 pub mod link;
+mod lld_dir;
 mod memo;
 pub mod policy;
 pub mod store;

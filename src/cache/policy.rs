@@ -73,8 +73,23 @@ impl Policy {
     /// # Errors
     /// Where lld has one, in its words.
     pub fn parse(text: &str) -> Result<Policy, PolicyError> {
-        let mut policy = Policy::default();
-        let mut own_bound = true;
+        Policy::default().and(text, true)
+    }
+
+    /// lld's for a folder that the user names: the same without a bound of ours.
+    ///
+    /// # Errors
+    /// As [`Policy::parse`].
+    pub fn llds(text: &str) -> Result<Policy, PolicyError> {
+        let unbounded = Policy {
+            bytes: 0,
+            ..Policy::default()
+        };
+        unbounded.and(text, false)
+    }
+
+    fn and(self, text: &str, mut own_bound: bool) -> Result<Policy, PolicyError> {
+        let mut policy = self;
         let mut rest = text;
         while !rest.is_empty() {
             let (item, after) = rest.split_once(':').unwrap_or((rest, ""));
@@ -98,6 +113,26 @@ impl Policy {
             }
         }
         Ok(policy)
+    }
+}
+
+impl Policy {
+    /// Whether nothing is ever pruned.
+    pub(super) fn is_boundless(&self) -> bool {
+        self.expiration.is_zero() && self.percent == 0 && self.bytes == 0 && self.files == 0
+    }
+
+    /// How many bytes files that have `total` may have.
+    pub(super) fn largest(&self, total: u64, free: impl FnOnce() -> io::Result<u64>) -> io::Result<u64> {
+        Ok(match (self.percent.min(100), self.bytes) {
+            (0, 0) => u64::MAX,
+            (0, bytes) => bytes,
+            (percent, bytes) => {
+                let available = u128::from(total).saturating_add(u128::from(free()?));
+                let share = u64::try_from(available.saturating_mul(u128::from(percent)) / 100).unwrap_or(u64::MAX);
+                if bytes == 0 { share } else { share.min(bytes) }
+            }
+        })
     }
 }
 
@@ -234,17 +269,19 @@ pub enum Pruned {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Entry,
     Content,
     Temporary,
 }
 
-struct Cached {
-    used: SystemTime,
-    bytes: u64,
-    path: PathBuf,
-    kind: Kind,
+/// A file that may go.
+pub(super) struct Cached {
+    /// When it was last used.
+    pub(super) used: SystemTime,
+    pub(super) bytes: u64,
+    pub(super) path: PathBuf,
+    pub(super) kind: Kind,
 }
 
 /// What would go if the store were pruned now, the interval disregarded; nothing is touched.
@@ -288,7 +325,7 @@ pub fn prune(store: &Store, policy: &Policy) -> io::Result<Pruned> {
     Ok(Pruned::Done(plan))
 }
 
-fn plan(
+pub(super) fn plan(
     files: Vec<Cached>,
     policy: &Policy,
     now: SystemTime,
@@ -312,15 +349,7 @@ fn plan(
             }
         }
     }
-    let target = match (policy.percent.min(100), policy.bytes) {
-        (0, 0) => u64::MAX,
-        (0, bytes) => bytes,
-        (percent, bytes) => {
-            let available = u128::from(plan.after.bytes).saturating_add(u128::from(free()?));
-            let share = u64::try_from(available.saturating_mul(u128::from(percent)) / 100).unwrap_or(u64::MAX);
-            if bytes == 0 { share } else { share.min(bytes) }
-        }
-    };
+    let target = policy.largest(plan.after.bytes, free)?;
     // Longest unused first; of those the largest.
     kept.sort_by(|a, b| (a.used, b.bytes, &a.path).cmp(&(b.used, a.bytes, &b.path)));
     for file in kept {
@@ -350,7 +379,7 @@ fn age(now: SystemTime, then: SystemTime) -> Duration {
     now.duration_since(then).unwrap_or_default()
 }
 
-fn free_space(root: &Path) -> io::Result<u64> {
+pub(super) fn free_space(root: &Path) -> io::Result<u64> {
     let s = rustix::fs::statvfs(root)?;
     Ok(s.f_bfree.saturating_mul(s.f_frsize))
 }

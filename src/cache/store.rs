@@ -97,7 +97,7 @@ pub enum Destination<'a> {
 }
 
 impl<'a> Destination<'a> {
-    fn path(self) -> &'a Path {
+    pub(super) fn path(self) -> &'a Path {
         match self {
             Destination::Staging(p) | Destination::Public(p) => p,
         }

@@ -201,6 +201,9 @@ fn typed(item: &Item) -> String {
     item.words().join(OsStr::new(" ")).to_string_lossy().into_owned()
 }
 
+/// Reports that backends have a part in.
+const TRACES: [&str; 2] = ["time-trace", "time-trace-granularity"];
+
 /// LTO settings in the order in which lld hands them to LLVM (`readConfigs`): mcpu, `-plugin-opt=-X`, `-mllvm X`.
 /// The rest keeps its order after them.
 fn lto(items: &[Item]) -> Vec<LtoSetting> {
@@ -210,7 +213,7 @@ fn lto(items: &[Item]) -> Vec<LtoSetting> {
         let Item::Option { def, value, .. } = item else {
             continue;
         };
-        if def.role != Role::Lto {
+        if def.role != Role::Lto && !TRACES.contains(&def.canonical) {
             continue;
         }
         let value = value.as_deref().map(|value| value.to_string_lossy().into_owned());

@@ -7,19 +7,24 @@ mod references;
 mod replace;
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
 
+use crate::backend::flags::LlvmVersion;
+use crate::backend::kept::prelink;
 use crate::children::Children;
 use crate::cmdline::Invocation;
-use crate::inputs::{BitcodeSource, Inputs};
+use crate::inputs::Inputs;
 use crate::names::Names;
 use crate::response;
 use crate::settings::Order;
 use crate::staging::Staging;
+use crate::symbol_trace;
 use crate::thin_link::Plan;
 use crate::toolchain::Linker;
 use references::References;
@@ -59,6 +64,12 @@ pub struct FinalLink<'a> {
     pub plan: &'a Plan,
     /// The objects of the plan's modules, in its order.
     pub objects: &'a [NativeObject],
+    /// What their backends had to remark.
+    pub remarks: &'a str,
+    /// The number of the first of them among LTO tasks.
+    pub first_task: usize,
+    /// Of the linker.
+    pub llvm: LlvmVersion,
     /// Where they stand.
     pub order: Order,
     /// The link's staging folder.
@@ -99,8 +110,8 @@ pub struct Finished {
 /// See [`FinalLinkError`]; that the linker fails is not one.
 pub fn run(link: &FinalLink<'_>) -> Result<Finished, FinalLinkError> {
     let mut names = Names::new(format!("{}/", link.staging.path(crate::staging::OBJECTS).display()));
-    for (object, module) in link.objects.iter().zip(&link.plan.modules) {
-        names.insert(object.place.name.clone(), shown(link, module.source));
+    for (at, object) in link.objects.iter().enumerate() {
+        names.insert(object.place.name.clone(), shown(link, at));
     }
     let references = References::find(link)?;
     let mut builder = replace::Builder::new(link, &mut names);
@@ -110,8 +121,17 @@ pub fn run(link: &FinalLink<'_>) -> Result<Finished, FinalLinkError> {
         forgotten => builder.words(&references, &forgotten)?,
     };
     let list = ReadList::of(link);
-    let output = execute(link, link.program(), words, &list.words())?;
-    let stdout = names.translate_bytes(&output.stdout).into_owned();
+    let mut more = list.words();
+    more.extend(time_trace_word(link));
+    let output = execute(link, link.program(), words, &more)?;
+    let mut stdout: Vec<u8> = link
+        .plan
+        .remarks
+        .iter()
+        .flat_map(|line| format!("{line}\n").into_bytes())
+        .collect();
+    stdout.extend(link.remarks.as_bytes());
+    stdout.extend_from_slice(&names.translate_bytes(&with_traced_symbols(link, output.stdout)));
     pass_on(&stdout);
     let read = list.read(link.staging.dir());
     translate_side_files(link, &names)?;
@@ -121,6 +141,35 @@ pub fn run(link: &FinalLink<'_>) -> Result<Finished, FinalLinkError> {
         read,
         stderr: names.translate(&String::from_utf8_lossy(&output.stderr)),
     })
+}
+
+/// Whether the final link can give a symbol that an option defines what its bitcode says of it: once that is compiled, it may
+/// be gone with its visibility.
+///
+/// # Errors
+/// `Unfit` where it cannot.
+pub fn accepts(invocation: &Invocation, inputs: &Inputs, plan: &Plan) -> Result<(), FinalLinkError> {
+    let assigned = invocation
+        .all("defsym")
+        .filter_map(|value| value.as_bytes().split(|byte| *byte == b'=').next());
+    let assigned: HashSet<&[u8]> = assigned.collect();
+    if assigned.is_empty() {
+        return Ok(());
+    }
+    for module in &plan.modules {
+        let bytes = inputs.bitcode(module.source);
+        let defined = bytes
+            .ok()
+            .and_then(|bytes| references::defined_in_bitcode(bytes).ok())
+            .unwrap_or_default();
+        if let Some(name) = defined.iter().find(|name| assigned.contains(name.as_slice())) {
+            let name = String::from_utf8_lossy(name);
+            return Err(FinalLinkError::Unfit(format!(
+                "--defsym of a symbol that bitcode defines: {name}"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The file in which lld lists what it reads: the user's, or one of ours, where the linker is lld.
@@ -156,16 +205,51 @@ impl ReadList {
     }
 }
 
-/// How an object is called where it stands: in an archive, which is named before it, as that calls it.
-fn shown(link: &FinalLink<'_>, source: BitcodeSource) -> String {
-    let entry = &link.inputs.entries[source.entry];
+/// How an object is called where it stands: as its bitcode, or in an archive, which is named before it, as that calls it.
+/// Behind all other inputs, where lld has its own, as lld calls those.
+fn shown(link: &FinalLink<'_>, at: usize) -> String {
+    let module = &link.plan.modules[at];
+    let entry = &link.inputs.entries[module.source.entry];
     match (
         link.order,
-        source.member.and_then(|position| entry.members.get(position)),
+        module.source.member.and_then(|position| entry.members.get(position)),
     ) {
+        (Order::InProcess, _) => {
+            let name = prelink(&link.invocation.output, &module.name, link.first_task + at, link.llvm);
+            name.to_string_lossy().into_owned()
+        }
         (Order::CommandLine, Some(member)) => member.name.to_string_lossy().into_owned(),
-        _ => entry.shown(source.member),
+        (Order::CommandLine, None) => entry.shown(None),
     }
+}
+
+/// Where the final link's own time trace is, where one is wanted.
+pub fn time_trace(staging: &Staging) -> PathBuf {
+    staging.path("final-link.time-trace")
+}
+
+fn time_trace_word(link: &FinalLink<'_>) -> Option<OsString> {
+    let is_wanted = link.other.is_none() && link.invocation.has("time-trace");
+    is_wanted.then(|| {
+        let mut word = OsString::from("--time-trace=");
+        word.push(time_trace(link.staging));
+        word
+    })
+}
+
+/// Where objects stand behind all other inputs, lines about traced symbols as in-process lld has them: of the inputs, as the
+/// thin link has met them, then of the objects.
+fn with_traced_symbols(link: &FinalLink<'_>, stdout: Vec<u8>) -> Vec<u8> {
+    if link.order == Order::CommandLine || !link.invocation.has("trace-symbol") {
+        return stdout;
+    }
+    let objects: HashSet<&Path> = link.objects.iter().map(|object| object.path().as_path()).collect();
+    let stdout = String::from_utf8_lossy(&stdout);
+    let of_objects = stdout
+        .lines()
+        .filter(|line| symbol_trace::file(line, link.invocation).is_none_or(|file| objects.contains(Path::new(file))));
+    let lines = link.plan.traced.iter().map(String::as_str).chain(of_objects);
+    lines.flat_map(|line| [line.as_bytes(), b"\n"].concat()).collect()
 }
 
 /// Runs a linker over `words` with `more` behind them.
@@ -197,11 +281,13 @@ pub fn pass_on(bytes: &[u8]) {
 }
 
 /// Options that name a file in which inputs are listed.
-const SIDE_FILES: [&str; 3] = ["Map", "dependency-file", "time-trace"];
+const SIDE_FILES: [&str; 2] = ["Map", "dependency-file"];
 
 fn translate_side_files(link: &FinalLink<'_>, names: &Names) -> Result<(), FinalLinkError> {
-    let named = |option| Some((option, Path::new(link.invocation.last(option)?)));
-    for (option, path) in SIDE_FILES.into_iter().filter_map(named) {
+    let named = |option| Some((option, PathBuf::from(link.invocation.last(option)?)));
+    let trace = time_trace_word(link).map(|_| ("time-trace", time_trace(link.staging)));
+    for (option, path) in SIDE_FILES.into_iter().filter_map(named).chain(trace) {
+        let path = path.as_path();
         // One that is not there was not written, and what is not a plain file (/dev/stdout) has been passed on already.
         if !fs::metadata(path).is_ok_and(|meta| meta.is_file()) {
             continue;

@@ -81,7 +81,7 @@ impl<'a, 'n> Builder<'a, 'n> {
             }
             match self.replacement(index, &away)? {
                 Some(replaced) => words.extend(replaced),
-                None if is_lto(item) || written_by_thin_link(item) => {}
+                None if is_lto(item) || written_by_thin_link(item) || is_time_trace(item) => {}
                 None => words.extend_from_slice(item.words()),
             }
             if let Some(symbols) = references.behind.get(&index) {
@@ -282,6 +282,11 @@ impl<'a, 'n> Builder<'a, 'n> {
         }
         words
     }
+}
+
+/// It is put together of several.
+fn is_time_trace(item: &Item) -> bool {
+    matches!(item, Item::Option { def, .. } if def.canonical == "time-trace")
 }
 
 fn is_lto(item: &Item) -> bool {

@@ -138,9 +138,18 @@ impl Inputs {
 
     /// Whether any bitcode takes part in ThinLTO. What cannot be read does not: the real linker will say what is wrong.
     pub fn has_thin_lto(&self, mode: LtoMode) -> bool {
+        self.any_of(mode, |kind| matches!(kind, LtoKind::Thin | LtoKind::Split))
+    }
+
+    /// Whether any bitcode, used or not, has a part in regular LTO.
+    pub fn has_regular_lto(&self, mode: LtoMode) -> bool {
+        self.any_of(mode, |kind| kind != LtoKind::Thin)
+    }
+
+    fn any_of(&self, mode: LtoMode, wanted: impl Fn(LtoKind) -> bool) -> bool {
         self.bitcode_by_name().into_values().any(|source| {
             let facts = self.bitcode(source).ok().and_then(|bytes| Facts::read(bytes).ok());
-            facts.is_some_and(|facts| matches!(facts.kind(mode), LtoKind::Thin | LtoKind::Split))
+            facts.is_some_and(|facts| wanted(facts.kind(mode)))
         })
     }
 

@@ -3,3 +3,4 @@
 
 pub mod stats;
 pub mod timeline;
+pub mod trace;

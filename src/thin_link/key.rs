@@ -26,8 +26,8 @@ const FORMAT: u32 = 1;
 /// Options that name what is written, which is another each time.
 const WRITTEN: [&str; 3] = ["o", "lto-obj-path", "out-implib"];
 
-/// Words in the name of an LLVM option that may write a file while the combined index is analysed.
-const WRITERS: [&str; 4] = ["dot", "dump", "export", "write"];
+/// Words in the name of an LLVM option that may write a file, or print, while the combined index is analysed.
+const WRITERS: [&str; 5] = ["dot", "dump", "export", "remarks", "write"];
 
 /// From so many files on that are to be looked at, threads are worth waiting for.
 const WORTH_THREADS: usize = 64;
@@ -157,6 +157,7 @@ fn writes(item: &Item) -> bool {
     match def.canonical {
         // lld opens the file for the regular partition, be it empty (llvm/lib/LTO/LTO.cpp `runRegularLTO`).
         "opt-remarks-filename" => true,
+        "save-temps" | "thinlto-emit-index-files" | "trace-symbol" => true,
         "mllvm" => {
             let text = value.as_deref().unwrap_or_default().to_string_lossy();
             let (name, value) = text.split_once('=').unwrap_or((&text, ""));

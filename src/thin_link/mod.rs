@@ -18,11 +18,13 @@ use rayon::prelude::*;
 
 use crate::bitcode::index::Index;
 use crate::children::Children;
-use crate::cmdline::{Invocation, Item, Role};
+use crate::cmdline::{Invocation, Item, LtoSetting, Role};
 use crate::color::Color;
 use crate::inputs::{BitcodeSource, Inputs};
 use crate::response;
+use crate::route::lto_mode;
 use crate::staging::Staging;
+use crate::symbol_trace;
 use crate::toolchain::Linker;
 pub use planned::PlannedIndex;
 pub use reuse::Reuse;
@@ -58,6 +60,10 @@ pub struct Plan {
     pub regular_written: PathBuf,
     /// Every file that was loaded, as lld names them, in order (`--trace`).
     pub loaded: Vec<String>,
+    /// What it printed of the code: remarks (`-mllvm -pass-remarks`), and why an option has no effect.
+    pub remarks: Vec<String>,
+    /// What it said of the symbols that the user wants traced.
+    pub traced: Vec<String>,
     /// What the thin link printed to stderr.
     pub warnings: String,
 }
@@ -115,7 +121,17 @@ pub fn run(
         prefix: index_prefix(staging, sources.keys())?,
         regular: regular_object(staging),
     };
-    let words = words(invocation, &outputs);
+    let mut words = words(invocation, &outputs);
+    if writes_regular(invocation, inputs) {
+        let mut regular = OsString::from("--lto-obj-path=");
+        regular.push(&outputs.regular);
+        words.push(regular);
+    }
+    if invocation.has("time-trace") {
+        let mut trace = OsString::from("--time-trace=");
+        trace.push(time_trace(staging));
+        words.push(trace);
+    }
     let mut command = linker.command();
     command
         .args(response::shorten(words, &staging.path("thin-link.rsp")).map_err(at(&staging.path("thin-link.rsp")))?)
@@ -139,10 +155,18 @@ pub fn run(
             stderr: warnings,
         });
     }
-    let loaded = String::from_utf8_lossy(&output.stdout)
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let (traced, others): (Vec<_>, Vec<_>) = stdout
         .lines()
         .map(str::to_owned)
-        .collect();
+        .partition(|line| symbol_trace::file(line, invocation).is_some());
+    let has_remarks = invocation.lto.iter().any(has_remarks);
+    let (remarks, loaded) = others
+        .into_iter()
+        .partition(|line| is_about_an_option(line) || has_remarks && is_remark(line));
+    if invocation.has("thinlto-emit-index-files") {
+        give_indexes(&outputs, sources.keys())?;
+    }
     let modules = read_modules(&outputs, &sources)?;
     let regular_written = outputs.regular;
     let regular = has_content(&regular_written)
@@ -153,14 +177,43 @@ pub fn run(
         regular,
         regular_written,
         loaded,
+        remarks,
+        traced,
         warnings,
     })
+}
+
+/// Whether an LTO setting makes both links and backends print remarks.
+fn has_remarks(setting: &LtoSetting) -> bool {
+    let value = setting.value.as_deref().unwrap_or_default();
+    setting.name == "mllvm" && value.trim_start_matches('-').starts_with("pass-remarks")
+}
+
+/// `--lto-validate-all-vtables-have-type-infos: RTTI missing …`: no file on a command line is called so.
+fn is_about_an_option(line: &str) -> bool {
+    line.starts_with("--")
+}
+
+/// `FILE:LINE:COLUMN: TEXT`, which is no file's name.
+fn is_remark(line: &str) -> bool {
+    let Some((place, _)) = line.split_once(": ") else {
+        return false;
+    };
+    let mut parts = place.rsplitn(3, ':');
+    let mut number = || parts.next().is_some_and(|part| part.parse::<u32>().is_ok());
+    number() && number()
+}
+
+/// Where the thin link's own time trace is, where one is wanted and it has run.
+pub fn time_trace(staging: &Staging) -> PathBuf {
+    staging.path("thin-link.time-trace")
 }
 
 /// The user's words without what only the final link should write.
 fn users_words(invocation: &Invocation) -> impl Iterator<Item = &OsString> {
     let items = invocation.items.iter().filter(|item| {
-        written_by_thin_link(item) || !matches!(item, Item::Option { def, .. } if def.role == Role::Report)
+        written_by_thin_link(item)
+            || !matches!(item, Item::Option { def, .. } if def.role == Role::Report && !SHARED.contains(&def.canonical))
     });
     items.flat_map(|item| item.words())
 }
@@ -175,14 +228,23 @@ fn words(invocation: &Invocation, outputs: &Outputs) -> Vec<OsString> {
     };
     ours("--thinlto-index-only=", &outputs.list);
     ours("--thinlto-prefix-replace=;", Path::new(&outputs.prefix));
-    ours("--lto-obj-path=", &outputs.regular);
     words.extend(["--trace", Color::of(invocation).word()].map(OsString::from));
     words
+}
+
+/// Whether the regular-LTO partition's object is wanted: with `--lto-obj-path` lld compiles one in any case, and then has
+/// stages of it to save and times to trace that there are none of in-process.
+fn writes_regular(invocation: &Invocation, inputs: &Inputs) -> bool {
+    let has_reports = invocation.has("save-temps") || invocation.has("time-trace");
+    !has_reports || invocation.has("lto-obj-path") || inputs.has_regular_lto(lto_mode(invocation))
 }
 
 /// Reports that lld writes before LTO (lld/ELF/Driver.cpp `link`): of the user's own inputs, so that the thin link is the
 /// one to write them. Not those that go to stdout, where the thin link's `--trace` goes.
 const WRITTEN_BEFORE_LTO: [&str; 2] = ["why-extract", "print-archive-stats"];
+
+/// Reports that both links have a part in.
+const SHARED: [&str; 2] = ["trace-symbol", "time-trace-granularity"];
 
 /// Whether the thin link has done what an item asks for, so that the final link has not to.
 pub fn written_by_thin_link(item: &Item) -> bool {
@@ -212,6 +274,24 @@ fn index_prefix<'a>(staging: &Staging, names: impl Iterator<Item = &'a OsString>
     }
 }
 
+/// What the thin link wrote of these modules, to the user who asked in-process LTO for it.
+fn give_indexes<'a>(outputs: &Outputs, names: impl Iterator<Item = &'a OsString>) -> Result<(), ThinLinkError> {
+    for name in names {
+        for end in [".thinlto.bc", ".imports"] {
+            let mut to = name.clone();
+            to.push(end);
+            let mut from = OsString::from(&outputs.prefix);
+            from.push(&to);
+            match fs::read(&from) {
+                Ok(bytes) => fs::write(&to, bytes).map_err(at(Path::new(&to)))?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(at(Path::new(&from))(error)),
+            }
+        }
+    }
+    Ok(())
+}
+
 fn read_modules(
     outputs: &Outputs,
     sources: &HashMap<OsString, BitcodeSource>,
@@ -222,6 +302,13 @@ fn read_modules(
         .filter_map(|line| line.strip_prefix(outputs.prefix.as_bytes()))
         .map(|name| OsString::from_vec(name.to_vec()))
         .collect();
+    // LLVM widens a name's bytes with their signs, and the index that it writes cannot be read (`MODULE_STRTAB_BLOCK`).
+    if let Some(name) = names.iter().find(|name| !name.as_bytes().is_ascii()) {
+        let name = name.to_string_lossy();
+        return Err(ThinLinkError::Unfit(format!(
+            "lld writes no index for {name}: not ASCII"
+        )));
+    }
     let ranks = ranks(&names);
     names
         .into_par_iter()

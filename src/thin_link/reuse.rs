@@ -96,6 +96,8 @@ impl<'a> Reuse<'a> {
             regular: None,
             regular_written: regular,
             loaded: words.loaded,
+            remarks: Vec::new(),
+            traced: Vec::new(),
             warnings: words.warnings,
         })
     }

@@ -35,7 +35,13 @@ const REPORTS: &[(&str, Report)] = &[
 ];
 
 /// Options of other roles that write files, or are to make another output each time.
-const NEVER: [&str; 4] = ["out-implib", "lto-obj-path", "save-temps", "reproduce"];
+const NEVER: [&str; 5] = [
+    "out-implib",
+    "lto-obj-path",
+    "save-temps",
+    "thinlto-emit-index-files",
+    "reproduce",
+];
 
 /// The output first, then what is written beside it; none where that cannot be told.
 pub(super) fn of(invocation: &Invocation) -> Option<Vec<PathBuf>> {

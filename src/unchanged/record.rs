@@ -22,6 +22,8 @@ pub struct Replay {
     pub stdout: Vec<u8>,
     /// As it was shown.
     pub stderr: String,
+    /// Objects in the user's cache folder, where they would be had the link been made.
+    pub kept: Vec<PathBuf>,
 }
 
 /// A file that was read.

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use super::mllvm::{self, Found, Rule};
+use super::temps::Temps;
 use super::{LlvmVersion, Relocation};
 
 /// Optimisation remarks as lld was asked for them.
@@ -42,6 +43,7 @@ pub(super) struct Draft {
     pub(super) traced: bool,
     pub(super) granularity: Option<u32>,
     pub(super) first_task: usize,
+    pub(super) temps: Temps,
 }
 
 type Done = Result<(), &'static str>;
@@ -80,6 +82,7 @@ impl Draft {
             traced: false,
             granularity: None,
             first_task: 1,
+            temps: Temps::default(),
         }
     }
 
@@ -230,11 +233,6 @@ impl Draft {
         }
     }
 
-    pub(super) fn no_pgo_warn_mismatch(&mut self, _: &str) -> Done {
-        self.push(&["-mllvm", "-no-pgo-warn-mismatch"]);
-        Ok(())
-    }
-
     pub(super) fn basic_block_sections(&mut self, value: &str) -> Done {
         self.known_sections(value)?;
         self.sections = Some(value.to_owned()).filter(|v| !v.is_empty());
@@ -334,6 +332,10 @@ impl Draft {
     pub(super) fn time_trace_granularity(&mut self, value: &str) -> Done {
         self.granularity = Some(value.parse().map_err(|_| "not a number")?);
         Ok(())
+    }
+
+    pub(super) fn save_temps(&mut self, value: &str) -> Done {
+        self.temps.add(value)
     }
 
     /// Tasks below this number are the regular-LTO partitions (llvm/lib/LTO/LTO.cpp, `runThinLTO`).

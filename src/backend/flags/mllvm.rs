@@ -196,6 +196,10 @@ const MC: &[Row] = &[
 
 /// Options of libLLVM, which both programs share, that a backend must not simply repeat.
 const SHARED: &[Row] = &[
+    // lld prints what LLVM's own option asks for, clang what its own does.
+    row("pass-remarks", Rule::Joined("-Rpass=")),
+    row("pass-remarks-missed", Rule::Joined("-Rpass-missed=")),
+    row("pass-remarks-analysis", Rule::Joined("-Rpass-analysis=")),
     row("import-instr-limit", Rule::ThinLink),
     row("import-cutoff", Rule::ThinLink),
     row("import-instr-evolution-factor", Rule::ThinLink),

@@ -15,6 +15,7 @@ mod mllvm;
 mod of_object;
 mod probe;
 mod settings;
+mod temps;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ pub use of_object::{Asking, ObjectFlags};
 
 use draft::{Draft, Remarks};
 use settings::{Effect, Several};
+pub use temps::{SavedStage, Temps};
 
 /// The facts of one module that its backend's command depends on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -111,6 +113,7 @@ pub struct Flags {
     /// Granularity in microseconds.
     trace: Option<u32>,
     first_task: usize,
+    temps: Temps,
 }
 
 /// lld's and clang's default `--time-trace-granularity`, in microseconds.
@@ -203,6 +206,7 @@ impl Flags {
             remarks: draft.remarks,
             trace: traced.then_some(draft.granularity.unwrap_or(GRANULARITY)),
             first_task: draft.first_task,
+            temps: draft.temps,
         })
     }
 
@@ -245,6 +249,7 @@ impl Flags {
                 only.extend(words(self.passes.iter()));
                 only.extend(words(self.side_words(job.task)));
                 only.extend(words(self.trace_words(job.object)));
+                only.extend(words(self.temps.words()));
                 only.push(glued("-fthinlto-index=", job.index));
                 vec![finish(only, job.module, job.object)]
             }
@@ -255,6 +260,7 @@ impl Flags {
                 optimise.extend(words(self.levels()));
                 optimise.extend(words(self.passes.iter()));
                 optimise.extend(words(self.trace_words(job.intermediate)));
+                optimise.extend(words(self.temps.words()));
                 optimise.push(glued("-fthinlto-index=", job.index));
                 let mut generate = self.begin(module, "-emit-obj");
                 generate.extend(words([
@@ -389,6 +395,22 @@ impl Flags {
             (Some(_), Recipe::One) => vec![trace_file(job.object)],
             (Some(_), Recipe::Two) => vec![trace_file(job.intermediate), trace_file(job.object)],
         }
+    }
+
+    /// What `--save-temps` asks for.
+    #[must_use]
+    pub const fn temps(&self) -> &Temps {
+        &self.temps
+    }
+
+    /// The bitcode a backend saves.
+    #[must_use]
+    pub fn saved_stages(&self, job: &JobFiles<'_>) -> Vec<SavedStage> {
+        let output = match self.recipe {
+            Recipe::One => job.object,
+            Recipe::Two => job.intermediate,
+        };
+        self.temps.of(self.recipe, output)
     }
 
     /// The number of the first module's task; those before are the regular-LTO partitions.

@@ -66,11 +66,7 @@ const ROWS: &[Row] = &[
     last("lto-cs-profile-generate", Effect::Apply(Draft::cs_profile_generate)),
     last("lto-cs-profile-file", Effect::Apply(Draft::cs_profile_file)),
     toggle("lto-pgo-warn-mismatch", "lto-pgo-warn-mismatch", Effect::None),
-    toggle(
-        "no-lto-pgo-warn-mismatch",
-        "lto-pgo-warn-mismatch",
-        Effect::Apply(Draft::no_pgo_warn_mismatch),
-    ),
+    toggle("no-lto-pgo-warn-mismatch", "lto-pgo-warn-mismatch", Effect::None),
     last("lto-basic-block-sections", Effect::Apply(Draft::basic_block_sections)),
     toggle(
         "lto-basic-block-address-map",
@@ -122,7 +118,7 @@ const ROWS: &[Row] = &[
         "load-pass-plugin",
         Effect::InProcess("clang does not run plug-ins in ThinLTO backends"),
     ),
-    last("save-temps", Effect::InProcess(SAME_LINK)),
+    each("save-temps", Effect::Apply(Draft::save_temps)),
     last("lto-emit-asm", Effect::InProcess(SAME_LINK)),
     last("lto-emit-llvm", Effect::InProcess(SAME_LINK)),
     last(

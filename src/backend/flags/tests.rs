@@ -37,7 +37,7 @@ fn x86() -> ModuleTarget {
 fn what_cannot_be_faithful_is_refused_by_its_name() {
     for (name, value) in [
         ("lto-newpm-passes", "default<O2>"),
-        ("save-temps", ""),
+        ("save-temps", "all"),
         ("stats-file", "s.json"),
         ("opt-remarks-hotness-threshold", "50"),
         ("some-option-of-llvm-30", ""),
