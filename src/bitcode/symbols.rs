@@ -259,6 +259,12 @@ impl ValueRecord {
         self.linkage().is_local()
     }
 
+    /// Whether it is an ifunc that no other file can mean. LLVM up to 17 leaves it out of the summaries of those that call
+    /// it, and takes its resolver along with them (`computeFunctionSummary` in llvm/lib/Analysis/ModuleSummaryAnalysis.cpp).
+    pub(super) fn is_local_ifunc(&self) -> bool {
+        self.layout.kind == SymbolKind::Ifunc && self.is_local()
+    }
+
     /// Whether a function block belongs to it.
     pub(super) fn has_body(&self) -> bool {
         self.layout.kind == SymbolKind::Function && self.presence() == Presence::Definition

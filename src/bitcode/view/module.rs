@@ -63,6 +63,7 @@ impl Module {
                     frame.record(&record);
                     module.opaque |= record.code == ids::MODULE_ALIAS_OLD;
                     if let Some(value) = ValueRecord::of(&record) {
+                        module.opaque |= value.is_local_ifunc();
                         module.candidates.global(&value);
                         module.values.push(value);
                     }

@@ -71,6 +71,19 @@ fn what_can_name_a_local_symbol_sees_the_whole_module() {
 }
 
 #[test]
+fn a_local_ifunc_comes_along_with_its_resolver_whatever_the_summary_says() {
+    let source = "
+        static __attribute__((target_clones(\"avx2\", \"default\"))) int chosen(int x) { return x * 3; }
+        int caller(int x) { return chosen(x) + 1; }
+        int other(int x) { return x + 5; }
+    ";
+    for llvm in Llvm::all() {
+        let viewed = Viewed::new(llvm.compile("m", source, "-O1 -flto=thin"));
+        assert_eq!(of(&viewed, &["caller"]), None, "LLVM {}", llvm.version);
+    }
+}
+
+#[test]
 fn what_everybody_reads_is_in_every_view() {
     let llvm = Llvm::newest();
     let plain = view(&llvm, "3", "");
