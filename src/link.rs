@@ -148,16 +148,14 @@ impl Link {
 
     /// Puts the link back as it was made, if it was and nothing has changed since.
     fn restore(&mut self, identity: &Identity) -> Option<Replay> {
-        let folder = Cache::folder(&self.settings, &self.invocation)?;
-        if !identity.may_be_in(&folder) {
+        let folders = Cache::folders(&self.settings, &self.invocation);
+        if !folders.iter().any(|folder| identity.may_be_in(folder)) {
             return None;
         }
         let cache = Cache::for_link(&self.settings, &self.invocation).0?;
         let clang = Clang::find(&self.linker, &self.settings, &version_memo()).ok()?;
         let replay = identity.restore(&cache, &clang)?;
-        if !replay.kept.iter().all(|object| object.exists()) {
-            return None;
-        }
+        Cache::use_entries(&replay.kept);
         // As many backends as did not run.
         cache.count(Counts {
             hits: replay.modules as u64,
@@ -382,7 +380,6 @@ impl Link {
             children,
         })?;
         self.stats.ms.final_link = Some(milliseconds(phase.elapsed()));
-        self.write_time_trace(&plan, &staging, &compiled.traces)?;
         let finished = Finished {
             stderr: said(&plan, &compiled.said, &finished.stderr),
             read: named_reads(&self.invocation, &inputs, finished.read),
@@ -390,6 +387,7 @@ impl Link {
         };
         eprint!("{}", finished.stderr);
         self.stats.output_state = Some(OutputState::Linked);
+        self.write_time_trace(&plan, &staging, &compiled.traces)?;
         let (status, read) = (finished.status, finished.read.clone());
         let decided = reuse.filter(|_| status.success() && self.stats.thin_link == Some(ThinLink::Run));
         let plan_to_keep = &plan;

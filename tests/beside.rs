@@ -221,6 +221,103 @@ fn a_setting_wins_over_the_cache_folder_of_the_link_line() {
     assert!(!bench.path("our/kept").exists() && bench.path("own/v1").is_dir());
 }
 
+/// What the folder does not take is elsewhere then; objects are where they were asked to be.
+#[test]
+fn a_home_that_cannot_be_written_takes_no_cache_folder_away() {
+    let mut bench = bench(22);
+    bench.env("XDG_CACHE_HOME", "").env("HOME", "/dev/null/x");
+    for counts in [(2, 0), (0, 2)] {
+        let (_, ours) = both(&bench, CACHE);
+        assert_eq!((ours.backends("run"), ours.backends("cached")), counts);
+        assert!(ours.stats[0]["cache_off"].is_null());
+    }
+    bench.env("THINLTO_LD_UNCHANGED", "restore");
+    for state in ["linked", "restored"] {
+        assert_eq!(both(&bench, CACHE).1.stats[0]["output_state"], state);
+    }
+    // Whoever names a folder for all has no other.
+    bench.env("THINLTO_LD_CACHE_DIR", "/dev/null/x");
+    let (_, ours) = both(&bench, CACHE);
+    assert_eq!(ours.stats[0]["cache_off"], "cache-cannot-create");
+}
+
+#[test]
+fn a_link_put_back_keeps_its_objects_from_being_pruned() {
+    let mut bench = bench(22);
+    bench.env("THINLTO_LD_UNCHANGED", "restore");
+    let words = format!("{CACHE} --thinlto-cache-policy=prune_interval=0s:prune_after=1h");
+    let line = format!("cd our && {} -e main -o out {words}", bench.shim().display());
+    let link = || bench.run("sh", &["-c", &line]).ok();
+    // Of files just written no link knows what it read.
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!(link().stats[0]["output_state"], "linked");
+    let kept = names(&bench, "our/kept");
+    assert_eq!(kept.len(), 3);
+    let old = SystemTime::now() - Duration::from_secs(2 * 60 * 60);
+    for name in &kept {
+        let file = File::open(bench.path("our/kept").join(name)).unwrap();
+        file.set_times(FileTimes::new().set_accessed(old)).unwrap();
+    }
+    assert_eq!(link().stats[0]["output_state"], "restored");
+    assert_eq!(names(&bench, "our/kept"), kept);
+    // One whose objects are gone is not put back: not even where no linker can be run (see tests/unchanged.rs).
+    for name in &kept {
+        fs::remove_file(bench.path("our/kept").join(name)).unwrap();
+    }
+    fs::remove_file(bench.path("our/out")).unwrap();
+    bench.env("MALLOC_ARENA_MAX", "1").env("RAYON_NUM_THREADS", "1");
+    let starved = bench.run("sh", &["-c", &format!("ulimit -v 100000; {line}")]);
+    assert!(starved.status != 0 && !bench.path("our/out").exists());
+}
+
+#[test]
+fn a_policy_that_is_wrong_is_refused_in_llds_words_alone() {
+    let mut bench = bench(22);
+    for dir in ["--thinlto-cache-dir=kept", "--no-lto-pgo-warn-mismatch"] {
+        let words = [
+            "-e",
+            "main",
+            "-o",
+            "out",
+            "a.o",
+            "b.o",
+            dir,
+            "--thinlto-cache-policy=nonsense",
+        ];
+        let (inside, ours) = (bench.direct(&words), bench.through(&words));
+        assert_ne!(inside.status, 0);
+        assert_eq!((ours.status, ours.stderr), (inside.status, inside.stderr));
+    }
+    bench.env("THINLTO_LD_CACHE_POLICY", "nonsense");
+    let ours = bench.through(&["-e", "main", "-o", "out", "a.o", "b.o"]).ok();
+    assert!(ours.stderr.contains("Unknown key: 'nonsense'"), "{}", ours.stderr);
+}
+
+#[test]
+fn a_time_trace_that_cannot_be_written_takes_no_words_away() {
+    let bench = bench(22);
+    let words = [
+        "-e",
+        "main",
+        "-o",
+        "out",
+        "a.o",
+        "b.o",
+        "-z",
+        "nonsense",
+        "--time-trace=/dev/null/x",
+    ];
+    let (inside, ours) = (bench.direct(&words), bench.through(&words));
+    assert_eq!((inside.status, ours.status), (1, 1));
+    for said in [inside.stderr, ours.stderr] {
+        assert!(
+            said.contains("unknown -z value: nonsense") && said.contains("/dev/null/x"),
+            "{said}"
+        );
+    }
+    assert!(bench.path("out").exists());
+}
+
 #[test]
 fn one_time_trace_of_all_that_ran() {
     let bench = bench(22);

@@ -187,6 +187,39 @@ fn every_option_by_what_it_comes_to_in_a_backend() {
 }
 
 #[test]
+fn where_objects_are_kept_or_why_nowhere() {
+    let mut bench = inputs();
+    let of = |bench: &Bench, more: &[&str]| {
+        let explanation = explain(bench, &[&["ld.lld-22", "thin.o"], more].concat());
+        [&explanation["cache"], &explanation["cache_off"]].map(|value| value.as_str().map(str::to_owned))
+    };
+    let ours = bench.path("cache/thinlto-ld").display().to_string();
+    let kept = "--thinlto-cache-dir=kept";
+    for (more, cache, off) in [
+        (&[][..], Some(ours.as_str()), None),
+        (&[kept], Some("kept"), None),
+        (&["--time-trace"], None, Some("time-trace")),
+        (&[kept, "--time-trace"], Some("kept"), None),
+        (&[kept, "--save-temps"], None, Some("save-temps")),
+        (&[kept, "--thinlto-ld-cache=off"], None, None),
+        (&[kept, "--thinlto-ld-cache-dir=mine"], Some("mine"), None),
+    ] {
+        assert_eq!(
+            of(&bench, more),
+            [cache, off].map(|text| text.map(str::to_owned)),
+            "{more:?}"
+        );
+    }
+    let text = run(&bench, &["explain", "--", "ld.lld-22", "thin.o", "--save-temps"])
+        .ok()
+        .stdout;
+    assert!(text.contains("\ncache     off: save-temps\n"), "{text}");
+    bench.env("XDG_CACHE_HOME", "").env("HOME", "");
+    assert_eq!(of(&bench, &[]), [None, Some("cache-no-home".to_owned())]);
+    assert!(!bench.path("kept").exists() && !bench.path("mine").exists());
+}
+
+#[test]
 fn why_a_link_is_not_distributed() {
     let bench = inputs();
     let lines: [(&[&str], &str, &str); 5] = [

@@ -196,3 +196,19 @@ fn a_command_that_fails_fails_the_link_and_names_the_user_s_object() {
         "{said}"
     );
 }
+
+/// Each of its words was about a file that no longer is.
+#[test]
+fn what_a_command_said_is_said_again_of_the_user_s_object() {
+    let mut bench = program();
+    bench.env("THINLTO_LD_POST_BACKEND", "sh -c 'echo \"seen $0\" >&2'");
+    let (first, again) = (link(&bench, &[]), link(&bench, &[]));
+    for object in ["seen d/a.o\n", "seen b.o\n"] {
+        assert!(first.stderr.contains(object), "{}", first.stderr);
+    }
+    assert_eq!((again.backends("cached"), again.stderr), (2, first.stderr));
+    // Who names what else there is there is not remembered.
+    bench.env("THINLTO_LD_POST_BACKEND", "sh -c 'echo \"in $(dirname $0)\" >&2'");
+    link(&bench, &[]);
+    assert_eq!(link(&bench, &[]).backends("run"), 2);
+}

@@ -426,6 +426,22 @@ fn what_the_thin_link_said_is_said_again() {
 }
 
 #[test]
+fn what_it_prints_to_stdout_is_printed_each_time() {
+    let bench = program();
+    let native = "struct S { virtual int f(); }; int S::f() { return 1; }\n";
+    bench.compile("n.cpp", native, &["-O2", "-fno-rtti"]);
+    let validated = [
+        "n.o",
+        "--lto-whole-program-visibility",
+        "--lto-validate-all-vtables-have-type-infos",
+    ];
+    let words = [&LINK[..], &validated].concat();
+    let first = run(&bench, &words);
+    assert!(first.stdout.contains("RTTI missing for vtable"), "{}", first.stdout);
+    assert_eq!(run(&bench, &words).stdout, first.stdout);
+}
+
+#[test]
 fn classes_and_templates_in_a_program_that_runs() {
     let bench = Bench::new();
     let options = ["-O2", "-flto=thin", "-g", "-fPIE"];

@@ -135,6 +135,47 @@ fn files_beside_the_output_and_words_come_back() {
 }
 
 #[test]
+fn remarks_of_every_part_come_back() {
+    let bench = program();
+    let more = ["--opt-remarks-filename", "r.yaml"];
+    linked(link(&bench, &more));
+    let remarks = bench.objects("r.yaml");
+    assert_eq!(remarks.len(), 3, "one of the regular part, one of each module");
+    for name in remarks.keys().map(String::as_str).chain(["out"]) {
+        fs::remove_file(bench.path(name)).unwrap();
+    }
+    restored(link(&bench, &more));
+    assert_eq!(bench.objects("r.yaml"), remarks);
+}
+
+/// The words are the same: the program is what is found on PATH.
+#[test]
+fn another_post_backend_program_is_another_link() {
+    let mut bench = program();
+    let path = std::env::var("PATH").unwrap();
+    for folder in ["one", "two"] {
+        let script = format!("#!/bin/sh\nllvm-objcopy-22 --add-section .{folder}=a.c \"$1\"\n");
+        let program = format!("{folder}/post");
+        bench.write(&program, &script);
+        fs::set_permissions(bench.path(&program), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    // What a link read must have been there for a while for anybody to know when.
+    sleep(Duration::from_millis(2100));
+    bench.env("THINLTO_LD_POST_BACKEND", "post");
+    for folder in ["one", "two"] {
+        let folders = format!("{}:{path}", bench.path(folder).display());
+        bench.env("PATH", &folders);
+        linked(link(&bench, &[]));
+        restored(link(&bench, &[]));
+        let sections = bench.run("llvm-readelf-22", &["-SW", "out"]).ok().stdout;
+        assert!(sections.contains(&format!(".{folder}")), "{sections}");
+    }
+    bench.env("PATH", &path);
+    let missing = bench.run(bench.shim(), &LINK);
+    assert!(missing.status == 1 && missing.stderr.contains("post-backend command post"));
+}
+
+#[test]
 fn back_to_an_earlier_state_is_no_new_link() {
     let bench = program();
     linked(link(&bench, &[]));

@@ -312,10 +312,22 @@ impl Backends<'_> {
         if let (Some(cache), Some(keyed)) = (self.cache, &module.key) {
             let sources = module.reads.iter().map(|read| self.plan.modules[*read].source);
             if sources.filter_map(|source| self.inputs.change(source)).next().is_none() {
-                cache.put(keyed, module.object.path(), &module.sides, &stderr);
+                match self.lasting(&stderr, module.object.path()) {
+                    Some(said) => cache.put(keyed, module.object.path(), &module.sides, &said),
+                    None => tracing::debug!("not kept: it said where it is compiled: {stderr}"),
+                }
             }
         }
         Ok(stderr)
+    }
+
+    /// What a backend said, as it is true of a later link too: [`OBJECT`] for its object. None where it names another file
+    /// that only exists in this one.
+    fn lasting(&self, stderr: &str, object: &Path) -> Option<String> {
+        let said = stderr.replace(&*object.to_string_lossy(), OBJECT);
+        let here = [self.staging.dir(), self.staging.indexes()];
+        let is_lasting = here.iter().all(|dir| !said.contains(&*dir.to_string_lossy()));
+        is_lasting.then_some(said)
     }
 
     /// Takes what the cache has; the modules it does not have.
@@ -326,8 +338,9 @@ impl Backends<'_> {
         };
         results.par_iter_mut().zip(prepared).for_each(|(result, module)| {
             let Some(key) = &module.key else { return };
-            *result = cache.get(key, module.object.path(), &module.sides).map(|stderr| Done {
-                stderr,
+            let object = module.object.path();
+            *result = cache.get(key, object, &module.sides).map(|said| Done {
+                stderr: said.replace(OBJECT, &object.to_string_lossy()),
                 made: Made::Cached,
             });
         });
@@ -372,6 +385,9 @@ pub fn start_ahead(
     };
     Some(ForkServer::start(&clang.path, staging, load, children))
 }
+
+/// What stands for the object's path in what is kept of a backend's words.
+const OBJECT: &str = "\0object\0";
 
 /// How clang begins what LLVM's `report_fatal_error` says (clang/tools/driver/cc1_main.cpp `LLVMErrorHandler`).
 const FATAL: &str = "error in backend: ";

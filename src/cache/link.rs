@@ -10,9 +10,9 @@ use std::time::SystemTime;
 
 use super::digest::{Digest, Digests, Stamp};
 use super::key::{AsmInput, ExtraInput, FeedIndex, Key, KeyParts};
-use super::lld_dir::LldDir;
+use super::lld_dir::{self, LldDir};
 use super::policy::{self, Policy, PolicyError};
-use super::store::{self, Destination, Outputs, PutError, Store};
+use super::store::{self, CacheOff, Destination, Outputs, PutError, Store};
 use super::tally::{Counts, Tally};
 use super::views::Views;
 use crate::backend::flags::{Flags, ModuleTarget};
@@ -47,17 +47,9 @@ impl Cache {
         if !settings.cache {
             return (None, None);
         }
-        // Of an object that is not made there are no stages to save.
-        if invocation.has("save-temps") {
-            return (None, Some("save-temps".into()));
+        if let Some(option) = ruled_out(settings, invocation) {
+            return (None, Some(option.into()));
         }
-        // Nor times to trace, which in-process LTO has where no cache is asked for.
-        if invocation.has("time-trace") && users_dir(settings, invocation).is_none() {
-            return (None, Some("time-trace".into()));
-        }
-        let Some(dir) = Cache::folder(settings, invocation) else {
-            return (None, Some(store::CacheOff::NoHome.name().into()));
-        };
         let asked = invocation.lto_value("thinlto-cache-policy");
         let users = match users_dir(settings, invocation).map(|dir| users(dir, asked)).transpose() {
             Ok(users) => users,
@@ -66,10 +58,11 @@ impl Cache {
                 return (None, Some("thinlto-cache-dir".into()));
             }
         };
-        let asked = asked.filter(|_| users.is_none());
-        let text = settings.cache_policy.as_deref().or(asked);
-        let policy = understood(text.map_or_else(|| Ok(Policy::default()), Policy::parse));
-        match Store::open(&dir) {
+        let policy = match &settings.cache_policy {
+            Some(text) => understood(Policy::parse(text)),
+            None => llds(asked.filter(|_| users.is_none()).map(Policy::parse)),
+        };
+        match open(settings, invocation) {
             Ok(store) => {
                 let digests = Digests::open(&store.digest_memo());
                 let cache = Cache {
@@ -82,11 +75,21 @@ impl Cache {
                 };
                 (Some(cache), None)
             }
-            Err(off) => {
-                tracing::debug!("{off}");
-                (None, Some(off.name().into()))
-            }
+            Err(off) => (None, Some(off.name().into())),
         }
+    }
+
+    /// Where a link's objects are kept, for people: nothing is made or opened.
+    ///
+    /// # Errors
+    /// Why they are not: an option's name, or that there is no such place.
+    pub fn of_objects(settings: &Settings, invocation: &Invocation) -> Result<PathBuf, &'static str> {
+        if let Some(option) = ruled_out(settings, invocation) {
+            return Err(option);
+        }
+        let users = users_dir(settings, invocation).map(Path::to_owned);
+        let ours = || Cache::folders(settings, invocation).into_iter().next();
+        users.or_else(ours).ok_or(CacheOff::NoHome.name())
     }
 
     /// Whether a cache in `dir` has an entry of this key, as far as one look tells.
@@ -94,16 +97,24 @@ impl Cache {
         Store::has(dir, key)
     }
 
-    /// The folder of a link's cache that is ours. Where there is none for users' caches, what `--thinlto-cache-dir` does not
-    /// take is among the temporary files.
-    pub fn folder(settings: &Settings, invocation: &Invocation) -> Option<PathBuf> {
-        let scratch = || users_dir(settings, invocation).map(|_| private::scratch().join("cache"));
-        settings.cache_dir.clone().or_else(home).or_else(scratch)
+    /// Where the part of a link's cache that is ours may be: in the first that can be opened. Where none for users' caches
+    /// can, what `--thinlto-cache-dir` does not take is among the temporary files.
+    pub fn folders(settings: &Settings, invocation: &Invocation) -> Vec<PathBuf> {
+        if let Some(dir) = &settings.cache_dir {
+            return vec![dir.clone()];
+        }
+        let scratch = users_dir(settings, invocation).map(|_| scratch());
+        home().into_iter().chain(scratch).collect()
     }
 
     /// The files in the user's folder that this link has used or made.
     pub fn users_entries(&self) -> Vec<PathBuf> {
         self.users.as_ref().map(LldDir::entries).unwrap_or_default()
+    }
+
+    /// Notes that entries in the user's folder have been used.
+    pub fn use_entries(entries: &[PathBuf]) {
+        entries.iter().for_each(|entry| lld_dir::touch(entry));
     }
 
     /// What was remembered under a key.
@@ -318,6 +329,47 @@ impl Cache {
     }
 }
 
+/// Opens the first of the folders that can be.
+fn open(settings: &Settings, invocation: &Invocation) -> Result<Store, CacheOff> {
+    let mut why = CacheOff::NoHome;
+    for dir in Cache::folders(settings, invocation) {
+        match open_one(&dir) {
+            Ok(store) => return Ok(store),
+            Err(off) => {
+                tracing::debug!("{off}");
+                why = off;
+            }
+        }
+    }
+    Err(why)
+}
+
+/// In a folder that anybody can write to, another may have made ours first.
+fn open_one(dir: &Path) -> Result<Store, CacheOff> {
+    if dir == scratch() {
+        private::make(&private::scratch()).map_err(|source| CacheOff::CannotCreate {
+            path: dir.to_owned(),
+            source,
+        })?;
+    }
+    Store::open(dir)
+}
+
+fn scratch() -> PathBuf {
+    private::scratch().join("cache")
+}
+
+/// The option that leaves a link without a cache.
+fn ruled_out(settings: &Settings, invocation: &Invocation) -> Option<&'static str> {
+    // Of an object that is not made there are no stages to save.
+    if invocation.has("save-temps") {
+        return Some("save-temps");
+    }
+    // Nor times to trace, which in-process LTO has where no cache is asked for.
+    let traced = invocation.has("time-trace") && users_dir(settings, invocation).is_none();
+    traced.then_some("time-trace")
+}
+
 /// Where the user wants objects to be kept, as lld would keep them.
 fn users_dir<'a>(settings: &Settings, invocation: &'a Invocation) -> Option<&'a Path> {
     let named = invocation.lto_value("thinlto-cache-dir").filter(|dir| !dir.is_empty());
@@ -325,10 +377,15 @@ fn users_dir<'a>(settings: &Settings, invocation: &'a Invocation) -> Option<&'a 
 }
 
 fn users(dir: &Path, policy: Option<&str>) -> io::Result<LldDir> {
-    LldDir::open(dir, understood(Policy::llds(policy.unwrap_or_default())))
+    LldDir::open(dir, llds(Some(Policy::llds(policy.unwrap_or_default()))))
 }
 
-/// lld refuses a policy of its own option that is wrong; of one in our setting, a person is told.
+/// A policy of lld's own option: of one that is wrong, lld is about to say so.
+fn llds(policy: Option<Result<Policy, PolicyError>>) -> Policy {
+    policy.and_then(Result::ok).unwrap_or_default()
+}
+
+/// Of a policy in our setting that is wrong, a person is told.
 fn understood(policy: Result<Policy, PolicyError>) -> Policy {
     policy.unwrap_or_else(|error| {
         tracing::warn!("cache policy: {error}; the default is used");

@@ -99,9 +99,7 @@ impl LldDir {
             let _ = std::fs::remove_file(place.path());
             std::fs::write(place.path(), content).ok()?;
         }
-        // Pruning goes by it, and not every file system notes that a file was read.
-        let used = FileTimes::new().set_accessed(SystemTime::now());
-        let _ = File::open(&path).and_then(|file| file.set_times(used));
+        touch(&path);
         self.used().insert(path, bytes.len() as u64);
         contents.get(..trailer.warnings).map(<[u8]>::to_vec)
     }
@@ -212,6 +210,12 @@ impl LldDir {
         }
         Ok(files)
     }
+}
+
+/// Notes that an entry was used: pruning goes by that, and not every file system does so where a file is read.
+pub(super) fn touch(entry: &Path) {
+    let used = FileTimes::new().set_accessed(SystemTime::now());
+    let _ = File::open(entry).and_then(|file| file.set_times(used));
 }
 
 /// An entry's trailer, and what stands before that; none where it is not one of ours, whole.

@@ -437,11 +437,9 @@ impl Store {
         let written = File::open(temp.path()).map_err(error)?;
         let (digest, bytes) = digest::of_file(&written).map_err(error)?;
         let to = self.path(&digest, CONTENT_SUFFIX);
-        if bytes > 0 {
-            self.make_parent(&to).map_err(error)?;
-            // Over one that is there, since that one may be damaged.
-            temp.persist(&to).map_err(|e| error(e.error))?;
-        }
+        self.make_parent(&to).map_err(error)?;
+        // Over one that is there, since that one may be damaged.
+        temp.persist(&to).map_err(|e| error(e.error))?;
         Ok(Content { digest, bytes })
     }
 

@@ -43,6 +43,8 @@ pub struct Explanation {
     pub llvm: Option<String>,
     /// Where objects are kept.
     pub cache: Option<String>,
+    /// Why they are not, where that was wanted: as in the stats.
+    pub cache_off: Option<&'static str>,
     /// What runs backends.
     pub engine: &'static str,
     /// Where backends have options from besides the link's.
@@ -98,6 +100,7 @@ pub fn explain(
         .or_else(|| flags.as_ref().and_then(|flags| flags.as_ref().err().cloned()))
         .or_else(|| module_refused(invocation, files, flags.as_ref().and_then(|flags| flags.as_ref().ok())));
     let meanings = version.map(|version| meaning::of(&invocation.lto, invocation.kind, version));
+    let cache = settings.cache.then(|| Cache::of_objects(settings, invocation));
     Explanation {
         version: 1,
         route: route.as_ref().map_or("distributed", Route::mode),
@@ -108,9 +111,10 @@ pub fn explain(
         clang: clang.as_ref().ok().map(|clang| clang.path.display().to_string()),
         no_clang: clang.as_ref().err().map(|error| error.0.clone()),
         llvm: version.map(|version| version.to_string()),
-        cache: Cache::folder(settings, invocation)
-            .filter(|_| settings.cache)
-            .map(|dir| dir.display().to_string()),
+        cache: cache
+            .as_ref()
+            .and_then(|dir| Some(dir.as_ref().ok()?.display().to_string())),
+        cache_off: cache.and_then(Result::err),
         engine: match settings.engine {
             EngineKind::ForkServer => "forkserver",
             EngineKind::Process => "process",

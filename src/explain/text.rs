@@ -30,7 +30,8 @@ pub fn of(explanation: &Explanation) -> String {
     row(&mut text, "linker", &format!("{}, LLVM {llvm}", explanation.linker));
     let clang = explanation.clang.as_ref().or(explanation.no_clang.as_ref());
     row(&mut text, "clang", clang.map_or("none", String::as_str));
-    row(&mut text, "cache", explanation.cache.as_deref().unwrap_or("off"));
+    let off = explanation.cache_off.map_or("off".into(), |why| format!("off: {why}"));
+    row(&mut text, "cache", explanation.cache.as_ref().unwrap_or(&off));
     row(&mut text, "engine", explanation.engine);
     row(&mut text, "backends", &explanation.slots);
     if let Some(flags) = &explanation.flags {

@@ -21,7 +21,7 @@ use crate::inputs::{ArchiveMember, Entry, FileKind, Inputs, MemberData, Stamp};
 use crate::toolchain::{Linker, environment};
 
 /// Raised whenever a part, what is kept, or what a view leaves out is another than before.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Options that name what is written, which is another each time.
 const WRITTEN: [&str; 3] = ["o", "lto-obj-path", "out-implib"];

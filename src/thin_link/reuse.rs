@@ -114,6 +114,9 @@ impl<'a> Reuse<'a> {
         if plan.regular.is_some() {
             return Err("a regular-LTO partition is compiled with it".into());
         }
+        if !plan.remarks.is_empty() {
+            return Err("it printed remarks, which are not kept with it".into());
+        }
         let files = self.inputs.files();
         let changed = files
             .iter()

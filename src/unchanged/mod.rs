@@ -12,6 +12,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use crate::backend::post::PostBackend;
 use crate::cache::{Cache, Destination, Key, Outputs};
 use crate::cmdline::Invocation;
 use crate::color::Color;
@@ -87,6 +88,10 @@ impl Identity {
         }
         part(format!("{:?} {:?}", settings.order, Color::of(invocation)).as_bytes());
         part(format!("{:?} {:?} {:?}", settings.flags, settings.native, settings.post_backend).as_bytes());
+        if let Some(post) = PostBackend::find(&settings.post_backend).ok()? {
+            // The words say what to look for on PATH, not what is found.
+            part(post.program.as_os_str().as_bytes());
+        }
         if settings.flags == FlagsFrom::Kbuild {
             // It may be what compiles the object that is linked.
             part(&Recipe::running().text());
@@ -123,6 +128,10 @@ impl Identity {
             };
             if let Some(what) = record.difference(cache, &clang.path, &mut suspect) {
                 tracing::debug!(%key, what, "not this state");
+                continue;
+            }
+            if let Some(object) = record.replay.kept.iter().find(|object| !object.exists()) {
+                tracing::debug!(%key, "{} is gone", object.display());
                 continue;
             }
             match self.put_back(cache, key, &record) {

@@ -66,6 +66,8 @@ pub(super) fn of(invocation: &Invocation) -> Option<Vec<PathBuf>> {
             outputs.push(PathBuf::from(last));
         }
     }
+    // That of the regular partition, be it empty (llvm/lib/LTO/LTO.cpp `runRegularLTO`); modules' are a backend's.
+    outputs.extend(invocation.lto_value("opt-remarks-filename").map(PathBuf::from));
     let mut seen: Vec<&Path> = Vec::new();
     let all_different = outputs.iter().all(|path| {
         !seen.contains(&path.as_path()) && {
