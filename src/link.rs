@@ -352,6 +352,7 @@ impl Link {
         }
         let made = Objects {
             invocation: &self.invocation,
+            inputs: &inputs,
             plan: &plan,
             flags: &flags,
             llvm: clang.version,

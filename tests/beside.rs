@@ -98,6 +98,35 @@ fn saved_stages_objects_and_resolutions_are_llds() {
 }
 
 #[test]
+fn the_regular_part_has_an_object_where_a_module_has_one_with_nothing_in_it() {
+    let virtual_call = "struct A { virtual int f(); }; int A::f() { return 1; } A a; int v(A *x) { return x->f(); }\n";
+    let split = [
+        THIN,
+        &[
+            "-fsplit-lto-unit",
+            "-fwhole-program-vtables",
+            "-fvisibility=hidden",
+            "-fno-rtti",
+        ],
+    ]
+    .concat();
+    for (words, has_object) in [
+        ("m.o v.o --save-temps", true),
+        ("m.o v.o --save-temps=prelink", true),
+        ("m.o --start-lib v.o --end-lib --save-temps=prelink", false),
+    ] {
+        let bench = bench(22);
+        bench.compile("v.cc", virtual_call, &split);
+        bench.compile("m.cc", "extern \"C\" int main() { return 0; }\n", &split);
+        for (folder, object) in [("in", "v.o"), ("in", "m.o"), ("our", "v.o"), ("our", "m.o")] {
+            fs::copy(bench.path(object), bench.path(folder).join(object)).unwrap();
+        }
+        same_files(&bench, words);
+        assert_eq!(bench.path("in/out.lto.o").exists(), has_object, "{words}");
+    }
+}
+
+#[test]
 fn stages_are_saved_again_whatever_is_cached() {
     let bench = bench(22);
     for _ in 0..2 {
