@@ -284,12 +284,22 @@ fn one_time_trace_of_all_that_ran() {
 
 #[test]
 fn traced_symbols_are_told_as_in_process() {
-    let mut bench = bench(22);
-    bench.env("THINLTO_LD_ORDER", "in-process");
-    for words in ["a.o d/b.o -y g", "a.o d/libb.a -y g --trace-symbol=main -y h"] {
-        let (inside, ours) = both(&bench, words);
-        assert!(inside.stdout.contains(": definition of g"), "{}", inside.stdout);
-        assert_eq!(ours.stdout, inside.stdout);
+    for order in ["command-line", "in-process"] {
+        for llvm in [22, 19] {
+            let mut bench = bench(llvm);
+            bench.env("THINLTO_LD_ORDER", order);
+            bench.compile("n.c", "int g(int); int n(int x) { return g(x) + 1; }\n", &["-O2"]);
+            for words in [
+                "a.o d/b.o -y g",
+                "a.o d/libb.a -y g --trace-symbol=main -y h",
+                "--start-lib d/b.o ../n.o --end-lib a.o -y g -u n -y n",
+                "d/libb.a a.o r.o ../n.o -u r -y g -y r -y n",
+            ] {
+                let (inside, ours) = both(&bench, words);
+                assert!(inside.stdout.contains(": definition of "), "{}", inside.stdout);
+                assert_eq!(ours.stdout, inside.stdout, "{order} {llvm} {words}");
+            }
+        }
     }
 }
 

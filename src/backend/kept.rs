@@ -69,7 +69,7 @@ impl Objects<'_> {
         // lld compiles one where there is a module for it, be nothing in that, and where its object is asked for.
         let has_regular = || (self.inputs).uses_regular_lto(lto_mode(self.invocation), &self.plan.loaded);
         if self.invocation.has("lto-obj-path") || has_regular() {
-            copy(&self.plan.regular_written, glued(output, ".lto.o"))?;
+            copy(&self.plan.regular_written, regular_prelink(output))?;
         }
         for (at, (module, object)) in self.plan.modules.iter().zip(self.objects).enumerate() {
             copy(
@@ -79,6 +79,11 @@ impl Objects<'_> {
         }
         Ok(())
     }
+}
+
+/// What lld calls the object of the regular partition, as [`prelink`] those of modules.
+pub fn regular_prelink(output: &Path) -> PathBuf {
+    glued(output, ".lto.o")
 }
 
 /// What lld calls the object of a module: in messages, and on disk under `--save-temps` (lld/ELF/LTO.cpp
