@@ -118,7 +118,8 @@ pub fn run(argv: Vec<OsString>) -> Result<Ending, String> {
     };
     link.stats.output = link.invocation.output.display().to_string();
     link.stats.inputs = link.invocation.inputs.len();
-    if let Some(route) = route::by_command_line(&link.invocation, &link.settings, |name| std::env::var_os(name)) {
+    let route = route::by_command_line(&link.invocation, &link.settings, |name| std::env::var_os(name));
+    if let Some(route) = route.or_else(|| link.not_to_compare()) {
         link.stats.ms.scan = milliseconds(began.elapsed());
         link.tell_compare(&route);
         return link.give_up(route);
@@ -190,6 +191,17 @@ impl Link {
                 tracing::warn!("links are not compared: {error}");
                 None
             }
+        }
+    }
+
+    /// Who compares links adds options to them, which must not be in what an option leaves to lld (`--reproduce`).
+    fn not_to_compare(&self) -> Option<Route> {
+        if self.settings.compare.is_none() || self.invocation.in_process.is_none() {
+            return None;
+        }
+        match Inputs::open(&self.invocation) {
+            Ok(inputs) => route::by_inputs(&self.invocation, &inputs),
+            Err(error) => Some(Route::Doomed(error.to_string())),
         }
     }
 
@@ -350,6 +362,7 @@ impl Link {
         }
         let made = Objects {
             invocation: &self.invocation,
+            inputs: &inputs,
             plan: &plan,
             flags: &flags,
             llvm: clang.version,

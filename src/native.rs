@@ -1,7 +1,7 @@
 //! Native objects left for the user, one for each module, called as Kbuild calls them: `foo.thinlto-native.o` for `foo.o`.
 //! Knows nothing of how they were made.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
@@ -78,8 +78,9 @@ pub fn leave(
         })
         .collect();
     let places = places(native, &modules, &cwd);
-    let read: HashSet<PathBuf> = inputs.files().iter().map(|(path, _)| without_dots(path)).collect();
-    if let Some(place) = places.iter().find(|place| read.contains(&without_dots(place))) {
+    let absolute = |path: &Path| without_dots(&cwd.join(path));
+    let read: HashSet<PathBuf> = inputs.files().iter().map(|(path, _)| absolute(path)).collect();
+    if let Some(place) = places.iter().find(|place| read.contains(&absolute(place))) {
         return Err(at(place, io::Error::other("it is an input of this link")));
     }
     let mut dirs: Vec<&Path> = places.iter().filter_map(|place| place.parent()).collect();
@@ -128,9 +129,9 @@ fn is(path: &Path, bytes: &[u8]) -> bool {
 }
 
 /// Where each of the modules' objects goes. Of several for one place (an archive may have two members of a name) the later
-/// have their number among them in their names.
+/// have in their names the first number that makes a place of their own.
 fn places(native: &Native, modules: &[PathBuf], cwd: &Path) -> Vec<PathBuf> {
-    let mut taken: HashMap<PathBuf, usize> = HashMap::new();
+    let mut taken: HashSet<PathBuf> = HashSet::new();
     modules
         .iter()
         .map(|module| {
@@ -138,9 +139,13 @@ fn places(native: &Native, modules: &[PathBuf], cwd: &Path) -> Vec<PathBuf> {
                 Native::Under(folder) => folder.join(relative(module, cwd)),
                 Native::Off | Native::Beside => module.clone(),
             };
-            let count = taken.entry(module.clone()).or_default();
-            *count += 1;
-            called(&module, *count)
+            let mut number = 1;
+            let mut place = called(&module, number);
+            while !taken.insert(without_dots(&cwd.join(&place))) {
+                number += 1;
+                place = called(&module, number);
+            }
+            place
         })
         .collect()
 }
@@ -194,5 +199,20 @@ mod tests {
             "out/abs/f.thinlto-native.o",
         ];
         assert_eq!(named(&Native::Under("out".into()), &modules), under.map(PathBuf::from));
+    }
+
+    #[test]
+    fn no_two_in_one_place() {
+        let modules = ["m.o", "./m.o", "m.2.o", "/build/m", "d/../m.o", "q/g1", "q/g1.o"];
+        let places = [
+            "m.thinlto-native.o",
+            "./m.2.thinlto-native.o",
+            "m.2.2.thinlto-native.o",
+            "/build/m.3.thinlto-native.o",
+            "d/../m.4.thinlto-native.o",
+            "q/g1.thinlto-native.o",
+            "q/g1.2.thinlto-native.o",
+        ];
+        assert_eq!(named(&Native::Beside, &modules), places.map(PathBuf::from));
     }
 }

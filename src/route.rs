@@ -49,7 +49,7 @@ pub fn by_command_line(
     if invocation.informational {
         return Some(Route::Passthrough("nothing to link"));
     }
-    if inputs::quick_scan(invocation) == inputs::Scan::None {
+    if !renames_inputs(invocation) && inputs::quick_scan(invocation) == inputs::Scan::None {
         return Some(Route::Passthrough("no ThinLTO bitcode"));
     }
     if invocation.has("thinlto-index-only") {
@@ -67,16 +67,27 @@ pub fn by_command_line(
 
 /// What the inputs tell, once they are open.
 pub fn by_inputs(invocation: &Invocation, inputs: &Inputs) -> Option<Route> {
+    let by_option = invocation.in_process.clone().map(Route::InProcess);
     if let Some(missing) = inputs.missing.first() {
-        return Some(match missing.problem {
-            Problem::Stream => Route::InProcess(format!("{} can only be read once", missing.name.display())),
-            _ => Route::Doomed(format!("{} {}", missing.name.display(), missing.problem)),
+        let name = missing.name.display();
+        return Some(match (&missing.problem, by_option) {
+            (Problem::Stream, _) => Route::InProcess(format!("{name} can only be read once")),
+            // It may be one that lld has no need of.
+            (_, Some(by_option)) => by_option,
+            (problem, None) => Route::Doomed(format!("{name} {problem}")),
         });
     }
-    if !inputs.has_thin_lto(lto_mode(invocation)) {
+    if !renames_inputs(invocation) && !inputs.has_thin_lto(lto_mode(invocation)) {
         return Some(Route::Passthrough("no ThinLTO bitcode, only regular"));
     }
-    invocation.in_process.clone().map(Route::InProcess)
+    by_option
+}
+
+/// Options with which lld opens other files than those that are named: what we find says nothing of the link.
+const RENAMING: [&str; 3] = ["remap-inputs", "remap-inputs-file", "chroot"];
+
+fn renames_inputs(invocation: &Invocation) -> bool {
+    RENAMING.iter().any(|option| invocation.has(option))
 }
 
 /// What `--lto=` asks of unified modules.

@@ -3,11 +3,14 @@
 
 use crate::cmdline::Invocation;
 
+/// What stands behind a file that would define a symbol, were it loaded.
+pub const LAZY: &str = ": lazy definition of ";
+
 /// What stands between a file and a symbol (lld/ELF/Symbols.cpp `printTraceSymbol`).
 const FORMS: [&str; 5] = [
     ": reference to ",
     ": definition of ",
-    ": lazy definition of ",
+    LAZY,
     ": shared definition of ",
     ": common definition of ",
 ];

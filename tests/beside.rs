@@ -98,6 +98,35 @@ fn saved_stages_objects_and_resolutions_are_llds() {
 }
 
 #[test]
+fn the_regular_part_has_an_object_where_a_module_has_one_with_nothing_in_it() {
+    let virtual_call = "struct A { virtual int f(); }; int A::f() { return 1; } A a; int v(A *x) { return x->f(); }\n";
+    let split = [
+        THIN,
+        &[
+            "-fsplit-lto-unit",
+            "-fwhole-program-vtables",
+            "-fvisibility=hidden",
+            "-fno-rtti",
+        ],
+    ]
+    .concat();
+    for (words, has_object) in [
+        ("m.o v.o --save-temps", true),
+        ("m.o v.o --save-temps=prelink", true),
+        ("m.o --start-lib v.o --end-lib --save-temps=prelink", false),
+    ] {
+        let bench = bench(22);
+        bench.compile("v.cc", virtual_call, &split);
+        bench.compile("m.cc", "extern \"C\" int main() { return 0; }\n", &split);
+        for (folder, object) in [("in", "v.o"), ("in", "m.o"), ("our", "v.o"), ("our", "m.o")] {
+            fs::copy(bench.path(object), bench.path(folder).join(object)).unwrap();
+        }
+        same_files(&bench, words);
+        assert_eq!(bench.path("in/out.lto.o").exists(), has_object, "{words}");
+    }
+}
+
+#[test]
 fn stages_are_saved_again_whatever_is_cached() {
     let bench = bench(22);
     for _ in 0..2 {
@@ -352,12 +381,22 @@ fn one_time_trace_of_all_that_ran() {
 
 #[test]
 fn traced_symbols_are_told_as_in_process() {
-    let mut bench = bench(22);
-    bench.env("THINLTO_LD_ORDER", "in-process");
-    for words in ["a.o d/b.o -y g", "a.o d/libb.a -y g --trace-symbol=main -y h"] {
-        let (inside, ours) = both(&bench, words);
-        assert!(inside.stdout.contains(": definition of g"), "{}", inside.stdout);
-        assert_eq!(ours.stdout, inside.stdout);
+    for order in ["command-line", "in-process"] {
+        for llvm in [22, 19] {
+            let mut bench = bench(llvm);
+            bench.env("THINLTO_LD_ORDER", order);
+            bench.compile("n.c", "int g(int); int n(int x) { return g(x) + 1; }\n", &["-O2"]);
+            for words in [
+                "a.o d/b.o -y g",
+                "a.o d/libb.a -y g --trace-symbol=main -y h",
+                "--start-lib d/b.o ../n.o --end-lib a.o -y g -u n -y n",
+                "d/libb.a a.o r.o ../n.o -u r -y g -y r -y n",
+            ] {
+                let (inside, ours) = both(&bench, words);
+                assert!(inside.stdout.contains(": definition of "), "{}", inside.stdout);
+                assert_eq!(ours.stdout, inside.stdout, "{order} {llvm} {words}");
+            }
+        }
     }
 }
 

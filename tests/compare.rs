@@ -492,6 +492,66 @@ fn every_link_of_a_build_is_compared_and_none_is_changed() {
     );
 }
 
+/// A link whose files would tell of what a comparison adds to it is not compared, and is what it would be without.
+#[test]
+fn what_a_comparison_would_change_is_not_compared() {
+    let mut bench = program();
+    let all_files = |bench: &Bench| {
+        let entries = fs::read_dir(bench.path("")).unwrap().flatten();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    };
+    let words = ["main.o", "libfg.a"];
+    let folder = bench.path("compared");
+    let saved = |bench: &Bench| built(bench, &[&words[..], &["-Wl,--save-temps"]].concat(), "out").ok();
+    fs::create_dir(&folder).unwrap();
+    saved(&bench);
+    let before = all_files(&bench);
+    for name in before
+        .iter()
+        .filter(|name| name.contains(".lto.") || name.ends_with(".bc"))
+    {
+        fs::remove_file(bench.path(name)).unwrap();
+    }
+    bench.env("THINLTO_LD_COMPARE", folder.to_str().unwrap());
+    saved(&bench);
+    assert_eq!(all_files(&bench), before);
+    bench.env("THINLTO_LD_NATIVE", "natives");
+    built(&bench, &words, "out").ok();
+    bench.env("THINLTO_LD_NATIVE", "off");
+    bench.env("THINLTO_LD_MODE", "auto");
+    built(&bench, &[&words[..], &["-Wl,--reproduce=out.tar"]].concat(), "out").ok();
+    let response = bench.run("tar", &["-xOf", "out.tar", "out/response.txt"]).ok().stdout;
+    assert!(
+        response.contains("--reproduce") || response.contains("main.o"),
+        "{response}"
+    );
+    assert!(!response.contains("lto-obj-path"), "{response}");
+
+    let mut told: Vec<(String, String)> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| {
+            let value: Value = serde_json::from_slice(&fs::read(entry.unwrap().path()).unwrap()).unwrap();
+            assert_eq!(value["verdict"], "unknown", "{value:#}");
+            let text = |what: &str| value[what].as_str().unwrap().to_owned();
+            (text("mode"), text("why"))
+        })
+        .collect();
+    told.sort();
+    let [save_temps, natives, reproduce] = told.as_slice() else {
+        panic!("{told:?}")
+    };
+    assert!(save_temps.1.starts_with("--save-temps would show"), "{told:?}");
+    assert!(natives.1.contains("native or post-backend setting"), "{told:?}");
+    assert_eq!(
+        (reproduce.0.as_str(), reproduce.1.as_str()),
+        ("in-process", "the link is not distributed: --reproduce")
+    );
+}
+
 #[test]
 fn comparing_that_fails_costs_the_build_nothing() {
     let mut bench = program();

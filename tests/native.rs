@@ -84,6 +84,25 @@ fn members_fat_objects_and_a_folder_of_their_own() {
 }
 
 #[test]
+fn no_two_modules_have_one_place() {
+    let bench = program();
+    let numbered = |name: &str| format!("int {name}(void) {{ return {}; }}\n", name.len());
+    for (source, function) in [("m.c", "m"), ("m.2.c", "mm2"), ("sub/m.c", "other_m"), ("q.c", "qqqqq")] {
+        bench.compile(source, &numbered(function), &["-O2", "-flto=thin"]);
+    }
+    fs::copy(bench.path("q.o"), bench.path("q")).unwrap();
+    bench.compile("q.c", &numbered("another_q"), &["-O2", "-flto=thin"]);
+    bench.run("llvm-ar-22", &["rc", "libm.a", "sub/m.o"]).ok();
+    let all = ["m.o", "m.2.o", "q", "q.o", "-L.", "--whole-archive", "-lm"];
+    assert_eq!(natives(&link(&bench, &all)), (7, 0));
+    for (number, native) in ["d/a", "b", "m", "m.2", "q", "q.2", "m.3"].iter().enumerate() {
+        let made = bench.read(&format!("{native}.thinlto-native.o"));
+        assert!(made == bench.read(&format!("P{}", number + 1)), "{native}");
+    }
+    assert_eq!(natives(&link(&bench, &all)), (0, 7));
+}
+
+#[test]
 fn a_link_put_back_has_them_too() {
     let mut bench = program();
     bench.env("THINLTO_LD_UNCHANGED", "restore");

@@ -227,6 +227,37 @@ fn options_that_are_left_to_in_process_lld_by_name() {
 }
 
 #[test]
+fn inputs_under_other_names_are_no_way_round_distribution() {
+    let mut bench = bench();
+    bench.compile("regular.c", "int regular(void) { return 1; }\n", &["-flto", "-O2"]);
+    bench.compile("native.c", "int native(void) { return 1; }\n", &["-O2"]);
+    bench.write("map", "not-there.o=main.o\n");
+    let remapped = [
+        (["not-there.o", "--remap-inputs=not-there.o=main.o"], "--remap-inputs"),
+        (["not-there.o", "--remap-inputs-file=map"], "--remap-inputs-file"),
+        (["regular.o", "--remap-inputs=regular.o=main.o"], "--remap-inputs"),
+        (["native.o", "--remap-inputs=native.o=main.o"], "--remap-inputs"),
+    ];
+    let line = ["-e", "main", "-o", "out", "libx.a"];
+    for (words, option) in remapped {
+        let refused = bench.through(&[&line[..], &words].concat());
+        assert_eq!(
+            (refused.status, refused.mode(), refused.reason()),
+            (1, "in-process", option),
+            "{words:?}"
+        );
+        assert!(!bench.path("out").exists());
+    }
+    let words = ["-e", "main", "-o", "out", "not-there.o", "--chroot", "somewhere"];
+    assert_eq!(bench.through(&words).reason(), "--chroot");
+    bench.env("THINLTO_LD_MODE", "auto");
+    for (words, option) in remapped {
+        let ours = bench.through(&[&line[..], &words].concat()).clean().ok();
+        assert_eq!((ours.mode(), ours.reason()), ("in-process", option));
+    }
+}
+
+#[test]
 fn a_build_that_distributes_by_rules_of_its_own() {
     let bench = Bench::new();
     bench.compile("main.c", "int next(void);\nint main(void) { return next(); }", THIN);

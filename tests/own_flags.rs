@@ -5,6 +5,7 @@
 mod common;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -269,6 +270,46 @@ fn a_compilation_database_tells_it_too() {
     );
     let alignments = ["d/a", "b", "c", "g"].map(|name| alignment(&bench, &format!("{name}.thinlto-native.o")));
     assert_eq!(alignments, [64, 32, 16, 64]);
+}
+
+/// What is in a configuration file is in no key.
+#[test]
+fn configuration_files_count_for_nothing() {
+    let mut bench = bench();
+    bench.env("THINLTO_LD_FLAGS", "compile-commands=cc.json");
+    // A clang that finds its configuration in a folder here.
+    let script = format!(
+        "#!/bin/sh\ncase $1 in -cc1*|--version) ;; *) set -- --config-user-dir={} \"$@\";; esac\nexec {} \"$@\"\n",
+        bench.path("home").display(),
+        which::which("clang-22").unwrap().display()
+    );
+    bench.write("clang", &script).write("more.cfg", "-falign-loops=64\n");
+    let clang = bench.path("clang");
+    fs::set_permissions(&clang, fs::Permissions::from_mode(0o755)).unwrap();
+    bench.env("THINLTO_LD_CLANG", clang.to_str().unwrap());
+    for object in ["a.o", "b.o", "c.o"] {
+        compile(&bench, object, "");
+    }
+    database(
+        &bench,
+        r#"[{"directory":"HERE","file":"a.c","command":"clang-22 --config=more.cfg -c a.c"},
+            {"directory":"HERE","file":"b.c","command":"clang-22 -O2 --config more.cfg -c b.c"},
+            {"directory":"HERE","file":"c.c","command":"clang-22 -O2 -falign-loops=32 -c c.c"}]"#,
+    );
+    let alignment_of_c = || {
+        let outcome = link(&bench, &["a.o", "b.o", "c.o"]);
+        let said = missing(&outcome);
+        assert_eq!(said[0], "a.o: its command reads options from --config=more.cfg");
+        assert_eq!(said[1..], ["b.o: its command reads options from --config more.cfg"]);
+        alignment(&bench, "c.thinlto-native.o")
+    };
+    // Read, these would leave nothing that the object's own option adds.
+    for name in ["clang.cfg", "x86_64-pc-linux-gnu-clang.cfg"] {
+        bench.write(&format!("home/{name}"), "-falign-loops=32\n");
+    }
+    let seen = bench.run(&clang, &["-v"]).ok().stderr;
+    assert!(seen.contains("Configuration file: "), "{seen}");
+    assert_eq!(alignment_of_c(), 32);
 }
 
 #[test]

@@ -11,6 +11,8 @@ use super::flags::{Flags, LlvmVersion, SavedStage};
 use crate::cmdline::Invocation;
 use crate::final_link::NativeObject;
 use crate::final_link::dependencies::without_dots;
+use crate::inputs::Inputs;
+use crate::route::lto_mode;
 use crate::thin_link::Plan;
 
 /// Where all of a link's objects are.
@@ -18,6 +20,8 @@ use crate::thin_link::Plan;
 pub struct Objects<'a> {
     /// The user's command line.
     pub invocation: &'a Invocation,
+    /// Its inputs.
+    pub inputs: &'a Inputs,
     /// The modules.
     pub plan: &'a Plan,
     /// What their backends were told.
@@ -62,9 +66,10 @@ impl Objects<'_> {
 
     fn keep_prelink(&self) -> Result<(), CannotWrite> {
         let output = &self.invocation.output;
-        // lld compiles an empty one where its object is asked for.
-        if self.plan.regular.is_some() || self.invocation.has("lto-obj-path") {
-            copy(&self.plan.regular_written, glued(output, ".lto.o"))?;
+        // lld compiles one where there is a module for it, be nothing in that, and where its object is asked for.
+        let has_regular = || (self.inputs).uses_regular_lto(lto_mode(self.invocation), &self.plan.loaded);
+        if self.invocation.has("lto-obj-path") || has_regular() {
+            copy(&self.plan.regular_written, regular_prelink(output))?;
         }
         for (at, (module, object)) in self.plan.modules.iter().zip(self.objects).enumerate() {
             copy(
@@ -74,6 +79,11 @@ impl Objects<'_> {
         }
         Ok(())
     }
+}
+
+/// What lld calls the object of the regular partition, as [`prelink`] those of modules.
+pub fn regular_prelink(output: &Path) -> PathBuf {
+    glued(output, ".lto.o")
 }
 
 /// What lld calls the object of a module: in messages, and on disk under `--save-temps` (lld/ELF/LTO.cpp

@@ -69,7 +69,7 @@ impl Supervisor {
             scratch: self.scratch.path(),
             children: &self.children,
         };
-        let made = make(&links, arguments).and_then(|ours| {
+        let made = make(&links, arguments, settings).and_then(|ours| {
             let comparison = compare_made(&links, &ours, settings);
             let written = comparison.and_then(|comparison| write(&comparison, folder).map_err(at(folder.display())));
             match written {
@@ -91,13 +91,34 @@ fn compare_made(links: &Links<'_>, ours: &Made, settings: &Settings) -> Result<C
     let told = Told::read(&ours.side.stats());
     pass_on(&ours.side.stats(), settings);
     match (&told, ours.status.success()) {
-        (Some(told), true) if told.mode == "distributed" => compare(links, ours, told),
+        (Some(told), true) if told.mode == "distributed" => match incomparable(links.invocation, settings) {
+            None => compare(links, ours, told),
+            Some(why) => {
+                let mut comparison = link::begin(links);
+                comparison.describe(told);
+                Ok(comparison.unknown(&told.mode, &why))
+            }
+        },
         (told, _) => Ok(not_distributed(links, told.as_ref(), ours.status)),
     }
 }
 
+/// Reports of LTO's that hold more where objects are asked for: ours must not be in them.
+const TOLD_OF_OBJECTS: [&str; 2] = ["save-temps", "time-trace"];
+
+/// Why in-process LTO would make something else, or cannot be compared with the link unless that is changed.
+fn incomparable(invocation: &Invocation, settings: &Settings) -> Option<String> {
+    if settings.are_for_backends() {
+        return Some("in-process LTO heeds no flags, native or post-backend setting".into());
+    }
+    let report = TOLD_OF_OBJECTS.iter().find(|option| invocation.has(option));
+    report.filter(|_| user_prefix(invocation).is_none()).map(|option| {
+        format!("--{option} would show the objects that are compared; with --lto-obj-path it shows yours")
+    })
+}
+
 /// The user's link, all but what it tells of itself as they want it.
-fn make(links: &Links<'_>, arguments: &[OsString]) -> Result<Made, CompareError> {
+fn make(links: &Links<'_>, arguments: &[OsString], settings: &Settings) -> Result<Made, CompareError> {
     let side = links.side("distributed")?;
     let mut command = Command::new(&links.command.thinlto_ld);
     let word = |name: &str, value: OsString| {
@@ -112,7 +133,7 @@ fn make(links: &Links<'_>, arguments: &[OsString]) -> Result<Made, CompareError>
         // What is put back has no objects to be compared.
         word("unchanged", "relink".into()),
     ];
-    if user_prefix(links.invocation).is_none() {
+    if user_prefix(links.invocation).is_none() && incomparable(links.invocation, settings).is_none() {
         let mut objects = OsString::from("--lto-obj-path=");
         objects.push(side.objects());
         words.push(objects);

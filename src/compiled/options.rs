@@ -88,6 +88,9 @@ const WORDS: &[(&str, Word)] = &[
 /// Words that say what is to be done, whole.
 const ACTIONS: [&str; 4] = ["-c", "-S", "-E", "-pipe"];
 
+/// How options begin that name files of options, or folders where clang finds them.
+const CONFIG: &str = "--config";
+
 /// The options of a compiler's command, `words` being those behind its name.
 pub(super) fn of(words: &[impl AsRef<OsStr>]) -> Result<Vec<String>, Unknown> {
     let mut options = Vec::new();
@@ -95,6 +98,12 @@ pub(super) fn of(words: &[impl AsRef<OsStr>]) -> Result<Vec<String>, Unknown> {
     while let Some(word) = words.next().transpose()? {
         if word.starts_with('@') {
             return Err(Unknown::ResponseFile(word.to_owned()));
+        }
+        if word.starts_with(CONFIG) {
+            // `--config FILE` is of two words.
+            let file = words.next().transpose()?.filter(|_| word == CONFIG);
+            let whole: Vec<&str> = [word].into_iter().chain(file).collect();
+            return Err(Unknown::ResponseFile(whole.join(" ")));
         }
         if ACTIONS.contains(&word) || !word.starts_with('-') {
             continue;
@@ -178,7 +187,15 @@ mod tests {
     fn what_is_no_compilation_or_cannot_be_told() {
         assert_eq!(behind_compiler(&words("ld.lld -r -o a.o b.o")), None);
         assert_eq!(behind_compiler(&words("")), None);
-        assert!(matches!(of(&words("-O2 @more")), Err(Unknown::ResponseFile(_))));
+        for (line, from) in [
+            ("-O2 @more", "@more"),
+            ("--config=more -O2", "--config=more"),
+            ("--config more -O2", "--config more"),
+            ("--config-user-dir=d", "--config-user-dir=d"),
+            ("-O2 --config", "--config"),
+        ] {
+            assert_eq!(of(&words(line)), Err(Unknown::ResponseFile(from.into())));
+        }
         assert_eq!(of(&words("-O2 -mllvm")).unwrap(), ["-O2", "-mllvm"]);
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod dependencies;
 mod extraction;
 mod references;
 mod replace;
+mod traced;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -24,7 +25,6 @@ use crate::names::Names;
 use crate::response;
 use crate::settings::Order;
 use crate::staging::Staging;
-use crate::symbol_trace;
 use crate::thin_link::Plan;
 use crate::toolchain::Linker;
 use references::References;
@@ -120,6 +120,7 @@ pub fn run(link: &FinalLink<'_>) -> Result<Finished, FinalLinkError> {
         forgotten if forgotten.is_empty() => words,
         forgotten => builder.words(&references, &forgotten)?,
     };
+    let standalone = std::mem::take(&mut builder.standalone);
     let list = ReadList::of(link);
     let mut more = list.words();
     more.extend(time_trace_word(link));
@@ -131,7 +132,7 @@ pub fn run(link: &FinalLink<'_>) -> Result<Finished, FinalLinkError> {
         .flat_map(|line| format!("{line}\n").into_bytes())
         .collect();
     stdout.extend(link.remarks.as_bytes());
-    stdout.extend_from_slice(&names.translate_bytes(&with_traced_symbols(link, output.stdout)));
+    stdout.extend_from_slice(&names.translate_bytes(&traced::of_in_process(link, &standalone, output.stdout)));
     pass_on(&stdout);
     let read = list.read(link.staging.dir());
     translate_side_files(link, &names)?;
@@ -235,21 +236,6 @@ fn time_trace_word(link: &FinalLink<'_>) -> Option<OsString> {
         word.push(time_trace(link.staging));
         word
     })
-}
-
-/// Where objects stand behind all other inputs, lines about traced symbols as in-process lld has them: of the inputs, as the
-/// thin link has met them, then of the objects.
-fn with_traced_symbols(link: &FinalLink<'_>, stdout: Vec<u8>) -> Vec<u8> {
-    if link.order == Order::CommandLine || !link.invocation.has("trace-symbol") {
-        return stdout;
-    }
-    let objects: HashSet<&Path> = link.objects.iter().map(|object| object.path().as_path()).collect();
-    let stdout = String::from_utf8_lossy(&stdout);
-    let of_objects = stdout
-        .lines()
-        .filter(|line| symbol_trace::file(line, link.invocation).is_none_or(|file| objects.contains(Path::new(file))));
-    let lines = link.plan.traced.iter().map(String::as_str).chain(of_objects);
-    lines.flat_map(|line| [line.as_bytes(), b"\n"].concat()).collect()
 }
 
 /// Runs a linker over `words` with `more` behind them.

@@ -38,6 +38,8 @@ pub(super) struct Builder<'a, 'n> {
     module_of: HashMap<&'a OsStr, usize>,
     by_item: HashMap<usize, Vec<usize>>,
     staged: HashMap<(usize, usize), PathBuf>,
+    /// Second names of objects, with the module's position in the plan.
+    pub(super) standalone: HashMap<PathBuf, usize>,
 }
 
 impl<'a, 'n> Builder<'a, 'n> {
@@ -59,6 +61,7 @@ impl<'a, 'n> Builder<'a, 'n> {
             module_of,
             by_item,
             staged: HashMap::new(),
+            standalone: HashMap::new(),
         }
     }
 
@@ -259,6 +262,7 @@ impl<'a, 'n> Builder<'a, 'n> {
         let found = &self.link.inputs.entries[entry];
         let path = self.place(&found.base(member), found.shown(member))?;
         fs::hard_link(object.path(), &path).map_err(at(&path))?;
+        self.standalone.insert(path.clone(), module);
         Ok(path)
     }
 

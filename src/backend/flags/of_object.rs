@@ -105,7 +105,8 @@ impl Asking<'_> {
     /// The `-cc1` words the driver would compile bitcode with.
     fn driver(&self, options: &[String]) -> Result<Vec<String>, String> {
         let mut command = Command::new(&self.clang.path);
-        command.args(options);
+        // What clang finds in a configuration file beside itself would be in both answers, and could change unseen.
+        command.arg("--no-default-config").args(options);
         // The link has what `-flto` asks for behind it.
         command.args(["-fno-lto", "-###", "-c", "-x", "ir", "/dev/null", "-o", "/dev/null"]);
         if !self.compiled.dir.as_os_str().is_empty() {
