@@ -96,8 +96,7 @@ check_modules() {
 distributed() {
   local output line
   for output; do
-    line=$(grep -F "\"output\":\"$output\"" "$stats" | tail -n 1)
-    [ -n "$line" ] || continue
+    line=$(grep -F "\"output\":\"$output\"" "$stats" | tail -n 1) || continue
     grep -q '"mode":"distributed".*"exit":0' <<< "$line" || fail "$output was not linked distributed: $line"
     echo "distributed: $1 $(grep -oE '"modules":[0-9]+' <<< "$line" | head -n 1)"
     return
