@@ -118,7 +118,9 @@ pub fn run(argv: Vec<OsString>) -> Result<Ending, String> {
     };
     link.stats.output = link.invocation.output.display().to_string();
     link.stats.inputs = link.invocation.inputs.len();
-    let route = route::by_command_line(&link.invocation, &link.settings, |name| std::env::var_os(name));
+    let cache = Cache::folders(&link.settings, &link.invocation).into_iter().next();
+    let cache = cache.as_deref().filter(|_| link.settings.cache);
+    let route = route::by_command_line(&link.invocation, &link.settings, cache, |name| std::env::var_os(name));
     if let Some(route) = route.or_else(|| link.not_to_compare()) {
         link.stats.ms.scan = milliseconds(began.elapsed());
         link.tell_compare(&route);

@@ -2,6 +2,7 @@
 //! inputs tell. Knows nothing of what fails later, when links are made.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use crate::bitcode::facts::LtoMode;
 use crate::cmdline::Invocation;
@@ -37,10 +38,11 @@ impl Route {
     }
 }
 
-/// What can be told before any input is opened, and whether there is bitcode at all.
+/// What can be told before any input is opened, and whether there is bitcode at all: a cache may know, and is told.
 pub fn by_command_line(
     invocation: &Invocation,
     settings: &Settings,
+    cache: Option<&Path>,
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Option<Route> {
     if invocation.foreign {
@@ -49,7 +51,7 @@ pub fn by_command_line(
     if invocation.informational {
         return Some(Route::Passthrough("nothing to link"));
     }
-    if !renames_inputs(invocation) && inputs::quick_scan(invocation) == inputs::Scan::None {
+    if !renames_inputs(invocation) && inputs::quick_scan(invocation, cache) == inputs::Scan::None {
         return Some(Route::Passthrough("no ThinLTO bitcode"));
     }
     if invocation.has("thinlto-index-only") {

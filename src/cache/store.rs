@@ -324,7 +324,13 @@ impl Store {
     /// Whether a store in `dir` has an entry of this key, damaged or not; nothing is made or read.
     #[must_use]
     pub fn has(dir: &Path, key: &Key) -> bool {
-        path_in(&dir.join("v1"), key.as_bytes(), "").exists()
+        Store::entry(dir, key).exists()
+    }
+
+    /// Where the entry of a key is in a store in `dir`, if it is; nothing is made.
+    #[must_use]
+    pub fn entry(dir: &Path, key: &Key) -> PathBuf {
+        path_in(&dir.join("v1"), key.as_bytes(), "")
     }
 
     /// When an entry was last used, to within ten minutes; none where there is none.

@@ -91,7 +91,7 @@ pub fn explain(
         opened.as_ref().ok(),
         version.map(|version| derived(invocation, version)),
     );
-    let route = route::by_command_line(invocation, settings, variable)
+    let route = route::by_command_line(invocation, settings, None, variable)
         .or_else(|| match &opened {
             Ok(inputs) => route::by_inputs(invocation, inputs),
             Err(error) => Some(Route::Doomed(error.to_string())),

@@ -1,6 +1,7 @@
 //! The first question of every link, answered as cheaply as it can be: is there any bitcode at all?
 //! Knows nothing of order or names; a link that says yes is opened properly afterwards.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -13,7 +14,9 @@ use super::classify::{FatObjects, FileKind};
 use super::file::peek;
 use super::search::Search;
 use super::walk::{Step, Walker, locate, script_steps};
+use crate::cache::Looked;
 use crate::cmdline::{Input, Invocation};
+use crate::stamp::Stamp;
 
 /// The answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,9 +31,19 @@ pub enum Scan {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Glance {
     Bitcode,
-    Nothing,
+    /// With the stamp of what has no bitcode for as long as it has that stamp, where it is new to the record.
+    Nothing(Option<Stamp>),
     /// A linker script, or a library only a script's `SEARCH_DIR` could find.
     Later,
+}
+
+/// What a link's inputs are, all told, where none is bitcode at a glance.
+#[derive(Debug, Default)]
+struct Seen<'a> {
+    /// To be looked at later, with the others of their kind.
+    later: Vec<&'a Input>,
+    /// To be noted, by their place among the inputs.
+    stamps: Vec<(usize, Stamp)>,
 }
 
 /// Looked at before other threads are asked to help: where there is bitcode it is among the first inputs nearly always, and
@@ -41,15 +54,25 @@ const ALONE: usize = 128;
 const CHUNK: usize = 64;
 const WORTH_A_THREAD: usize = 256;
 
-/// Whether any input of the link is bitcode. Reads a few bytes of each file; stops at the first bitcode found.
-/// What cannot be opened or is damaged holds none: the real linker will say so.
-pub fn quick_scan(inv: &Invocation) -> Scan {
+/// Inputs that make it worth noting what was seen: to open and read a file costs three times a look at its stamp.
+const WORTH_A_RECORD: usize = 256;
+
+/// Whether any input of the link is bitcode. Reads a few bytes of each file that is not as it was when it last was looked at
+/// in vain, in the cache of `cache`; stops at the first bitcode found. What cannot be opened or is damaged holds none: the
+/// real linker will say so.
+pub fn quick_scan(inv: &Invocation, cache: Option<&Path>) -> Scan {
     let search = Search::new(inv);
     let fat = FatObjects::of(inv);
-    let Some(later) = look_at_all(&inv.inputs, |input| glance(&search, input, fat)) else {
+    let looked = cache
+        .filter(|_| inv.inputs.len() >= WORTH_A_RECORD)
+        .and_then(|dir| looked(dir, inv, fat));
+    let Some(seen) = look_at_all(&inv.inputs, |n, input| glance(&search, n, input, fat, looked.as_ref())) else {
         return Scan::HasBitcode;
     };
-    let steps = later.into_iter().map(Step::Input).chain(script_steps(inv));
+    if let Some(Err(error)) = looked.map(|looked| looked.note(&seen.stamps)) {
+        tracing::debug!(%error, "what was seen is not noted");
+    }
+    let steps = seen.later.into_iter().map(Step::Input).chain(script_steps(inv));
     let mut walker = Walker::new(inv, search, fat);
     for step in steps {
         // A damaged archive ends the link in the real linker; there is nothing for LTO to do in it.
@@ -63,34 +86,51 @@ pub fn quick_scan(inv: &Invocation) -> Scan {
     Scan::None
 }
 
-/// The inputs that are to be looked at later, in order; none where one is bitcode.
-fn look_at_all(inputs: &[Input], glance: impl Fn(&Input) -> Glance + Sync) -> Option<Vec<&Input>> {
-    let (first, rest) = inputs.split_at(inputs.len().min(ALONE));
+/// What is known of a link's files: links are told apart by what they write, and bitcode by who looks for it.
+fn looked(cache: &Path, inv: &Invocation, fat: FatObjects) -> Option<Looked> {
+    let cwd = std::env::current_dir().ok()?;
+    let fat: &[u8] = match fat {
+        FatObjects::Looked => b"bitcode, in native objects too",
+        FatObjects::Ignored => b"bitcode",
+    };
+    let name = [cwd.as_os_str().as_bytes(), inv.output.as_os_str().as_bytes(), fat];
+    Some(Looked::open(cache, name))
+}
+
+/// Every input at a glance; none where one is bitcode.
+fn look_at_all<'a>(inputs: &'a [Input], glance: impl Fn(usize, &Input) -> Glance + Sync) -> Option<Seen<'a>> {
     let found = AtomicBool::new(false);
-    let look = |later: &mut Vec<_>, inputs: &mut dyn Iterator<Item = _>| {
-        for input in inputs.take_while(|_| !found.load(Ordering::Relaxed)) {
-            match glance(input) {
+    let look = |seen: &mut Seen<'a>, from: usize, to: usize| {
+        let range = inputs.get(from..to.min(inputs.len())).unwrap_or_default();
+        for (n, input) in (from..).zip(range).take_while(|_| !found.load(Ordering::Relaxed)) {
+            match glance(n, input) {
                 Glance::Bitcode => found.store(true, Ordering::Relaxed),
-                Glance::Later => later.push(input),
-                Glance::Nothing => {}
+                Glance::Later => seen.later.push(input),
+                Glance::Nothing(stamp) => seen.stamps.extend(stamp.map(|stamp| (n, stamp))),
             }
         }
     };
-    let mut later = Vec::new();
-    look(&mut later, &mut first.iter());
-    let taken = AtomicUsize::new(0);
-    let look_at_rest = || {
-        let mut later = Vec::new();
-        let chunks = std::iter::from_fn(|| rest.chunks(CHUNK).nth(taken.fetch_add(1, Ordering::Relaxed)));
-        look(&mut later, &mut chunks.flatten());
-        later
-    };
-    if !found.load(Ordering::Relaxed) {
-        let helpers = (rest.len() / WORTH_A_THREAD).min(cpus().saturating_sub(1));
-        later.extend(with_helpers(helpers, look_at_rest).into_iter().flatten());
+    let mut all = Seen::default();
+    look(&mut all, 0, ALONE);
+    let rest = inputs.len().saturating_sub(ALONE);
+    if rest > 0 && !found.load(Ordering::Relaxed) {
+        let taken = AtomicUsize::new(ALONE);
+        let helpers = (rest / WORTH_A_THREAD).min(cpus().saturating_sub(1));
+        let parts = with_helpers(helpers, || {
+            let mut seen = Seen::default();
+            let chunks = std::iter::repeat_with(|| taken.fetch_add(CHUNK, Ordering::Relaxed));
+            chunks
+                .take_while(|from| *from < inputs.len())
+                .for_each(|from| look(&mut seen, from, from + CHUNK));
+            seen
+        });
+        for part in parts {
+            all.later.extend(part.later);
+            all.stamps.extend(part.stamps);
+        }
     }
-    later.sort_unstable_by_key(|input| input.item);
-    (!found.into_inner()).then_some(later)
+    all.later.sort_unstable_by_key(|input| input.item);
+    (!found.into_inner()).then_some(all)
 }
 
 /// What `work` gives in this thread and in as many others as are wanted and can be had. rayon's threads would be all of
@@ -113,29 +153,36 @@ fn cpus() -> usize {
     sched_getaffinity(None).map_or(1, |set| set.count() as usize)
 }
 
-fn glance(search: &Search, input: &Input, fat: FatObjects) -> Glance {
+fn glance(search: &Search, n: usize, input: &Input, fat: FatObjects, looked: Option<&Looked>) -> Glance {
     if input.position.binary || input.position.just_symbols {
-        return Glance::Nothing;
+        return Glance::Nothing(None);
     }
     let Some(path) = locate(search, input) else {
         return Glance::Later;
     };
-    glance_at(&path, fat).unwrap_or(Glance::Nothing)
+    if looked.is_some_and(|looked| looked.is_unchanged(n, &path)) {
+        return Glance::Nothing(None);
+    }
+    glance_at(&path, fat, looked.is_some()).unwrap_or(Glance::Nothing(None))
 }
 
-fn glance_at(path: &Path, fat: FatObjects) -> std::io::Result<Glance> {
+fn glance_at(path: &Path, fat: FatObjects, noted: bool) -> std::io::Result<Glance> {
     let peeked = peek(path)?;
+    let stamp = || noted.then(|| peeked.stamp()).transpose();
     match (peeked.kind, fat) {
         (FileKind::Bitcode, _) => return Ok(Glance::Bitcode),
         (FileKind::Text, _) => return Ok(Glance::Later),
+        (FileKind::Stream, _) => return Ok(Glance::Nothing(None)),
         (FileKind::Archive | FileKind::ThinArchive, _) | (FileKind::NativeObject, FatObjects::Looked) => {}
-        _ => return Ok(Glance::Nothing),
+        _ => return Ok(Glance::Nothing(stamp()?)),
     }
+    let stamp = stamp()?;
     let (kind, map) = peeked.map(fat)?;
     let inside = kind.is_archive() && map.is_some_and(|map| archive::holds_bitcode(path, &map, fat));
-    Ok(if kind.is_bitcode() || inside {
-        Glance::Bitcode
-    } else {
-        Glance::Nothing
+    Ok(match kind {
+        kind if kind.is_bitcode() || inside => Glance::Bitcode,
+        // Its own stamp says nothing of its members.
+        FileKind::ThinArchive => Glance::Nothing(None),
+        _ => Glance::Nothing(stamp),
     })
 }

@@ -62,7 +62,7 @@ fn members_are_named_as_lld_names_them() {
         for member in entry.members.iter().filter(|member| member.kind == FileKind::Bitcode) {
             assert!(entry.member_bytes(member).unwrap().starts_with(b"BC\xC0\xDE"));
         }
-        assert_eq!(quick_scan(&inv), Scan::HasBitcode);
+        assert_eq!(quick_scan(&inv, None), Scan::HasBitcode);
     }
 }
 
@@ -134,13 +134,13 @@ fn other_archives() {
     let kinds = |inputs: &Inputs| members(inputs).into_iter().map(|(_, kind)| kind).collect::<Vec<_>>();
     let (native, text) = (FileKind::NativeObject, FileKind::Text);
     assert_eq!(kinds(&open(&mixed)), [native, text, text, native]);
-    assert_eq!(quick_scan(&link(&[&mixed])), Scan::None);
+    assert_eq!(quick_scan(&link(&[&mixed]), None), Scan::None);
     let fat = link(&["--fat-lto-objects", &mixed]);
     assert_eq!(
         kinds(&Inputs::open(&fat).unwrap()),
         [native, text, text, FileKind::FatObject]
     );
-    assert_eq!(quick_scan(&fat), Scan::HasBitcode);
+    assert_eq!(quick_scan(&fat, None), Scan::HasBitcode);
 
     folder.write(LONG, std::fs::read(folder.at("b.o")).unwrap());
     for function in ["b", "c"] {
@@ -169,7 +169,7 @@ fn damaged_archives_are_errors_that_name_the_file() {
         let inv = link(&[&path]);
         let error = Inputs::open(&inv).unwrap_err();
         assert!(error.to_string().starts_with(&path), "{error}");
-        assert_eq!(quick_scan(&inv), Scan::None);
+        assert_eq!(quick_scan(&inv, None), Scan::None);
         let lld = Command::new("ld.lld-22")
             .args([&path, "-o", &folder.at("out")])
             .output()

@@ -28,7 +28,7 @@ fn scripts_that_name_themselves_end() {
     ] {
         folder.write("loop.ld", script);
         let inv = link(&[&path]);
-        assert_eq!(quick_scan(&inv), Scan::None);
+        assert_eq!(quick_scan(&inv, None), Scan::None);
         let inputs = Inputs::open(&inv).unwrap();
         let problem = &inputs.missing[0].problem;
         assert!(matches!(problem, Problem::Nesting | Problem::Script(_)), "{problem}");
@@ -94,7 +94,7 @@ proptest! {
         let inv = link(&[&path]);
         let inputs = Inputs::open(&inv).unwrap();
         prop_assert!(inputs.entries.len() < 100);
-        let _ = quick_scan(&inv);
+        let _ = quick_scan(&inv, None);
     }
 
     #[test]

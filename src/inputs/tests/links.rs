@@ -137,17 +137,17 @@ fn every_kind() {
         assert_eq!(inputs.entries[0].kind, kind, "{path}");
         assert_eq!(inputs.has_bitcode(), bitcode, "{path}");
         assert_eq!(
-            quick_scan(&plain),
+            quick_scan(&plain, None),
             if bitcode { Scan::HasBitcode } else { Scan::None },
             "{path}"
         );
         assert_eq!(inputs.entries[0].map.is_some(), bitcode || kind.is_archive(), "{path}");
         let data = link(&["--format=binary", path]);
         assert_eq!(Inputs::open(&data).unwrap().entries[0].kind, FileKind::Data);
-        assert_eq!(quick_scan(&data), Scan::None, "{path}");
+        assert_eq!(quick_scan(&data, None), Scan::None, "{path}");
         let symbols = link(&[format!("--just-symbols={path}")]);
         assert_eq!(Inputs::open(&symbols).unwrap().entries[0].kind, FileKind::Data);
-        assert_eq!(quick_scan(&symbols), Scan::None, "{path}");
+        assert_eq!(quick_scan(&symbols, None), Scan::None, "{path}");
     }
     let shared_or_program = Inputs::open(&link(&[program])).unwrap().entries[0].kind;
     assert!(matches!(shared_or_program, FileKind::SharedObject | FileKind::Unknown));
@@ -155,7 +155,7 @@ fn every_kind() {
         let inv = link(&["--fat-lto-objects", path]);
         let inputs = Inputs::open(&inv).unwrap();
         assert_eq!(inputs.entries[0].kind, kind);
-        assert_eq!(quick_scan(&inv) == Scan::HasBitcode, kind.is_bitcode());
+        assert_eq!(quick_scan(&inv, None) == Scan::HasBitcode, kind.is_bitcode());
         let inside = super::super::classify::fat_bitcode(&std::fs::read(path).unwrap()).map(<[u8]>::to_vec);
         assert_eq!(
             inside.is_some_and(|bitcode| bitcode.starts_with(b"BC\xC0\xDE")),
@@ -171,7 +171,7 @@ fn pipes_are_left_for_the_linker() {
     run(Command::new("mkfifo").arg(&pipe));
     for words in [vec![pipe.as_str()], vec!["-T", &pipe]] {
         let inv = link(&words);
-        assert_eq!(quick_scan(&inv), Scan::None);
+        assert_eq!(quick_scan(&inv, None), Scan::None);
         let inputs = Inputs::open(&inv).unwrap();
         assert!(inputs.entries.is_empty());
         assert!(matches!(inputs.missing[0].problem, Problem::Stream));
@@ -201,7 +201,7 @@ fn many_inputs_are_scanned_by_many_threads() {
     let folder = tree();
     let native = folder.at("one.o");
     let mut words = vec![native; 1500];
-    assert_eq!(quick_scan(&link(&words)), Scan::None);
+    assert_eq!(quick_scan(&link(&words), None), Scan::None);
     words.push(folder.bitcode("bit.o", "bit"));
-    assert_eq!(quick_scan(&link(&words)), Scan::HasBitcode);
+    assert_eq!(quick_scan(&link(&words), None), Scan::HasBitcode);
 }

@@ -142,10 +142,10 @@ fn quick_scan_looks_behind_scripts() {
     let searched = folder.write("search.ld", format!("SEARCH_DIR({})", folder.at("hidden")));
     for words in [vec![library.as_str()], vec!["-T", &library], vec![&searched, "-lbit"]] {
         let inv = link(&words);
-        assert_eq!(quick_scan(&inv), Scan::HasBitcode, "{words:?}");
+        assert_eq!(quick_scan(&inv, None), Scan::HasBitcode, "{words:?}");
         assert!(Inputs::open(&inv).unwrap().has_bitcode(), "{words:?}");
     }
     for words in [vec!["-lbit"], vec!["-nostdlib", &searched, "-lbit"], vec![&searched]] {
-        assert_eq!(quick_scan(&link(&words)), Scan::None, "{words:?}");
+        assert_eq!(quick_scan(&link(&words), None), Scan::None, "{words:?}");
     }
 }
