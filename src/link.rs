@@ -3,6 +3,7 @@
 
 mod said;
 mod stop;
+mod traces;
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -29,7 +30,6 @@ use crate::inputs::Inputs;
 use crate::native::{self, Left};
 use crate::observe::stats::{LinkMode, OutputState, Stats, ThinLink, milliseconds};
 use crate::observe::timeline::Timeline;
-use crate::observe::trace::Trace;
 use crate::private;
 use crate::route::{self, Route};
 use crate::settings::{Mode, Settings, Unchanged};
@@ -402,7 +402,8 @@ impl Link {
         };
         eprint!("{}", finished.stderr);
         self.stats.output_state = Some(OutputState::Linked);
-        self.write_time_trace(&plan, &staging, &compiled.traces)?;
+        traces::join(&self.invocation, &plan, &staging, &compiled.traces)
+            .map_err(|error| Stop::failed(&self.linker_name(), error))?;
         let (status, read) = (finished.status, finished.read.clone());
         let decided = reuse.filter(|_| status.success() && self.stats.thin_link == Some(ThinLink::Run));
         let plan_to_keep = &plan;
@@ -428,31 +429,6 @@ impl Link {
             Some(signal) => Ok(Ending::Signal(signal)),
             None => Ok(Ending::from(status)),
         }
-    }
-
-    /// The traces of the thin link, the backends and the final link, as one where the user wants it (lld/ELF/Driver.cpp).
-    fn write_time_trace(&self, plan: &thin_link::Plan, staging: &Staging, backends: &[PathBuf]) -> Result<(), Stop> {
-        if !self.invocation.has("time-trace") {
-            return Ok(());
-        }
-        let names = backend::module_names(plan, staging);
-        let linkers = [thin_link::time_trace(staging), final_link::time_trace(staging)];
-        let traces = linkers.iter().filter_map(|path| Trace::read(path, str::to_owned));
-        let backends = backends
-            .iter()
-            .filter_map(|path| Trace::read(path, |text| names.translate(text)));
-        let asked = self
-            .invocation
-            .last("time-trace")
-            .filter(|file| !file.is_empty())
-            .map(PathBuf::from);
-        let to = asked.unwrap_or_else(|| {
-            let mut name = self.invocation.output.clone().into_os_string();
-            name.push(".time-trace");
-            name.into()
-        });
-        let written = Trace::joined(traces.chain(backends).collect()).write(&to);
-        written.map_err(|error| Stop::failed(&self.linker_name(), format!("cannot write {}: {error}", to.display())))
     }
 
     /// Writes down what was linked of what, to put it back where nothing has changed.

@@ -97,6 +97,7 @@ pub const ROWS: &[Row] = &[
     row(22, Exe, "-plugin-opt=-mc-relax-all", Visible),
     row(22, Exe, "-plugin-opt=-x86-sse2avx", Same),
     row(22, Exe, "-plugin-opt=-gsframe", Visible),
+    row(22, Exe, "-plugin-opt=-emit-dwarf-unwind=no-compact-unwind", Same),
     row(
         22,
         Exe,

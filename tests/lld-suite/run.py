@@ -22,26 +22,30 @@ PROJECT = HERE.parent.parent
 OTHER_RELEASES = ["trixie", "sid"]
 PARTS = ["*/lld/test/*", "*/llvm/utils/lit/*"]
 PASSED = {"PASS", "XFAIL", "FLAKYPASS"}
+ORDERS = ["in-process", "command-line"]
 
 
 def main():
     asked = arguments()
     suite = Suite(asked)
     suite.fetch()
-    real = suite.run("real", asked.tools / "ld.lld")
-    ours = suite.run(asked.order, HERE / "ld.lld")
-    report = Report(real, ours, suite.stats(asked.order))
-    print(report.text())
+    real = suite.run("real", asked.tools / "ld.lld", ORDERS[0])
+    reports = {}
+    for order in asked.order or ORDERS[:1]:
+        ours = suite.run(order, HERE / "ld.lld", order)
+        reports[order] = Report(real, ours, suite.stats(order))
+        print(f"THINLTO_LD_ORDER={order}", reports[order].text(), sep="\n", flush=True)
     if asked.json:
-        asked.json.write_text(json.dumps(report.facts(), indent=1) + "\n")
-    sys.exit(0 if report.is_good(asked.least_distributed) else 1)
+        facts = {order: report.facts() for order, report in reports.items()}
+        asked.json.write_text(json.dumps(facts, indent=1) + "\n")
+    sys.exit(0 if all(report.is_good(asked.least_distributed) for report in reports.values()) else 1)
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--llvm", type=int, default=22, metavar="N", help="which LLVM's linker (22)")
     parser.add_argument("--tests-of", type=int, metavar="N", help="which LLVM's tests (the linker's)")
-    parser.add_argument("--order", choices=["in-process", "command-line"], default="in-process", help="THINLTO_LD_ORDER (in-process)")
+    parser.add_argument("--order", choices=ORDERS, action="append", help="THINLTO_LD_ORDER of a run (in-process); more than once: a run each")
     parser.add_argument("--thinlto-ld", type=pathlib.Path, default=PROJECT / "target/release/thinlto-ld", help="the program to test")
     parser.add_argument("--work", type=pathlib.Path, default=PROJECT / "target/lld-suite", help="where tests are unpacked and run")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="tests at once (every CPU)")
@@ -87,8 +91,8 @@ class Suite:
         unpacked.rename(self.source)
         shutil.rmtree(folder)
 
-    def run(self, name, linker):
-        """Every test's verdict and output, with `linker` as ld.lld."""
+    def run(self, name, linker, order):
+        """Every test's verdict and output, with `linker` as ld.lld; objects in this order if it is ours."""
         folder = self.runs / name
         shutil.rmtree(folder, ignore_errors=True)
         (folder / "test").mkdir(parents=True)
@@ -97,7 +101,7 @@ class Suite:
         tools.mkdir()
         for tool in self.asked.tools.iterdir():
             (tools / tool.name).symlink_to(linker if tool.name == "ld.lld" else tool)
-        (folder / "test/lit.site.cfg.py").write_text(self.site_config(folder, tools))
+        (folder / "test/lit.site.cfg.py").write_text(self.site_config(folder, tools, order))
         lit = self.source / "llvm/utils/lit"
         verdicts = folder / "verdicts.json"
         command = [sys.executable, lit / "lit.py", "-q", "--no-progress-bar", f"-j{self.asked.jobs}", "-o", verdicts]
@@ -111,7 +115,7 @@ class Suite:
         tests = json.loads(verdicts.read_text())["tests"]
         return {test["name"].removeprefix("lld :: "): test for test in tests}
 
-    def site_config(self, folder, tools):
+    def site_config(self, folder, tools, order):
         """lld's own lit.site.cfg.py.in, filled in for Debian's packages as CMake would, and what our links are to know."""
         values = {
             "LLVM_SOURCE_DIR": self.source / "llvm",
@@ -144,7 +148,7 @@ class Suite:
         environment = {
             "HOME": folder / "home",
             "XDG_CACHE_HOME": folder / "cache",
-            "THINLTO_LD_ORDER": self.asked.order,
+            "THINLTO_LD_ORDER": order,
             "THINLTO_LD_LINKER": self.asked.tools / "ld.lld",
             "THINLTO_LD_SUITE_PROGRAM": self.asked.thinlto_ld,
         }
@@ -240,4 +244,5 @@ def without_files(reason):
     return re.sub(r"\S*/\S*", "FILE", reason)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -183,7 +183,7 @@ const MC: &[Row] = &[
     row("dwarf-version", Rule::InProcess(NO_WORD)),
     row("incremental-linker-compatible", Rule::InProcess(UNTRIED)),
     row("fdpic", Rule::InProcess(UNTRIED)),
-    row("emit-dwarf-unwind", Rule::InProcess(UNTRIED)),
+    row("emit-dwarf-unwind", Rule::Joined("-femit-dwarf-unwind=")),
     row("emit-compact-unwind-non-canonical", Rule::InProcess(UNTRIED)),
     row("asm-show-inst", Rule::InProcess(UNTRIED)),
     row("fatal-warnings", Rule::InProcess(UNTRIED)),

@@ -205,3 +205,42 @@ fn many_inputs_are_scanned_by_many_threads() {
     words.push(folder.bitcode("bit.o", "bit"));
     assert_eq!(quick_scan(&link(&words), None), Scan::HasBitcode);
 }
+
+/// System calls that this thread has read with.
+fn reads() -> u64 {
+    let io = std::fs::read_to_string("/proc/thread-self/io").unwrap();
+    let line = io.lines().find_map(|line| line.strip_prefix("syscr: "));
+    line.unwrap().parse().unwrap()
+}
+
+#[test]
+fn what_had_no_bitcode_is_read_again_only_where_it_changed() {
+    let folder = tree();
+    let (native, archive) = (folder.at("one.o"), folder.ar("rcT", "thin.a", &["main.o"]));
+    let mut words = vec![native.clone(); 299];
+    words.push(archive);
+    let cache = folder.path().join("cache");
+    let scan = || {
+        let before = reads();
+        let answer = quick_scan(&link(&words), Some(&cache));
+        (answer, reads() - before)
+    };
+    // What was only just written could change again and look the same.
+    std::thread::sleep(std::time::Duration::from_millis(60));
+    let (first, read) = scan();
+    assert!(first == Scan::None && read >= 300, "{first:?}, {read} reads");
+    let (second, read) = scan();
+    assert!(second == Scan::None && read < 50, "{second:?}, {read} reads");
+    folder.bitcode("main.o", "main");
+    assert_eq!(scan().0, Scan::HasBitcode, "a member of a thin archive");
+    folder.native("main.o", "main");
+    let same_times = std::fs::metadata(&native).unwrap().modified().unwrap();
+    folder.bitcode("one.o", "one");
+    std::fs::File::options()
+        .write(true)
+        .open(&native)
+        .unwrap()
+        .set_modified(same_times)
+        .unwrap();
+    assert_eq!(scan().0, Scan::HasBitcode);
+}
