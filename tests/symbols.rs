@@ -7,6 +7,43 @@ use common::Bench;
 use common::pairs::{bench, exported, names, pair, symbols};
 use object::{Object, ObjectSection};
 
+/// lld holds a version script against what bitcode defines, also where LTO then leaves nothing of it: Linux's vDSO for riscv64
+/// is linked so.
+#[test]
+fn versions_of_what_is_optimised_away() {
+    let bench = Bench::new();
+    bench
+        .compile(
+            "lib.c",
+            "__attribute__((visibility(\"hidden\"))) int gone(void) { return 1; }\nint kept(void) { return 2; }\n",
+            &["-O2", "-fPIC", "-flto=thin"],
+        )
+        .write("versions", "V1 { global: gone; kept; local: *; };\n")
+        .write(
+            "script.lds",
+            "SECTIONS { .text : { *(.text*) } } VERSION { V1 { global: gone; kept; local: *; }; }\n",
+        )
+        .write("more", "V1 { global: gone; kept; nosuch; local: *; };\n");
+    for words in [
+        &["-shared", "lib.o", "--version-script=versions"][..],
+        &["-shared", "lib.o", "-T", "script.lds"],
+    ] {
+        bench.both_bare(words);
+        for output in ["in.out", "our.out"] {
+            let symbols = names(&bench, output);
+            assert!(
+                symbols.contains("kept") && !symbols.contains("gone"),
+                "{output}: {symbols:?}"
+            );
+        }
+    }
+    // What never was there is still refused, in lld's words.
+    let words = ["-shared", "lib.o", "--version-script=more", "-o", "out"];
+    let (inside, ours) = (bench.direct(&words), bench.through(&words));
+    assert!(inside.stderr.contains("nosuch"), "{}", inside.stderr);
+    assert_eq!((ours.status, ours.stderr), (inside.status, inside.stderr));
+}
+
 #[test]
 fn what_is_exported() {
     let bench = bench();

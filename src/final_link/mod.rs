@@ -124,6 +124,11 @@ pub fn run(link: &FinalLink<'_>) -> Result<Finished, FinalLinkError> {
     let list = ReadList::of(link);
     let mut more = list.words();
     more.extend(time_trace_word(link));
+    if link.other.is_none() {
+        // lld holds version scripts against symbols before LTO (lld/ELF/Driver.cpp `link`), as the thin link has done: what is
+        // gone since was there.
+        more.push("--undefined-version".into());
+    }
     let output = execute(link, link.program(), words, &more)?;
     let mut stdout: Vec<u8> = link
         .plan
