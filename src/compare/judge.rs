@@ -45,14 +45,18 @@ pub fn outputs(
         allowed: compared.allowed,
         sections: compared.sections,
     });
-    conclude(comparison, compared.untold, in_order.is_some_and(|one| one.tells_all()));
+    conclude(
+        comparison,
+        &compared.untold,
+        in_order.is_some_and(|one| one.tells_all()),
+    );
     Ok(())
 }
 
 fn compare(theirs: &Path, ours: &Path, comparison: &mut Comparison) -> Result<Option<Compared>, CompareError> {
     if !theirs.is_file() || !ours.is_file() {
         comparison.why = "the link leaves no output file".into();
-        conclude(comparison, 1, false);
+        conclude(comparison, &[], false);
         return Ok(None);
     }
     let map = |path: &Path| {
@@ -67,14 +71,14 @@ fn compare(theirs: &Path, ours: &Path, comparison: &mut Comparison) -> Result<Op
             let same = map(theirs)?[..] == map(ours)?[..];
             if !same {
                 comparison.why = format!("the outputs are not the same bytes, and cannot be read: {error}");
-                conclude(comparison, 1, false);
+                conclude(comparison, &[], false);
             }
             Ok(same.then(|| Compared {
                 identical: true,
                 differing_sections: Vec::new(),
                 differences: Vec::new(),
                 allowed: Vec::new(),
-                untold: 0,
+                untold: Vec::new(),
                 in_place: true,
                 sections: Vec::new(),
             }))
@@ -111,7 +115,7 @@ fn likeness(compared: &Compared, in_order: Option<&Compared>) -> Likeness {
 }
 
 /// `untold`: what could not be compared; `is_shown`: of a link in in-process lld's order everything could, and is the same.
-fn conclude(comparison: &mut Comparison, untold: usize, is_shown: bool) {
+fn conclude(comparison: &mut Comparison, untold: &[String], is_shown: bool) {
     let objects = &comparison.objects;
     let worse = objects.differing.iter().find(|object| object.kind.matters());
     let likeness = comparison.output.as_ref().map(|output| output.likeness);
@@ -130,9 +134,12 @@ fn conclude(comparison: &mut Comparison, untold: usize, is_shown: bool) {
         }
         (None, Some(Likeness::Different)) => (Verdict::Different, "the outputs differ".to_owned()),
         (None, None) => (Verdict::Unknown, comparison.why.clone()),
-        (None, Some(_)) if untold > 0 && !is_shown => (
+        (None, Some(_)) if !untold.is_empty() && !is_shown => (
             Verdict::Unknown,
-            format!("{untold} functions and data cannot be told to be the same where they stand elsewhere"),
+            format!(
+                "{} cannot be told to be the same where it stands elsewhere",
+                shortened(untold)
+            ),
         ),
         (None, Some(likeness)) => (Verdict::Equivalent, describe(likeness).to_owned()),
     };

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use object::elf;
 
-use super::image::{self, Image, Symbol};
+use super::image::{self, Image, Symbol, Target};
 use super::output_facts;
 use super::places::{Pair, Places, Sameness};
 use super::verdict::{Difference, SectionSize};
@@ -22,7 +22,7 @@ pub struct Compared {
     /// What differs and may.
     pub allowed: Vec<String>,
     /// Functions and data whose bytes differ in ways of which there is no telling.
-    pub untold: usize,
+    pub untold: Vec<String>,
     /// Whether everything stands at one place in both and means the same there; entries of tables by their names.
     pub in_place: bool,
     /// Sizes by section.
@@ -32,7 +32,7 @@ pub struct Compared {
 impl Compared {
     /// Nothing differs that should not, and nothing is left untold, data without a name included.
     pub fn tells_all(&self) -> bool {
-        self.differences.is_empty() && self.untold == 0 && self.in_place
+        self.differences.is_empty() && self.untold.is_empty() && self.in_place
     }
 }
 
@@ -53,7 +53,7 @@ pub fn compare(in_process: &[u8], distributed: &[u8]) -> Result<Compared, String
             differing_sections: Vec::new(),
             differences: Vec::new(),
             allowed: Vec::new(),
-            untold: 0,
+            untold: Vec::new(),
             in_place: true,
             sections,
         });
@@ -64,7 +64,7 @@ pub fn compare(in_process: &[u8], distributed: &[u8]) -> Result<Compared, String
         b: &places_b,
     };
     let mut facts = output_facts::compare(&pair);
-    let mut untold = 0;
+    let mut untold = Vec::new();
     if !differing_sections.is_empty() {
         untold = contents(&pair, &mut facts.differences);
         constructors(&pair, &mut facts);
@@ -82,6 +82,7 @@ pub fn compare(in_process: &[u8], distributed: &[u8]) -> Result<Compared, String
 }
 
 fn differing_sections(a: &Image<'_>, b: &Image<'_>) -> Vec<String> {
+    let (called_in_a, called_in_b) = (section_names(a), section_names(b));
     let (a, b): (Vec<_>, HashMap<_, _>) = (image::by_name(a), image::by_name(b).into_iter().collect());
     let mut differing: Vec<String> = Vec::new();
     let mut others = b;
@@ -92,13 +93,9 @@ fn differing_sections(a: &Image<'_>, b: &Image<'_>) -> Vec<String> {
         }
         let is_same = other.is_some_and(|other| {
             let place = |one: &image::Section<'_>| (one.address, one.size, one.flags, one.kind);
-            let relocations = |one: &image::Section<'_>| {
-                one.relocations
-                    .iter()
-                    .map(|r| (r.offset, r.kind, r.target.clone(), r.addend))
-                    .collect::<Vec<_>>()
-            };
-            place(section) == place(other) && section.data == other.data && relocations(section) == relocations(other)
+            place(section) == place(other)
+                && section.data == other.data
+                && relocations(section, &called_in_a) == relocations(other, &called_in_b)
         });
         if !is_same {
             differing.push(key.0);
@@ -109,6 +106,42 @@ fn differing_sections(a: &Image<'_>, b: &Image<'_>) -> Vec<String> {
         .filter(|(_, section)| !section.is_table() && !section.is_build_id());
     differing.extend(left.map(|((name, _), _)| name));
     differing
+}
+
+/// A section's name, and how many before it have that name.
+type SectionName = (String, usize);
+
+/// How sections are called, by their numbers: where one file has a table more, all behind it have other numbers.
+fn section_names(image: &Image<'_>) -> Vec<SectionName> {
+    let mut names = image::by_name(image).into_iter().map(|(name, _)| name);
+    let sections = image.sections.iter();
+    // `by_name` leaves null sections out.
+    let named = sections.map(|section| match section.kind {
+        elf::SHT_NULL => None,
+        _ => names.next(),
+    });
+    named.map(Option::unwrap_or_default).collect()
+}
+
+/// A section's relocations, targets by name.
+fn relocations<'s>(section: &'s image::Section<'_>, names: &'s [SectionName]) -> Vec<(u64, u32, Said<'s>, i64)> {
+    let said = |target: &'s Target| match target {
+        Target::None => Said::Nothing,
+        Target::Symbol(name) => Said::Symbol(name),
+        Target::Section(number) => names.get(*number).map_or(Said::Nothing, Said::Section),
+    };
+    let relocations = section.relocations.iter();
+    relocations
+        .map(|one| (one.offset, one.kind, said(&one.target), one.addend))
+        .collect()
+}
+
+/// What a relocation refers to.
+#[derive(PartialEq, Eq)]
+enum Said<'s> {
+    Nothing,
+    Symbol(&'s str),
+    Section(&'s SectionName),
 }
 
 /// Sections of entries that are compared by their names, wherever they stand.
@@ -159,8 +192,8 @@ fn same_tables(a: &Image<'_>, b: &Image<'_>) -> bool {
     tables(a) == tables(b) && a.entry == b.entry && a.header == b.header
 }
 
-/// Compares each symbol's contents; how many could not be told.
-fn contents(pair: &Pair<'_, '_, '_>, differences: &mut Vec<Difference>) -> usize {
+/// Compares each symbol's contents; which could not be told.
+fn contents(pair: &Pair<'_, '_, '_>, differences: &mut Vec<Difference>) -> Vec<String> {
     type Key<'k> = (&'k str, bool, u64, &'k str);
     fn keyed<'i>(image: &'i Image<'_>) -> HashMap<Key<'i>, Vec<&'i Symbol>> {
         let mut all: HashMap<Key<'i>, Vec<&'i Symbol>> = HashMap::new();
@@ -181,7 +214,7 @@ fn contents(pair: &Pair<'_, '_, '_>, differences: &mut Vec<Difference>) -> usize
     let (a, mut b) = (keyed(pair.a.image), keyed(pair.b.image));
     let mut names: Vec<_> = a.keys().copied().collect();
     names.sort_unstable();
-    let mut untold = 0;
+    let mut untold = Vec::new();
     for key in names {
         // What only one side has is told already, by its name.
         let (Some(ones), Some(others)) = (a.get(&key), b.get_mut(&key)) else {
@@ -195,7 +228,7 @@ fn contents(pair: &Pair<'_, '_, '_>, differences: &mut Vec<Difference>) -> usize
             let other = others.swap_remove(at);
             match worst {
                 Sameness::Same => {}
-                Sameness::Untold => untold += 1,
+                Sameness::Untold => untold.push(one.name.clone()),
                 Sameness::Different => differences.push(different(pair, one, other)),
             }
         }
@@ -259,5 +292,38 @@ fn constructors(pair: &Pair<'_, '_, '_>, facts: &mut output_facts::Found) {
                 .allowed
                 .push(format!("{name}: the same number of entries, in another order"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    /// Assembles a relocatable file whose data refer to other data by their section.
+    fn assembled(name: &str, more: &str, data: &str) -> Vec<u8> {
+        let folder = tempfile::tempdir().unwrap();
+        let (source, object) = (folder.path().join("f.s"), folder.path().join(name));
+        let text = format!("{more}\n.section .one,\"aw\"\n.Lone: .quad 1\n.section .two,\"aw\"\n.quad {data}\n");
+        std::fs::write(&source, text).unwrap();
+        let mut clang = Command::new("clang-22");
+        let clang = clang
+            .args(["--target=x86_64-linux-gnu", "-c"])
+            .arg(&source)
+            .arg("-o")
+            .arg(&object);
+        assert!(clang.status().unwrap().success());
+        std::fs::read(object).unwrap()
+    }
+
+    #[test]
+    fn a_section_is_the_same_under_another_number() {
+        let table = ".section .llvm_addrsig,\"e\",@0x6fff4c03";
+        let (plain, shifted) = (assembled("a.o", "", ".Lone"), assembled("b.o", table, ".Lone"));
+        assert_ne!(plain, shifted);
+        let compared = compare(&plain, &shifted).unwrap();
+        assert_eq!(compared.differing_sections, Vec::<String>::new());
+        let other = assembled("c.o", table, ".Lone + 1");
+        assert_eq!(compare(&plain, &other).unwrap().differing_sections, [".two"]);
     }
 }
