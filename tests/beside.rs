@@ -472,6 +472,20 @@ fn remarks_are_printed_as_in_process() {
 }
 
 #[test]
+fn what_passes_run_is_printed_as_in_process() {
+    let bench = bench(22);
+    for option in ["--lto-debug-pass-manager", "--plugin-opt=debug-pass-manager"] {
+        let (inside, ours) = both(&bench, &format!("a.o d/libb.a {option} --thinlto-jobs=1"));
+        assert!(
+            inside.stderr.contains("Running pass: GlobalOptPass"),
+            "{}",
+            inside.stderr
+        );
+        assert_eq!(ours.stderr, inside.stderr, "{option}");
+    }
+}
+
+#[test]
 fn a_symbol_that_an_option_and_bitcode_define_is_left_to_lld() {
     let mut bench = bench(22);
     bench.env("THINLTO_LD_MODE", "auto");

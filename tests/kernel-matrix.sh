@@ -11,7 +11,7 @@
 #   STEP      of those below, in their order; all if none is named
 #
 # Needs flex bison bc libelf-dev libssl-dev cpio kmod xz-utils, dwarves for btf, qemu-system-{x86,arm,misc} for booting.
-# LLVM_SUFFIX, JOBS, KERNEL_SOURCE and KERNEL_MAKE (what to call for make) are heeded as well. A row takes 15 minutes and 2 GB on two CPUs.
+# LLVM_SUFFIX, JOBS, KERNEL_SOURCE and KERNEL_MAKE (what to call for make) are heeded as well. A row takes 5 to 15 minutes and 2 GB on two CPUs.
 set -euo pipefail
 
 if [ $# -lt 3 ]; then

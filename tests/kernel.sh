@@ -38,12 +38,13 @@ carries_its_configuration() {
 give_options() {
   local options='-O2 -falign-loops=64' object
   rm "$stats"
-  printf 'CFLAGS_%s.o += %s\n' bitmap "$options" crc-itu-t "$options" >> "$tree/lib/Makefile"
+  printf 'CFLAGS_%s.o += %s\n' bitmap "$options" >> "$tree/lib/Makefile"
+  printf 'CFLAGS_%s.o += %s\n' binfmt_misc "$options" >> "$tree/fs/Makefile"
   printf 'CFLAGS_%s.o += %s\n' dir "$options" >> "$tree/fs/fuse/Makefile"
   THINLTO_LD_FLAGS=kbuild THINLTO_LD_NATIVE=on build_kernel
   check_links > /dev/null
   ! grep -E '"flags_missing":[1-9]' "$stats" || fail 'the options of some objects are not known'
-  for object in lib/bitmap lib/crc-itu-t fs/fuse/dir; do
+  for object in lib/bitmap fs/binfmt_misc fs/fuse/dir; do
     [ "$(alignment "$object")" = 64 ] || fail "$object.thinlto-native.o is aligned to $(alignment "$object")"
   done
   [ "$(alignment lib/string)" -lt 64 ] || fail 'a file without the option has it too'

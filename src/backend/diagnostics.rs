@@ -16,6 +16,8 @@ pub enum Severity {
     Note,
     /// Printed to stdout, as it is.
     Remark,
+    /// Printed as it is, with no name before it: what LLVM says past all handlers (`-fdebug-pass-manager`).
+    Said,
 }
 
 impl Severity {
@@ -25,6 +27,7 @@ impl Severity {
             Severity::Error => "error",
             Severity::Note => "note",
             Severity::Remark => "remark",
+            Severity::Said => "",
         }
     }
 
@@ -33,7 +36,7 @@ impl Severity {
         match self {
             Severity::Warning => Some(35),
             Severity::Error => Some(31),
-            Severity::Note | Severity::Remark => None,
+            Severity::Note | Severity::Remark | Severity::Said => None,
         }
     }
 }
@@ -69,6 +72,9 @@ impl Message {
     /// The message as `linker` prints it (lld/Common/ErrorHandler.cpp `reportDiagnostic`).
     pub fn render(&self, linker: &str, color: Color) -> String {
         let (word, text) = (self.severity.word(), &self.text);
+        if self.severity == Severity::Said {
+            return format!("{text}\n");
+        }
         match (color, self.severity.code()) {
             (Color::Coloured, Some(code)) => format!("{linker}: \x1b[0;{code}m{word}: \x1b[0m{text}\n"),
             _ => format!("{linker}: {word}: {text}\n"),
@@ -124,14 +130,15 @@ pub fn messages(stderr: &str, module: &str) -> Vec<Message> {
                     let _ = write!(last.text, "\n{line}");
                 }
                 None => messages.push(Message {
-                    severity: Severity::Note,
+                    severity: Severity::Said,
                     text: line.to_owned(),
                 }),
             },
         }
     }
     // LLVM ends what it quotes of a source with a line break, and lld every message with another.
-    for message in messages.iter_mut().filter(|message| message.text.contains('\n')) {
+    let quotes = |message: &&mut Message| message.severity != Severity::Said && message.text.contains('\n');
+    for message in messages.iter_mut().filter(quotes) {
         message.text.push('\n');
     }
     messages

@@ -324,6 +324,11 @@ impl Draft {
         Ok(())
     }
 
+    pub(super) fn debug_pass_manager(&mut self, _: &str) -> Done {
+        self.push(&["-fdebug-pass-manager"]);
+        Ok(())
+    }
+
     pub(super) fn time_trace(&mut self, _: &str) -> Done {
         self.traced = true;
         Ok(())

@@ -108,10 +108,7 @@ const ROWS: &[Row] = &[
         "stats-file",
         Effect::InProcess("one file counts over all backends and the link"),
     ),
-    last(
-        "lto-debug-pass-manager",
-        Effect::InProcess("its output is that of one process"),
-    ),
+    last("lto-debug-pass-manager", Effect::Apply(Draft::debug_pass_manager)),
     last("lto-newpm-passes", Effect::InProcess("clang has no such option")),
     last("lto-aa-pipeline", Effect::InProcess("clang has no such option")),
     each(
