@@ -5,7 +5,7 @@ mod common;
 
 use common::Bench;
 use common::pairs::{bench, exported, names, pair, symbols};
-use object::{Object, ObjectSection};
+use object::{Object, ObjectSection, ObjectSymbol};
 
 /// lld holds a version script against what bitcode defines, also where LTO then leaves nothing of it: Linux's vDSO for riscv64
 /// is linked so.
@@ -42,6 +42,76 @@ fn versions_of_what_is_optimised_away() {
     let (inside, ours) = (bench.direct(&words), bench.through(&words));
     assert!(inside.stderr.contains("nosuch"), "{}", inside.stderr);
     assert_eq!((ours.status, ours.stderr), (inside.status, inside.stderr));
+}
+
+/// What is hidden to one file of a link is hidden in it, though nothing is left of the reference, and though a native object
+/// or assembly defines the symbol.
+#[test]
+fn visibility_that_only_bitcode_asks_for() {
+    let bench = Bench::new();
+    let (thin, native) = (["-O2", "-fPIC", "-flto=thin"], ["-O2", "-fPIC"]);
+    bench
+        .compile(
+            "weak.c",
+            "__attribute__((weak, visibility(\"hidden\"))) int n(int x) { return x; }\n\
+             extern int asked __attribute__((visibility(\"hidden\")));\n\
+             extern int guarded __attribute__((visibility(\"protected\")));\n\
+             int seen(int x) { return x ? 1 : asked + guarded ? 1 : 1; }\n",
+            &thin,
+        )
+        .compile(
+            "n.c",
+            "int n(int x) { return x + 1; }\nint asked = 1;\nint guarded;\nint open;\n",
+            &native,
+        )
+        .compile(
+            "assembled.c",
+            "asm(\".globl made\\nmade: ret\\n.type made,@function\");\nint other(void) { return 4; }\n",
+            &thin,
+        )
+        .compile(
+            "hides.c",
+            "void made(void) __attribute__((visibility(\"hidden\")));\n\
+             static void unused(void) { made(); }\nint third(int x) { if (0 * x) unused(); return 3; }\n",
+            &["-O0", "-Xclang", "-disable-O0-optnone", "-fPIC", "-flto=thin"],
+        );
+    for words in [
+        &["-shared", "weak.o", "n.o", "assembled.o", "hides.o"][..],
+        &["-r", "weak.o", "n.o", "assembled.o", "hides.o"],
+        &[
+            "-shared",
+            "-O0",
+            "n.o",
+            "--start-lib",
+            "weak.o",
+            "--end-lib",
+            "-u",
+            "seen",
+            "hides.o",
+            "assembled.o",
+        ],
+    ] {
+        let (_, ours) = pair(&bench, words, &[]);
+        let visibilities = |file: &str| {
+            let bytes = bench.read(file);
+            let file = object::File::parse(&*bytes).unwrap();
+            let symbols = file
+                .symbols()
+                .filter(|symbol| !symbol.is_local() || symbol.is_definition());
+            let symbols = symbols.filter_map(|symbol| match symbol.flags() {
+                object::SymbolFlags::Elf { st_other, .. } => Some((symbol.name().unwrap().to_owned(), st_other & 3)),
+                _ => None,
+            });
+            symbols
+                .filter(|(name, _)| ["n", "asked", "guarded", "open", "made", "seen", "third"].contains(&name.as_str()))
+                .collect::<std::collections::BTreeMap<_, _>>()
+        };
+        let (inside, out) = (visibilities("in/out"), visibilities("our/out"));
+        assert_eq!(out, inside, "{words:?}");
+        assert!(inside.values().any(|visibility| *visibility == 2), "{inside:?}");
+        assert_eq!(ours.mode(), "distributed");
+        assert_eq!(exported(&bench, "our/out"), exported(&bench, "in/out"), "{words:?}");
+    }
 }
 
 #[test]

@@ -90,6 +90,47 @@ pub enum Presence {
     Declaration,
 }
 
+/// To whom a name is visible, the narrowest last.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Visibility {
+    /// To all that is loaded, and another may take its place.
+    #[default]
+    Default,
+    /// To all that is loaded; within its file nothing takes its place.
+    Protected,
+    /// Within its file alone.
+    Hidden,
+}
+
+impl Visibility {
+    /// From a module's record (llvm BitcodeReader.cpp `getDecodedVisibility`).
+    fn from_module(number: u64) -> Visibility {
+        match number {
+            1 => Visibility::Hidden,
+            2 => Visibility::Protected,
+            _ => Visibility::Default,
+        }
+    }
+
+    /// From an ELF symbol's `st_other`; what is internal there is hidden as well.
+    pub fn from_elf(st_other: u8) -> Visibility {
+        match st_other & 3 {
+            object::elf::STV_PROTECTED => Visibility::Protected,
+            object::elf::STV_DEFAULT => Visibility::Default,
+            _ => Visibility::Hidden,
+        }
+    }
+
+    /// As `st_other` says it.
+    pub fn to_elf(self) -> u8 {
+        match self {
+            Visibility::Default => object::elf::STV_DEFAULT,
+            Visibility::Protected => object::elf::STV_PROTECTED,
+            Visibility::Hidden => object::elf::STV_HIDDEN,
+        }
+    }
+}
+
 /// One global name in a module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Symbol {
@@ -101,6 +142,8 @@ pub struct Symbol {
     pub presence: Presence,
     /// How it is bound.
     pub linkage: Linkage,
+    /// To whom it is visible.
+    pub visibility: Visibility,
     /// Whether the compiler took it to be resolved within what is linked, as for all that is hidden or local.
     pub dso_local: bool,
     /// Which of the file's modules it is in, as `Facts::modules` counts them.
@@ -311,6 +354,7 @@ impl Waiting {
             kind: value.layout.kind,
             presence: value.presence(),
             linkage,
+            visibility: Visibility::from_module(value.at(value.layout.visibility)),
             dso_local: value.at(value.layout.dso_local) == 1 || hidden || linkage.is_local(),
             module: self.module,
         }))

@@ -6,6 +6,7 @@ mod extraction;
 mod references;
 mod replace;
 mod traced;
+mod visibility;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -115,10 +116,11 @@ pub fn run(link: &FinalLink<'_>) -> Result<Finished, FinalLinkError> {
     }
     let references = References::find(link)?;
     let mut builder = replace::Builder::new(link, &mut names);
-    let words = builder.words(&references, &[])?;
+    let narrowed = visibility::lost(link)?;
+    let words = builder.words(&references, &narrowed, &[])?;
     let words = match extraction::forgotten(link, &references, &words)? {
         forgotten if forgotten.is_empty() => words,
-        forgotten => builder.words(&references, &forgotten)?,
+        forgotten => builder.words(&references, &narrowed, &forgotten)?,
     };
     let standalone = std::mem::take(&mut builder.standalone);
     let list = ReadList::of(link);

@@ -17,7 +17,7 @@ use object::{
 };
 
 use super::{FinalLink, FinalLinkError};
-use crate::bitcode::symbols::{Linkage, Presence, symbols};
+use crate::bitcode::symbols::{Linkage, Presence, Visibility, symbols};
 use crate::cmdline::OutputKind;
 use crate::inputs::{BitcodeSource, Entry, MemberData};
 
@@ -212,12 +212,26 @@ fn names_in_object(bytes: &[u8]) -> Result<Names, String> {
     })
 }
 
+/// How an object refers to a symbol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refers {
+    /// As to what it needs.
+    Needs,
+    /// Weakly, which takes nothing out of an archive: it only says to whom the symbol is visible.
+    Narrows(Visibility),
+}
+
 /// Writes an object that refers to `names` and does nothing else. It is of the target of `like`, and says of itself what
 /// that says of branch protection: the output has only what all its objects have (lld `readSecurityNotes`).
 ///
 /// # Errors
 /// `like` cannot be read, or the object not be written.
-pub(super) fn write(path: &Path, names: &[Vec<u8>], like: &Path, kind: OutputKind) -> Result<(), FinalLinkError> {
+pub(super) fn write<'n>(
+    path: &Path,
+    names: impl IntoIterator<Item = (&'n [u8], Refers)>,
+    like: &Path,
+    kind: OutputKind,
+) -> Result<(), FinalLinkError> {
     let unfit = |error: String| FinalLinkError::Unfit(format!("{}: {error}", like.display()));
     let bytes = fs::read(like).map_err(super::at(like))?;
     let file = object::File::parse(&*bytes).map_err(|error| unfit(error.to_string()))?;
@@ -246,16 +260,22 @@ pub(super) fn write(path: &Path, names: &[Vec<u8>], like: &Path, kind: OutputKin
         };
         new.append_section_data(id, data, property.align());
     }
-    for name in names {
+    for (name, refers) in names {
         new.add_symbol(Symbol {
-            name: name.clone(),
+            name: name.to_vec(),
             value: 0,
             size: 0,
             kind: SymbolKind::Unknown,
             scope: SymbolScope::Dynamic,
-            weak: false,
+            weak: refers != Refers::Needs,
             section: SymbolSection::Undefined,
-            flags: SymbolFlags::None,
+            flags: match refers {
+                Refers::Needs => SymbolFlags::None,
+                Refers::Narrows(visibility) => SymbolFlags::Elf {
+                    st_info: elf::STB_WEAK << 4 | elf::STT_NOTYPE,
+                    st_other: visibility.to_elf(),
+                },
+            },
         });
     }
     let written = new.write().map_err(|error| unfit(error.to_string()))?;

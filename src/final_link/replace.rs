@@ -6,8 +6,9 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::references::{self, References};
+use super::references::{self, References, Refers};
 use super::{FinalLink, FinalLinkError, at};
+use crate::bitcode::symbols::Visibility;
 use crate::cmdline::{Item, Role};
 use crate::color::Color;
 use crate::inputs::rebuild::{self, Contents, NewMember};
@@ -70,6 +71,7 @@ impl<'a, 'n> Builder<'a, 'n> {
     pub(super) fn words(
         &mut self,
         references: &References,
+        narrowed: &[(Vec<u8>, Visibility)],
         forgotten: &[usize],
     ) -> Result<Vec<OsString>, FinalLinkError> {
         let link = self.link;
@@ -88,6 +90,7 @@ impl<'a, 'n> Builder<'a, 'n> {
                 None => words.extend_from_slice(item.words()),
             }
             if let Some(symbols) = references.behind.get(&index) {
+                let symbols = symbols.iter().map(|name| (name.as_slice(), Refers::Needs));
                 due.push(self.reference(index, symbols)?.into_os_string());
             }
             if let Item::Option { def, .. } = item {
@@ -108,6 +111,11 @@ impl<'a, 'n> Builder<'a, 'n> {
             }
             Order::CommandLine => {}
         }
+        if let (false, Some(last)) = (narrowed.is_empty(), link.invocation.inputs.last()) {
+            let narrowed = narrowed.iter();
+            let narrowed = narrowed.map(|(name, visibility)| (name.as_slice(), Refers::Narrows(*visibility)));
+            words.push(self.reference(last.item, narrowed)?.into_os_string());
+        }
         for module in forgotten {
             words.push(self.standalone(*module)?.into_os_string());
         }
@@ -115,7 +123,11 @@ impl<'a, 'n> Builder<'a, 'n> {
     }
 
     /// An object that refers to these symbols, called as the first input of its item is.
-    fn reference(&mut self, item: usize, symbols: &[Vec<u8>]) -> Result<PathBuf, FinalLinkError> {
+    fn reference<'s>(
+        &mut self,
+        item: usize,
+        symbols: impl Iterator<Item = (&'s [u8], Refers)>,
+    ) -> Result<PathBuf, FinalLinkError> {
         let entry = self.by_item.get(&item).and_then(|entries| entries.first()).copied();
         let shown = entry.map_or_else(String::new, |entry| self.link.inputs.entries[entry].shown(None));
         let Some(like) = self.link.objects.first().map(|object| object.path().clone()) else {
