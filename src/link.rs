@@ -325,7 +325,6 @@ impl Link {
             Ok::<_, ThinLinkError>((plan, reuse, joined(ahead), joined(server)))
         })?;
         self.stats.modules = plan.modules.len();
-        final_link::accepts(&self.invocation, &inputs, &plan)?;
 
         let timeline = self.settings.timeline.then(|| Timeline::new(began));
         let backends = backend::Backends {

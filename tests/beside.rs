@@ -484,21 +484,3 @@ fn what_passes_run_is_printed_as_in_process() {
         assert_eq!(ours.stderr, inside.stderr, "{option}");
     }
 }
-
-#[test]
-fn a_symbol_that_an_option_and_bitcode_define_is_left_to_lld() {
-    let mut bench = bench(22);
-    bench.env("THINLTO_LD_MODE", "auto");
-    let link = |assignment: &str| {
-        let words = ["-shared", "-o", "out", "a.o", "b.o", assignment];
-        bench.through(&words).clean().ok()
-    };
-    let ours = link("--defsym=h=g");
-    assert_eq!(ours.mode(), "in-process");
-    assert!(
-        ours.reason().contains("--defsym of a symbol that bitcode defines: h"),
-        "{}",
-        ours.reason()
-    );
-    assert_eq!(link("--defsym=other=g").mode(), "distributed");
-}

@@ -78,6 +78,17 @@ fn visibility_that_only_bitcode_asks_for() {
     for words in [
         &["-shared", "weak.o", "n.o", "assembled.o", "hides.o"][..],
         &["-r", "weak.o", "n.o", "assembled.o", "hides.o"],
+        &["-shared", "weak.o", "n.o", "hides.o", "--defsym=made=third"],
+        &[
+            "-shared",
+            "weak.o",
+            "hides.o",
+            "--defsym=n=seen",
+            "--defsym=made=n",
+            "--defsym",
+            "asked=0",
+            "--defsym=guarded=0",
+        ],
         &[
             "-shared",
             "-O0",

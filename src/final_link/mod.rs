@@ -9,11 +9,9 @@ mod traced;
 mod visibility;
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
 
@@ -149,35 +147,6 @@ pub fn run(link: &FinalLink<'_>) -> Result<Finished, FinalLinkError> {
         read,
         stderr: names.translate(&String::from_utf8_lossy(&output.stderr)),
     })
-}
-
-/// Whether the final link can give a symbol that an option defines what its bitcode says of it: once that is compiled, it may
-/// be gone with its visibility.
-///
-/// # Errors
-/// `Unfit` where it cannot.
-pub fn accepts(invocation: &Invocation, inputs: &Inputs, plan: &Plan) -> Result<(), FinalLinkError> {
-    let assigned = invocation
-        .all("defsym")
-        .filter_map(|value| value.as_bytes().split(|byte| *byte == b'=').next());
-    let assigned: HashSet<&[u8]> = assigned.collect();
-    if assigned.is_empty() {
-        return Ok(());
-    }
-    for module in &plan.modules {
-        let bytes = inputs.bitcode(module.source);
-        let defined = bytes
-            .ok()
-            .and_then(|bytes| references::defined_in_bitcode(bytes).ok())
-            .unwrap_or_default();
-        if let Some(name) = defined.iter().find(|name| assigned.contains(name.as_slice())) {
-            let name = String::from_utf8_lossy(name);
-            return Err(FinalLinkError::Unfit(format!(
-                "--defsym of a symbol that bitcode defines: {name}"
-            )));
-        }
-    }
-    Ok(())
 }
 
 /// The file in which lld lists what it reads: the user's, or one of ours, where the linker is lld.

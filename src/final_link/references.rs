@@ -193,11 +193,6 @@ fn names_in_bitcode(bytes: &[u8]) -> Result<Names, String> {
     Ok(names)
 }
 
-/// The global symbols that bitcode defines.
-pub(super) fn defined_in_bitcode(bytes: &[u8]) -> Result<Vec<Vec<u8>>, String> {
-    names_in_bitcode(bytes).map(|names| names.defined)
-}
-
 fn names_in_object(bytes: &[u8]) -> Result<Names, String> {
     let file = object::File::parse(bytes).map_err(|error| error.to_string())?;
     let defined = file

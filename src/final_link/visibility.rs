@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use object::read::elf::ElfFile;
@@ -87,9 +88,19 @@ fn given_by_objects(link: &FinalLink<'_>, asked: &Visibilities) -> Result<Visibi
             defined: one.defined.into_iter().chain(other.defined).collect(),
         })
     })?;
-    let Said { mut named, defined } = said;
+    let Said { mut named, mut defined } = said;
+    for name in assigned(link).filter(|name| asked.contains_key(*name)) {
+        named.entry(name.to_vec()).or_default();
+        defined.insert(name.to_vec());
+    }
     named.retain(|name, _| defined.contains(name));
     Ok(named)
+}
+
+/// Symbols that an option defines.
+fn assigned<'a>(link: &FinalLink<'a>) -> impl Iterator<Item = &'a [u8]> {
+    let assignments = link.invocation.all("defsym");
+    assignments.filter_map(|text| text.as_bytes().split(|byte| *byte == b'=').next())
 }
 
 /// Native objects among the user's own files, loaded or not.

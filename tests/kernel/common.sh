@@ -88,9 +88,12 @@ check_modules() {
   while read -r module; do
     stem=$2${module%.ko}
     distributed "$stem.o" "$(dirname "$stem")/.tmp_$(basename "$stem").o"
-    distributed "$stem.ko"
+    # What modpost writes is no bitcode since 6.13 or so.
+    ! is_bitcode "$1/${module%.ko}.mod.o" || distributed "$stem.ko"
   done < <(cd "$1" && find . -name '*.ko' -printf '%P\n')
 }
+
+is_bitcode() { [ "$(head -c 2 "$1")" = BC ]; }
 
 # Whether the last link of one of these outputs was distributed and succeeded.
 distributed() {
