@@ -79,7 +79,7 @@ step_objects() {
     stem=$(dirname "$module")/.$(basename "$module" .ko)
     # That of a module of one file is part of its compilation.
     ! grep -qE "^(saved)?cmd_[^ ]* := thinlto-ld" "$build/$stem.o.cmd" || files+=("$stem.o.cmd")
-    files+=("$stem.ko.cmd")
+    ! is_bitcode "$build/${module%.ko}.mod.o" || files+=("$stem.ko.cmd")
   done < <(cd "$build" && find . -name '*.ko' -printf '%P\n')
   for module in "${files[@]}"; do
     "$(dirname "$thinlto_ld")/thinlto" compare --json -C "$build" -- "@$module" > "$work/compared.json" || true
