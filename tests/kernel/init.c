@@ -3,6 +3,11 @@
 
 #define CHUNK 4096
 
+// As nolibc called it before 7.1 or so.
+#ifndef my_syscall3
+#define my_syscall3 __nolibc_syscall3
+#endif
+
 static char chunk[CHUNK], digits[2 * CHUNK];
 
 static void show(const char *path)
