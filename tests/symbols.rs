@@ -125,34 +125,6 @@ fn visibility_that_only_bitcode_asks_for() {
     }
 }
 
-/// In-process lld links the regular partition's object where `--lto-obj-path` asks for it, empty as it is: it does not say that it
-/// was made for IBT, so the output does not either.
-#[test]
-fn notes_that_all_objects_must_have() {
-    let bench = Bench::new();
-    bench.compile(
-        "f.c",
-        "int f(int x) { return x + 1; }\n",
-        &["-O2", "-flto=thin", "-fcf-protection"],
-    );
-    for words in [
-        &["-r", "f.o"][..],
-        &["-r", "f.o", "--lto-obj-path=P"],
-        &["-shared", "f.o"],
-    ] {
-        pair(&bench, words, &[]);
-        let has_note = |file: &str| {
-            let bytes = bench.read(file);
-            object::File::parse(&*bytes)
-                .unwrap()
-                .section_by_name(".note.gnu.property")
-                .is_some()
-        };
-        assert_eq!(has_note("our/out"), has_note("in/out"), "{words:?}");
-        assert_eq!(has_note("in/out"), words.len() == 2, "{words:?}");
-    }
-}
-
 #[test]
 fn what_is_exported() {
     let bench = bench();

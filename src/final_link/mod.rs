@@ -77,19 +77,7 @@ pub struct FinalLink<'a> {
     pub children: &'a Children,
 }
 
-impl<'a> FinalLink<'a> {
-    /// The object of the regular-LTO partition: one that holds nothing is linked as well where in-process lld would have written
-    /// it, and what all objects have to have (`.note.gnu.property`) the output then has not.
-    fn regular(&self) -> Option<&'a Path> {
-        let written = || self.plan.regular_written.as_path();
-        let is_asked_for = self
-            .invocation
-            .lto_value("lto-obj-path")
-            .is_some_and(|prefix| !prefix.is_empty());
-        let empty = || Some(written()).filter(|path| is_asked_for && path.metadata().is_ok_and(|meta| meta.len() > 0));
-        self.plan.regular.as_deref().or_else(empty)
-    }
-
+impl FinalLink<'_> {
     fn program(&self) -> Command {
         match self.other {
             None => self.linker.command(),

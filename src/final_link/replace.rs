@@ -82,7 +82,7 @@ impl<'a, 'n> Builder<'a, 'n> {
         let regular_at = self.regular_position();
         for (index, item) in link.invocation.items.iter().enumerate() {
             if regular_at == Some(index) {
-                words.extend(link.regular().map(|path| path.as_os_str().to_owned()));
+                words.extend(link.plan.regular.iter().map(|path| path.clone().into_os_string()));
             }
             match self.replacement(index, &away)? {
                 Some(replaced) => words.extend(replaced),
@@ -106,7 +106,7 @@ impl<'a, 'n> Builder<'a, 'n> {
         words.push(Color::of(link.invocation).word().into());
         match link.order {
             Order::InProcess => {
-                words.extend(link.regular().map(|path| path.as_os_str().to_owned()));
+                words.extend(link.plan.regular.iter().map(|path| path.clone().into_os_string()));
                 words.extend(link.objects.iter().map(|object| object.path().clone().into_os_string()));
             }
             Order::CommandLine => {}
@@ -141,7 +141,7 @@ impl<'a, 'n> Builder<'a, 'n> {
     /// Where the regular-LTO object stands: before the first bitcode, since it holds only definitions that prevailed
     /// over all others, and eagerly: before the `--start-lib` of a bitcode that stands in one.
     fn regular_position(&self) -> Option<usize> {
-        if self.link.order == Order::InProcess || self.link.regular().is_none() {
+        if self.link.order == Order::InProcess || self.link.plan.regular.is_none() {
             return None;
         }
         let entry = self.link.inputs.entries.iter().find(|entry| entry.has_bitcode())?;

@@ -14,7 +14,7 @@ pub(super) fn of_in_process(link: &FinalLink<'_>, standalone: &HashMap<PathBuf, 
     if !link.invocation.has("trace-symbol") {
         return stdout;
     }
-    let regular = link.regular().into_iter().map(|path| (path, None));
+    let regular = link.plan.regular.iter().map(|path| (path.as_path(), None));
     let objects = link.objects.iter().enumerate();
     let objects = objects.map(|(module, object)| (object.path().as_path(), Some(module)));
     let again = standalone.iter().map(|(path, module)| (path.as_path(), Some(*module)));
