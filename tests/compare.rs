@@ -159,6 +159,19 @@ fn the_regular_partition_counts_as_an_object() {
     assert_eq!(answer["objects"]["total"], 2);
 }
 
+/// Asked for objects, in-process lld links an empty one more, which does not say that it was made for IBT.
+#[test]
+fn what_comes_of_comparing_is_no_difference() {
+    let bench = Bench::new();
+    let ibt = ["-flto=thin", "-O2", "-fcf-protection"];
+    bench
+        .compile("a.c", "int b(int); int a(int x) { return b(x) + 1; }\n", &ibt)
+        .compile("b.c", "int b(int x) { return x * 3; }\n", &ibt);
+    let answer = equivalent(&bench, &["ld.lld-22", "-r", "a.o", "b.o", "-o", "all.o"]);
+    let allowed = answer["output"]["allowed"].to_string();
+    assert!(allowed.contains(".note.gnu.property"), "{answer:#}");
+}
+
 /// Without exceptions lld has no duplicates: laid out its way, every byte is the same.
 #[test]
 fn a_difference_of_order_alone_is_shown_to_be_one() {
