@@ -20,6 +20,7 @@ use super::{FinalLink, FinalLinkError};
 use crate::bitcode::symbols::{Linkage, Presence, Visibility, symbols};
 use crate::cmdline::OutputKind;
 use crate::inputs::{BitcodeSource, Entry, MemberData};
+use crate::sys;
 
 /// A file that stood in an archive or a `--start-lib` group and was loaded all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -161,21 +162,27 @@ fn names_of(link: &FinalLink<'_>, member: Member) -> Result<Names, FinalLinkErro
             .map_err(|error| unfit(error.to_string()))?;
         return names_in_bitcode(bytes).map_err(unfit);
     }
-    match member
-        .source
-        .member
-        .map(|position| (position, &entry.members[position]))
-    {
-        None => names_in_object(&fs::read(&entry.path).map_err(|error| unfit(error.to_string()))?),
-        Some((_, inner)) => match (entry.member_bytes(inner), &inner.data) {
-            (Some(bytes), _) => names_in_object(bytes),
-            (None, MemberData::File { path, .. }) => {
-                names_in_object(&fs::read(path).map_err(|error| unfit(error.to_string()))?)
-            }
-            (None, MemberData::Inside(_)) => Err("its bytes are gone".to_owned()),
-        },
+    read_native(entry, member.source.member, names_in_object).map_err(unfit)
+}
+
+/// Reads a native object among the user's files: one of its own, or a member.
+pub(super) fn read_native<T>(
+    entry: &Entry,
+    member: Option<usize>,
+    read: impl Fn(&[u8]) -> Result<T, String>,
+) -> Result<T, String> {
+    let read_file = |path: &Path| {
+        let map = fs::File::open(path).and_then(|file| sys::map(&file));
+        read(&map.map_err(|error| error.to_string())?)
+    };
+    let Some(inner) = member.map(|position| &entry.members[position]) else {
+        return read_file(&entry.path);
+    };
+    match (entry.member_bytes(inner), &inner.data) {
+        (Some(bytes), _) => read(bytes),
+        (None, MemberData::File { path, .. }) => read_file(path),
+        (None, MemberData::Inside(_)) => Err("its bytes are gone".to_owned()),
     }
-    .map_err(unfit)
 }
 
 fn names_in_bitcode(bytes: &[u8]) -> Result<Names, String> {

@@ -13,9 +13,9 @@ use object::read::elf::ElfFile;
 use object::{Object, ObjectSymbol, SymbolFlags};
 use rayon::prelude::*;
 
-use super::{FinalLink, FinalLinkError, at};
+use super::{FinalLink, FinalLinkError, at, references};
 use crate::bitcode::symbols::{Visibility, symbols};
-use crate::inputs::{Entry, FileKind, MemberData};
+use crate::inputs::{Entry, FileKind};
 use crate::sys;
 
 /// Symbols by name, each with a visibility.
@@ -71,14 +71,10 @@ fn given_by_objects(link: &FinalLink<'_>, asked: &Visibilities) -> Result<Visibi
     let users: Vec<(&Entry, Option<usize>)> = natives(link)
         .filter(|(entry, member)| loaded.contains(entry.shown(*member).as_str()))
         .collect();
-    let of_input = |(entry, member): &(&Entry, Option<usize>)| match member.map(|position| &entry.members[position]) {
-        None => of_file(&entry.path),
-        Some(inner) => match (entry.member_bytes(inner), &inner.data) {
-            (Some(bytes), _) => said_by(bytes, asked)
-                .map_err(|error| FinalLinkError::Unfit(format!("{}: {error}", entry.shown(*member)))),
-            (None, MemberData::File { path, .. }) => of_file(path),
-            (None, MemberData::Inside(_)) => Ok(Said::default()),
-        },
+    let of_input = |(entry, member): &(&Entry, Option<usize>)| {
+        let said = |bytes: &[u8]| said_by(bytes, asked).map_err(|error| error.to_string());
+        references::read_native(entry, *member, said)
+            .map_err(|error| FinalLinkError::Unfit(format!("{}: {error}", entry.shown(*member))))
     };
     let ours = ours.par_iter().map(|path| of_file(path));
     let said = ours.chain(users.par_iter().map(of_input));
