@@ -27,6 +27,7 @@ use crate::compiled::Commands;
 use crate::final_link::dependencies::without_dots;
 use crate::final_link::{self, FinalLink, Finished};
 use crate::inputs::Inputs;
+use crate::narrowed::Asked;
 use crate::native::{self, Left};
 use crate::observe::stats::{LinkMode, OutputState, Stats, ThinLink, milliseconds};
 use crate::observe::timeline::Timeline;
@@ -306,7 +307,7 @@ impl Link {
         };
         let modules = inputs.eager_bitcode().len();
         let engine = self.settings.engine;
-        let (plan, reuse, ahead, server) = thread::scope(|scope| {
+        let (plan, reuse, (ahead, mut symbols), server) = thread::scope(|scope| {
             let ahead = scope.spawn(|| ReadAhead::of(&inputs, wanted));
             let server = scope.spawn(|| backend::start_ahead(engine, modules, wanted.keys, &clang, &staging, children));
             let reuse = cache
@@ -325,6 +326,8 @@ impl Link {
             Ok::<_, ThinLinkError>((plan, reuse, joined(ahead), joined(server)))
         })?;
         self.stats.modules = plan.modules.len();
+        symbols.complete(&inputs, plan.modules.iter().map(|module| module.source));
+        let asked = Asked::by(&plan, &symbols).map_err(|(module, error)| Stop::left(format!("{module}: {error}")))?;
 
         let timeline = self.settings.timeline.then(|| Timeline::new(began));
         let backends = backend::Backends {
@@ -334,6 +337,8 @@ impl Link {
             invocation: &self.invocation,
             plan: &plan,
             inputs: &inputs,
+            symbols: &symbols,
+            asked: &asked,
             staging: &staging,
             cache: cache.as_ref(),
             post: post.as_ref(),
@@ -384,8 +389,11 @@ impl Link {
             linker: &self.linker,
             invocation: &self.invocation,
             inputs: &inputs,
+            symbols: &symbols,
+            asked: &asked,
             plan: &plan,
             objects: &compiled.objects,
+            defines: &compiled.defines,
             remarks: &compiled.remarks,
             first_task: flags.first_task(),
             llvm: clang.version,
@@ -423,6 +431,7 @@ impl Link {
             }
         });
         // The process ends now, which frees it all at once.
+        std::mem::forget((asked, symbols));
         std::mem::forget((plan, inputs));
         match children.interrupted() {
             Some(signal) => Ok(Ending::Signal(signal)),

@@ -66,13 +66,14 @@ fn visibility_that_only_bitcode_asks_for() {
         )
         .compile(
             "assembled.c",
-            "asm(\".globl made\\nmade: ret\\n.type made,@function\");\nint other(void) { return 4; }\n",
+            "asm(\".globl made\\nmade: ret\\n.type made,@function\");\nint other(void) { return 4; }\nint wide(void) { return 5; }\n",
             &thin,
         )
         .compile(
             "hides.c",
             "void made(void) __attribute__((visibility(\"hidden\")));\n\
-             static void unused(void) { made(); }\nint third(int x) { if (0 * x) unused(); return 3; }\n",
+             int wide(void) __attribute__((visibility(\"hidden\")));\n\
+             static void unused(void) { made(); wide(); }\nint third(int x) { if (0 * x) unused(); return 3; }\n",
             &["-O0", "-Xclang", "-disable-O0-optnone", "-fPIC", "-flto=thin"],
         );
     for words in [
@@ -114,7 +115,9 @@ fn visibility_that_only_bitcode_asks_for() {
                 _ => None,
             });
             symbols
-                .filter(|(name, _)| ["n", "asked", "guarded", "open", "made", "seen", "third"].contains(&name.as_str()))
+                .filter(|(name, _)| {
+                    ["n", "asked", "guarded", "open", "made", "seen", "third", "wide"].contains(&name.as_str())
+                })
                 .collect::<std::collections::BTreeMap<_, _>>()
         };
         let (inside, out) = (visibilities("in/out"), visibilities("our/out"));

@@ -109,6 +109,16 @@ impl Text {
         }
     }
 
+    /// As it is written.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Whether something in it is put together by a macro or a repetition.
+    pub(super) fn has_macros(&self) -> bool {
+        self.has_macros
+    }
+
     fn named(&self, substitution: Substitution) -> Result<&[Named], Undecidable> {
         let found = match substitution {
             Substitution::None => &self.plain,
@@ -467,7 +477,7 @@ fn is_word(b: u8) -> bool {
 }
 
 /// Whether `text` contains `what`, upper and lower case being the same.
-fn has(text: &[u8], what: &[u8]) -> bool {
+pub(super) fn has(text: &[u8], what: &[u8]) -> bool {
     text.windows(what.len()).any(|w| w.eq_ignore_ascii_case(what))
 }
 

@@ -2,6 +2,7 @@
 //! Knows nothing of the command lines of either link.
 
 pub mod asm_files;
+mod asm_symbols;
 pub mod diagnostics;
 pub mod flags;
 pub mod forkserver;
@@ -23,12 +24,14 @@ use crate::compiled::{Commands, Look};
 use crate::final_link::NativeObject;
 use crate::inputs::Inputs;
 use crate::names::Names;
+use crate::narrowed::{Asked, Defines};
 use crate::observe::stats;
 use crate::observe::timeline::Timeline;
 use crate::schedule::{self, Next};
 use crate::settings::EngineKind;
 use crate::slots::Slots;
 use crate::staging::Staging;
+use crate::symbols::LinkSymbols;
 use crate::thin_link::Plan;
 use crate::toolchain::Clang;
 use diagnostics::{Message, Severity, Warnings};
@@ -54,6 +57,10 @@ pub struct Backends<'a> {
     pub plan: &'a Plan,
     /// Where their bytes are.
     pub inputs: &'a Inputs,
+    /// Their names.
+    pub symbols: &'a LinkSymbols<'a>,
+    /// What is asked for of those.
+    pub asked: &'a Asked<'a>,
     /// Where everything is put.
     pub staging: &'a Staging,
     /// Where objects are kept, if they are.
@@ -79,6 +86,8 @@ pub struct Backends<'a> {
 pub struct Compiled {
     /// The objects, in the plan's order.
     pub objects: Vec<NativeObject>,
+    /// What each of them may define.
+    pub defines: Vec<Defines>,
     /// What they said, in the plan's order, as lld would have said it.
     pub said: String,
     /// The same of remarks, which go to stdout.
@@ -228,6 +237,7 @@ impl Backends<'_> {
             compiled.sides.extend(prepared.sides);
             compiled.traces.extend(prepared.traces);
             compiled.objects.push(prepared.object);
+            compiled.defines.push(prepared.defines);
         }
         if fatal {
             return Err(BackendError::Rejected(compiled.said));

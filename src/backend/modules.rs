@@ -9,9 +9,10 @@ use super::asm_files::Text;
 use super::flags::ModuleTarget;
 use crate::bitcode::facts::{Facts, ModuleFacts, SummaryKind};
 use crate::bitcode::resolve::{self, Declaration};
-use crate::bitcode::{BitcodeError, ImportView, assembly};
+use crate::bitcode::{BitcodeError, ImportView, Symbol, assembly};
 use crate::cmdline::OutputKind;
 use crate::inputs::{BitcodeSource, Inputs};
+use crate::symbols::{self, LinkSymbols, NamesError};
 
 /// What was read of a module.
 #[derive(Debug)]
@@ -57,18 +58,19 @@ pub enum Keys {
 impl ReadModule {
     /// # Errors
     /// What cannot be read, and why.
-    pub(super) fn read(inputs: &Inputs, source: BitcodeSource, wanted: Wanted) -> Result<ReadModule, String> {
-        let bytes = inputs
-            .bitcode(source)
-            .map_err(|error| format!("cannot be read: {error}"))?;
+    pub(super) fn read(
+        inputs: &Inputs,
+        source: BitcodeSource,
+        symbols: Result<&[Symbol<'_>], NamesError>,
+        wanted: Wanted,
+    ) -> Result<ReadModule, String> {
+        let bytes = (inputs.bitcode(source)).map_err(|error| format!("cannot be read: {error}"))?;
         let facts = Facts::read(bytes).map_err(|error| format!("is no bitcode we can read: {error}"))?;
         let is_split = facts.modules.iter().any(|own| own.summary == SummaryKind::Regular);
         let is_thin = |own: &ModuleFacts| own.summary == SummaryKind::Thin;
         let own = facts.modules.into_iter().find(is_thin).unwrap_or_default();
-        let named = reads_dso_local(&own, wanted.output).then(|| resolve::named(bytes));
-        let named = named
-            .transpose()
-            .map_err(|error| format!("its symbols cannot be read: {error}"))?;
+        let symbols = symbols.map_err(|error| error.to_string())?;
+        let named = reads_dso_local(&own, wanted.output).then(|| resolve::named(symbols));
         let keyed = match wanted.keys {
             Keys::None => None,
             Keys::Wanted => Some(ForKeys {
@@ -121,25 +123,32 @@ pub struct ReadAhead(HashMap<BitcodeSource, ReadModule>);
 impl ReadAhead {
     /// Reads the bitcode that is linked whoever refers to it; of the rest, most archives' members are not. What cannot be
     /// read is left for [`ReadAhead::take`] to say.
-    pub fn of(inputs: &Inputs, wanted: Wanted) -> ReadAhead {
-        let sources = inputs.eager_bitcode();
-        let read = sources
-            .into_par_iter()
-            .filter_map(|source| Some((source, ReadModule::read(inputs, source, wanted).ok()?)));
-        ReadAhead(read.collect())
+    pub fn of(inputs: &Inputs, wanted: Wanted) -> (ReadAhead, LinkSymbols<'_>) {
+        let sources = inputs.eager_bitcode().into_par_iter();
+        let read = sources.map(|source| {
+            let symbols = symbols::of_file(inputs, source);
+            let names = symbols.as_deref().map_err(NamesError::clone);
+            let module = ReadModule::read(inputs, source, names, wanted);
+            (module.ok().map(|module| (source, module)), (source, symbols))
+        });
+        let (modules, symbols): (Vec<_>, HashMap<_, _>) = read.unzip();
+        (ReadAhead(modules.into_iter().flatten().collect()), symbols.into())
     }
 
     /// These modules in their order; those not read yet are read now.
     pub(super) fn take(
         &mut self,
         inputs: &Inputs,
+        symbols: &LinkSymbols<'_>,
         sources: &[BitcodeSource],
         wanted: Wanted,
     ) -> Vec<Result<ReadModule, String>> {
         let read: Vec<Option<ReadModule>> = sources.iter().map(|source| self.0.remove(source)).collect();
         let sources = read.into_par_iter().zip(sources);
         sources
-            .map(|(read, source)| read.map_or_else(|| ReadModule::read(inputs, *source, wanted), Ok))
+            .map(|(read, source)| {
+                read.map_or_else(|| ReadModule::read(inputs, *source, symbols.of(*source), wanted), Ok)
+            })
             .collect()
     }
 }

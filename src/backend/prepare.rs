@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::asm_files::{self, AsmFiles, Text};
+use super::asm_symbols::Says;
 use super::flags::{Flags, JobFiles, ModuleTarget, SavedStage};
 use super::modules::{ReadAhead, ReadModule};
 use super::own;
@@ -23,6 +24,7 @@ use crate::cache::{Keyed, ModuleParts};
 use crate::compiled::Look;
 use crate::final_link::NativeObject;
 use crate::inputs::BitcodeSource;
+use crate::narrowed::Defines;
 use crate::observe::stats;
 use crate::staging::Place;
 use crate::thin_link::PlannedModule;
@@ -32,6 +34,8 @@ use crate::thin_link::PlannedModule;
 pub(super) struct Prepared {
     pub(super) backend: Backend,
     pub(super) object: NativeObject,
+    /// What that may define.
+    pub(super) defines: Defines,
     /// Files it writes beside its object.
     pub(super) sides: Vec<PathBuf>,
     /// Bitcode it saves for the user.
@@ -71,6 +75,7 @@ pub(super) fn all(
         .map(|(at, module)| (module.name.as_bytes(), at))
         .collect();
     let declared = missing_declarations(link, &read)?;
+    let said = assembly_of(link, &read);
     let places = modules
         .iter()
         .map(|module| place(module, link))
@@ -82,10 +87,40 @@ pub(super) fn all(
         .enumerate()
         .map(|(at, ((module, place), flags))| {
             let declared = declared.needed_by(at, module.index.outline(), &by_name);
-            prepare(at, place, declared, flags, link, &read, &by_name)
+            let mut prepared = prepare(at, place, declared, flags, link, &read, &by_name)?;
+            prepared.defines = defines(&prepared.reads, &said, link);
+            Ok(prepared)
         })
         .collect::<Result<_, _>>()?;
     Ok((prepared, own.looks))
+}
+
+/// What each module's assembly says of names that are open; none where it was not read.
+fn assembly_of(link: &Backends<'_>, read: &[ReadModule]) -> Vec<Option<Says>> {
+    let open = link.asked.open();
+    let says = read.par_iter().map(|module| match open.is_empty() {
+        true => Some(Says::default()),
+        false => Some(Says::of(&module.keyed.as_ref()?.assembly, open)),
+    });
+    says.collect()
+}
+
+/// What the object of the first of `reads` may define of the names that are open.
+fn defines(reads: &[usize], said: &[Option<Says>], link: &Backends<'_>) -> Defines {
+    // An imported function brings its inline assembly along.
+    let together = reads.iter().map(|at| said[*at]);
+    let together = together.reduce(|one, other| Some(one?.with(other?))).flatten();
+    let own = reads.first().map(|at| link.plan.modules[*at].source);
+    match (together, own) {
+        _ if link.asked.open().is_empty() => Defines::NothingOpen,
+        // What a command of the user's makes of an object nobody knows.
+        (Some(says), Some(own))
+            if link.post.is_none() && !says.may_define() && !link.asked.is_open_in(link.symbols, own) =>
+        {
+            Defines::NothingOpen
+        }
+        _ => Defines::PerhapsOpen,
+    }
 }
 
 fn place(module: &PlannedModule, link: &Backends<'_>) -> Result<Place, BackendError> {
@@ -132,7 +167,7 @@ fn bytes<'a>(module: &PlannedModule, link: &Backends<'a>) -> Result<&'a [u8], Ba
 fn read(link: &Backends<'_>, mut ahead: ReadAhead) -> Result<Vec<ReadModule>, BackendError> {
     let modules = &link.plan.modules;
     let sources: Vec<BitcodeSource> = modules.iter().map(|module| module.source).collect();
-    let read = ahead.take(link.inputs, &sources, link.wanted());
+    let read = ahead.take(link.inputs, link.symbols, &sources, link.wanted());
     modules
         .iter()
         .zip(read)
@@ -189,9 +224,9 @@ fn missing_declarations(link: &Backends<'_>, read: &[ReadModule]) -> Result<Decl
             if let Some(named) = &read.named {
                 return Ok(resolutions.declarations(named));
             }
-            let named = resolve::named(bytes(module, link)?);
-            let named = named.map_err(|error| unfit(module, "its symbols cannot be read", error))?;
-            Ok(resolutions.declarations(&named))
+            let symbols = link.symbols.of(module.source);
+            let symbols = symbols.map_err(|error| BackendError::Unfit(format!("{}: {error}", module.shown())))?;
+            Ok(resolutions.declarations(&resolve::named(symbols)))
         })
         .collect::<Result<_, BackendError>>()?;
     Ok(Declared {
@@ -328,6 +363,7 @@ fn prepare(
             object: place.path.clone(),
         },
         object: NativeObject { place },
+        defines: Defines::PerhapsOpen,
         sides,
         stages,
         traces,

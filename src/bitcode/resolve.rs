@@ -30,7 +30,7 @@ pub struct Declaration {
 impl Declaration {
     /// What a module that names `symbol` makes of it once it is defined elsewhere: one it declares itself, or one that another
     /// module defines or declares and whose users are imported. None for names that stay within their module.
-    pub fn of(symbol: &Symbol) -> Option<Self> {
+    pub fn of(symbol: &Symbol<'_>) -> Option<Self> {
         let linkage = match (symbol.presence, symbol.linkage) {
             (_, linkage) if linkage.is_local() => return None,
             (Presence::Declaration, linkage) => linkage,
@@ -42,19 +42,16 @@ impl Declaration {
             SymbolKind::Function | SymbolKind::Ifunc | SymbolKind::Alias => SummaryOf::Function,
         };
         Some(Self {
-            guid: guid(&symbol.name),
+            guid: guid(symbol.name),
             of,
             linkage,
         })
     }
 }
 
-/// The names in a bitcode file that another could define.
-///
-/// # Errors
-/// The file is no bitcode that can be read.
-pub fn named(file: &[u8]) -> Result<Vec<Declaration>, BitcodeError> {
-    Ok(symbols(file)?.iter().filter_map(Declaration::of).collect())
+/// Those of a bitcode file's names that another could define.
+pub fn named(symbols: &[Symbol<'_>]) -> Vec<Declaration> {
+    symbols.iter().filter_map(Declaration::of).collect()
 }
 
 /// What the link's modules together say of each name: the part of in-process lld's combined index that is needed here.
@@ -83,7 +80,7 @@ impl Resolutions {
         }
         for symbol in symbols(file)? {
             if symbol.presence == Presence::Definition && regular(symbol.module) {
-                self.add(guid(&symbol.name), symbol.dso_local);
+                self.add(guid(symbol.name), symbol.dso_local);
             }
         }
         Ok(())

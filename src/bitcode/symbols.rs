@@ -133,9 +133,9 @@ impl Visibility {
 
 /// One global name in a module.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Symbol {
+pub struct Symbol<'a> {
     /// As in the IR: an asm label's leading `\x01` is kept.
-    pub name: Vec<u8>,
+    pub name: &'a [u8],
     /// What it stands for.
     pub kind: SymbolKind,
     /// Whether it is defined here.
@@ -148,6 +148,13 @@ pub struct Symbol {
     pub dso_local: bool,
     /// Which of the file's modules it is in, as `Facts::modules` counts them.
     pub module: usize,
+}
+
+impl<'a> Symbol<'a> {
+    /// As a linker calls it.
+    pub fn plain(&self) -> &'a [u8] {
+        self.name.strip_prefix(b"\x01").unwrap_or(self.name)
+    }
 }
 
 /// LLVM's id of an external name: the first eight bytes of its MD5, little-endian
@@ -230,7 +237,7 @@ struct Waiting {
 }
 
 /// Every global name of every module in the file, in the file's order. Unnamed values are left out.
-pub fn symbols(bytes: &[u8]) -> Result<Vec<Symbol>, BitcodeError> {
+pub fn symbols(bytes: &[u8]) -> Result<Vec<Symbol<'_>>, BitcodeError> {
     let mut stream = Block::stream(unwrap(bytes)?);
     let mut record = Record::default();
     let mut found = Vec::new();
@@ -342,7 +349,7 @@ impl ValueRecord {
 }
 
 impl Waiting {
-    fn resolve(&self, table: &[u8]) -> Result<Option<Symbol>, BitcodeError> {
+    fn resolve<'t>(&self, table: &'t [u8]) -> Result<Option<Symbol<'t>>, BitcodeError> {
         let (value, linkage) = (&self.value, self.value.linkage());
         if value.at(1) == 0 {
             return Ok(None);
@@ -350,7 +357,7 @@ impl Waiting {
         // llvm BitcodeReader.cpp `inferDSOLocal`.
         let hidden = value.at(value.layout.visibility) != 0 && linkage != Linkage::ExternalWeak;
         Ok(Some(Symbol {
-            name: value.name(table)?.to_vec(),
+            name: value.name(table)?,
             kind: value.layout.kind,
             presence: value.presence(),
             linkage,

@@ -21,9 +21,11 @@ use crate::children::Children;
 use crate::cmdline::Invocation;
 use crate::inputs::Inputs;
 use crate::names::Names;
+use crate::narrowed::{Asked, Defines};
 use crate::response;
 use crate::settings::Order;
 use crate::staging::Staging;
+use crate::symbols::LinkSymbols;
 use crate::thin_link::Plan;
 use crate::toolchain::Linker;
 use references::References;
@@ -59,10 +61,16 @@ pub struct FinalLink<'a> {
     pub invocation: &'a Invocation,
     /// Its inputs.
     pub inputs: &'a Inputs,
+    /// Their bitcode's names.
+    pub symbols: &'a LinkSymbols<'a>,
+    /// What is asked for of those.
+    pub asked: &'a Asked<'a>,
     /// What the thin link decided.
     pub plan: &'a Plan,
     /// The objects of the plan's modules, in its order.
     pub objects: &'a [NativeObject],
+    /// What each of them may define.
+    pub defines: &'a [Defines],
     /// What their backends had to remark.
     pub remarks: &'a str,
     /// The number of the first of them among LTO tasks.

@@ -10,14 +10,15 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::path::Path;
 
-use object::write::{Object as NewObject, SectionId, Symbol, SymbolSection};
+use object::write::{Object as NewObject, SectionId, Symbol as NewSymbol, SymbolSection};
 use object::{
     FileFlags, Object, ObjectSection, ObjectSymbol, SectionFlags, SectionKind, SymbolFlags, SymbolKind, SymbolScope,
     elf,
 };
 
 use super::{FinalLink, FinalLinkError};
-use crate::bitcode::symbols::{Linkage, Presence, Visibility, symbols};
+use crate::bitcode::Symbol;
+use crate::bitcode::symbols::{Linkage, Presence, Visibility};
 use crate::cmdline::OutputKind;
 use crate::inputs::{BitcodeSource, Entry, MemberData};
 use crate::sys;
@@ -156,11 +157,8 @@ fn names_of(link: &FinalLink<'_>, member: Member) -> Result<Names, FinalLinkErro
     let entry = &link.inputs.entries[member.source.entry];
     let unfit = |error: String| FinalLinkError::Unfit(format!("{}: {error}", entry.shown(member.source.member)));
     if member.is_bitcode {
-        let bytes = link
-            .inputs
-            .bitcode(member.source)
-            .map_err(|error| unfit(error.to_string()))?;
-        return names_in_bitcode(bytes).map_err(unfit);
+        let symbols = link.symbols.of(member.source);
+        return Ok(names_in_bitcode(symbols.map_err(|error| unfit(error.to_string()))?));
     }
     read_native(entry, member.source.member, names_in_object).map_err(unfit)
 }
@@ -185,19 +183,21 @@ pub(super) fn read_native<T>(
     }
 }
 
-fn names_in_bitcode(bytes: &[u8]) -> Result<Names, String> {
+fn names_in_bitcode(symbols: &[Symbol<'_>]) -> Names {
     let mut names = Names::default();
-    for symbol in symbols(bytes).map_err(|error| error.to_string())? {
-        let plain = symbol.name.strip_prefix(b"\x01").unwrap_or(&symbol.name).to_vec();
+    for symbol in symbols {
+        let plain = symbol.plain();
         match (symbol.presence, symbol.linkage) {
             (_, linkage) if linkage.is_local() => {}
-            (Presence::Definition, _) => names.defined.push(plain),
+            (Presence::Definition, _) => names.defined.push(plain.to_vec()),
             // A weak reference takes nothing out of an archive, and the compiler's own intrinsics are no symbols.
-            (Presence::Declaration, Linkage::External) if !plain.starts_with(b"llvm.") => names.needed.push(plain),
+            (Presence::Declaration, Linkage::External) if !plain.starts_with(b"llvm.") => {
+                names.needed.push(plain.to_vec());
+            }
             (Presence::Declaration, _) => {}
         }
     }
-    Ok(names)
+    names
 }
 
 fn names_in_object(bytes: &[u8]) -> Result<Names, String> {
@@ -263,7 +263,7 @@ pub(super) fn write<'n>(
         new.append_section_data(id, data, property.align());
     }
     for (name, refers) in names {
-        new.add_symbol(Symbol {
+        new.add_symbol(NewSymbol {
             name: name.to_vec(),
             value: 0,
             size: 0,

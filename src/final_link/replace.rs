@@ -71,7 +71,7 @@ impl<'a, 'n> Builder<'a, 'n> {
     pub(super) fn words(
         &mut self,
         references: &References,
-        narrowed: &[(Vec<u8>, Visibility)],
+        narrowed: &[(&[u8], Visibility)],
         forgotten: &[usize],
     ) -> Result<Vec<OsString>, FinalLinkError> {
         let link = self.link;
@@ -113,7 +113,7 @@ impl<'a, 'n> Builder<'a, 'n> {
         }
         if let (false, Some(last)) = (narrowed.is_empty(), link.invocation.inputs.last()) {
             let narrowed = narrowed.iter();
-            let narrowed = narrowed.map(|(name, visibility)| (name.as_slice(), Refers::Narrows(*visibility)));
+            let narrowed = narrowed.map(|(name, visibility)| (*name, Refers::Narrows(*visibility)));
             words.push(self.reference(last.item, narrowed)?.into_os_string());
         }
         for module in forgotten {

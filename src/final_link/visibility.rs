@@ -4,7 +4,7 @@
 //! lld/ELF/Symbols.cpp `mergeProperties`, before LTO. Linux 6.1 has two such symbols: one defined by assembly, one by
 //! assembly in another module, both hidden to a module that has no use of them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -14,59 +14,59 @@ use object::{Object, ObjectSymbol, SymbolFlags};
 use rayon::prelude::*;
 
 use super::{FinalLink, FinalLinkError, at, references};
-use crate::bitcode::symbols::{Visibility, symbols};
+use crate::bitcode::symbols::Visibility;
 use crate::inputs::{Entry, FileKind};
+use crate::narrowed::{Defines, Visibilities, narrowest};
 use crate::sys;
-
-/// Symbols by name, each with a visibility.
-type Visibilities = HashMap<Vec<u8>, Visibility>;
 
 /// The symbols whose visibility bitcode narrows and no native object does, in the order of their names.
 ///
 /// # Errors
 /// `Unfit` where a file that was linked cannot be read.
-pub(super) fn lost(link: &FinalLink<'_>) -> Result<Vec<(Vec<u8>, Visibility)>, FinalLinkError> {
-    let asked = asked_by_bitcode(link)?;
+pub(super) fn lost<'a>(link: &FinalLink<'a>) -> Result<Vec<(&'a [u8], Visibility)>, FinalLinkError> {
+    let asked = link.asked.by_name();
     if asked.is_empty() {
         return Ok(Vec::new());
     }
-    let given = given_by_objects(link, &asked)?;
-    let mut lost: Vec<_> = asked
-        .into_iter()
-        .filter(|(name, asked)| given.get(name).is_some_and(|given| given < asked))
-        .collect();
+    let mut said = said_by_users(link, asked)?;
+    for name in assigned(link) {
+        if let Some((name, _)) = asked.get_key_value(name) {
+            said.named.entry(name).or_default();
+            said.defined.insert(name);
+        }
+    }
+    // Most objects define nothing that is not as narrow as was asked.
+    let modules = link.objects.iter().zip(link.defines);
+    let perhaps = modules.filter(|(_, defines)| **defines == Defines::PerhapsOpen);
+    let perhaps: Vec<&Path> = perhaps.map(|(object, _)| object.path().as_path()).collect();
+    let said = said.with(said_by_ours(&perhaps, asked)?);
+    let given = said.of_what_is_defined();
+    let mut wide: Visibilities<'a> = asked.iter().map(|(name, asked)| (*name, *asked)).collect();
+    wide.retain(|name, asked| given.get(name).is_some_and(|given| given < asked));
+    if wide.is_empty() {
+        return Ok(Vec::new());
+    }
+    // Now any object that names one of these will do.
+    let all: Vec<&Path> = link.objects.iter().map(|object| object.path().as_path()).collect();
+    let kept = said_by_ours(&all, &wide)?.named;
+    let mut lost: Vec<_> = wide.into_iter().collect();
+    lost.retain(|(name, asked)| kept.get(name).is_none_or(|kept| kept < asked));
     lost.sort();
     Ok(lost)
 }
 
-fn asked_by_bitcode(link: &FinalLink<'_>) -> Result<Visibilities, FinalLinkError> {
-    let of_module = |module: &crate::thin_link::PlannedModule| {
-        let unfit = |error: String| FinalLinkError::Unfit(format!("{}: {error}", module.name.display()));
-        let bytes = link.inputs.bitcode(module.source);
-        let symbols = symbols(bytes.map_err(|error| unfit(error.to_string()))?);
-        let symbols = symbols.map_err(|error| unfit(error.to_string()))?.into_iter();
-        let asking = symbols.filter(|symbol| symbol.visibility != Visibility::Default && !symbol.linkage.is_local());
-        Ok(asking
-            .map(|symbol| {
-                let plain = symbol.name.strip_prefix(b"\x01").unwrap_or(&symbol.name);
-                (plain.to_vec(), symbol.visibility)
-            })
-            .collect())
-    };
-    let modules = link.plan.modules.par_iter().map(of_module);
-    modules.try_reduce(Visibilities::new, |one, other| Ok(narrowest(one, other)))
-}
-
-/// What the final link's objects say of those of these symbols that one of them defines.
-fn given_by_objects(link: &FinalLink<'_>, asked: &Visibilities) -> Result<Visibilities, FinalLinkError> {
-    let ours = link.plan.regular.iter().map(std::path::PathBuf::as_path);
-    let ours: Vec<&Path> = ours
-        .chain(link.objects.iter().map(|object| object.path().as_path()))
-        .collect();
-    let of_file = |path: &Path| {
+/// What objects that came of bitcode say of these symbols.
+fn said_by_ours<'a>(paths: &[&Path], asked: &Visibilities<'a>) -> Result<Said<'a>, FinalLinkError> {
+    let of_file = |path: &&Path| {
         let map = File::open(path).and_then(|file| sys::map(&file)).map_err(at(path))?;
         said_by(&map, asked).map_err(|error| FinalLinkError::Unfit(format!("{}: {error}", path.display())))
     };
+    let said = paths.par_iter().map(of_file);
+    said.try_reduce(Said::default, |one, other| Ok(one.with(other)))
+}
+
+/// What the user's native objects, and that of the regular partition, say of these symbols.
+fn said_by_users<'a>(link: &FinalLink<'_>, asked: &Visibilities<'a>) -> Result<Said<'a>, FinalLinkError> {
     let loaded: HashSet<&str> = link.plan.loaded.iter().map(String::as_str).collect();
     let users: Vec<(&Entry, Option<usize>)> = natives(link)
         .filter(|(entry, member)| loaded.contains(entry.shown(*member).as_str()))
@@ -76,21 +76,10 @@ fn given_by_objects(link: &FinalLink<'_>, asked: &Visibilities) -> Result<Visibi
         references::read_native(entry, *member, said)
             .map_err(|error| FinalLinkError::Unfit(format!("{}: {error}", entry.shown(*member))))
     };
-    let ours = ours.par_iter().map(|path| of_file(path));
-    let said = ours.chain(users.par_iter().map(of_input));
-    let said = said.try_reduce(Said::default, |one, other| {
-        Ok(Said {
-            named: narrowest(one.named, other.named),
-            defined: one.defined.into_iter().chain(other.defined).collect(),
-        })
-    })?;
-    let Said { mut named, mut defined } = said;
-    for name in assigned(link).filter(|name| asked.contains_key(*name)) {
-        named.entry(name.to_vec()).or_default();
-        defined.insert(name.to_vec());
-    }
-    named.retain(|name, _| defined.contains(name));
-    Ok(named)
+    let said = users.par_iter().map(of_input);
+    let said = said.try_reduce(Said::default, |one, other| Ok(one.with(other)))?;
+    let regular: Vec<&Path> = link.plan.regular.iter().map(std::path::PathBuf::as_path).collect();
+    Ok(said.with(said_by_ours(&regular, asked)?))
 }
 
 /// Symbols that an option defines.
@@ -113,12 +102,25 @@ fn natives<'a>(link: &FinalLink<'a>) -> impl Iterator<Item = (&'a Entry, Option<
 
 /// What objects say of symbols.
 #[derive(Default)]
-struct Said {
-    named: Visibilities,
-    defined: HashSet<Vec<u8>>,
+struct Said<'a> {
+    named: Visibilities<'a>,
+    defined: HashSet<&'a [u8]>,
 }
 
-fn said_by(bytes: &[u8], asked: &Visibilities) -> Result<Said, object::Error> {
+impl<'a> Said<'a> {
+    fn with(mut self, other: Said<'a>) -> Said<'a> {
+        self.named = narrowest(self.named, other.named);
+        self.defined.extend(other.defined);
+        self
+    }
+
+    fn of_what_is_defined(mut self) -> Visibilities<'a> {
+        self.named.retain(|name, _| self.defined.contains(name));
+        self.named
+    }
+}
+
+fn said_by<'a>(bytes: &[u8], asked: &Visibilities<'a>) -> Result<Said<'a>, object::Error> {
     match object::FileKind::parse(bytes)? {
         object::FileKind::Elf32 => said_in(
             &ElfFile::<object::elf::FileHeader32<object::Endianness>>::parse(bytes)?,
@@ -131,29 +133,20 @@ fn said_by(bytes: &[u8], asked: &Visibilities) -> Result<Said, object::Error> {
     }
 }
 
-fn said_in<'d>(file: &impl Object<'d>, asked: &Visibilities) -> Result<Said, object::Error> {
+fn said_in<'d, 'a>(file: &impl Object<'d>, asked: &Visibilities<'a>) -> Result<Said<'a>, object::Error> {
     let mut said = Said::default();
     for symbol in file.symbols().filter(|symbol| !symbol.is_local()) {
-        let name = symbol.name_bytes()?;
-        if !asked.contains_key(name) {
+        let Some((name, _)) = asked.get_key_value(symbol.name_bytes()?) else {
             continue;
-        }
+        };
         let other = match symbol.flags() {
             SymbolFlags::Elf { st_other, .. } => st_other,
             _ => 0,
         };
-        said.named.insert(name.to_vec(), Visibility::from_elf(other));
+        said.named.insert(name, Visibility::from_elf(other));
         if !symbol.is_undefined() {
-            said.defined.insert(name.to_vec());
+            said.defined.insert(name);
         }
     }
     Ok(said)
-}
-
-fn narrowest(mut one: Visibilities, other: Visibilities) -> Visibilities {
-    for (name, visibility) in other {
-        let so_far = one.entry(name).or_default();
-        *so_far = visibility.max(*so_far);
-    }
-    one
 }

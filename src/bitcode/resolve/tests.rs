@@ -42,7 +42,9 @@ fn cure<'n>(llvm: &Llvm, names: &[&'n str], indexes: &[Index]) -> Vec<(&'n str, 
             .modules()
             .into_iter()
             .map(|module| String::from_utf8(module.path).unwrap());
-        let named: Vec<_> = modules.flat_map(|path| named(&llvm.read(&path)).unwrap()).collect();
+        let named: Vec<_> = modules
+            .flat_map(|path| named(&symbols(&llvm.read(&path)).unwrap()))
+            .collect();
         cured
             .add_dso_local(name.as_bytes(), &resolutions.declarations(&named))
             .unwrap();

@@ -11,12 +11,12 @@ fn names_kinds_and_linkages_are_the_sources() {
                   int labelled(void) __asm__(\"a_label\"); int use(void) { return labelled() + chosen(); }\n\
                   __attribute__((visibility(\"hidden\"))) int covered; __attribute__((visibility(\"protected\"))) int cover(void) { return ++covered; }";
     for llvm in Llvm::all() {
-        let found = symbols(&llvm.compile(
+        let bitcode = llvm.compile(
             "names",
             source,
             "-O1 -fPIC -fsemantic-interposition -fcommon -flto=thin",
-        ))
-        .unwrap();
+        );
+        let found = symbols(&bitcode).unwrap();
         let of = |name: &str| {
             let symbol = found
                 .iter()
@@ -62,10 +62,11 @@ fn guids_are_llvms() {
             ["-Wno-override-module", "-flto=thin", "-c", "guids.ll", "-o", "guids.o"],
         );
         let [index] = llvm.thin_link(&["guids.o"], "-e main -u odd").try_into().unwrap();
-        let names = symbols(&llvm.read("guids.o")).unwrap();
+        let bitcode = llvm.read("guids.o");
+        let names = symbols(&bitcode).unwrap();
         assert!(names.iter().any(|symbol| symbol.name == b"\x01odd"));
         let summarized = crate::bitcode::Index::parse(&index).unwrap().summarized();
-        assert_eq!(summarized, names.iter().map(|symbol| guid(&symbol.name)).collect());
+        assert_eq!(summarized, names.iter().map(|symbol| guid(symbol.name)).collect());
     }
 }
 
@@ -74,7 +75,8 @@ fn both_modules_of_a_split_unit_are_read() {
     let llvm = Llvm::newest();
     let source = "struct A { virtual int f(); }; int A::f() { return 1; } int call(A *a) { return a->f(); }";
     let options = "-O2 -flto=thin -fsplit-lto-unit -fvisibility=hidden -fwhole-program-vtables";
-    let found = symbols(&llvm.compile("cxxboth", source, options)).unwrap();
+    let bitcode = llvm.compile("cxxboth", source, options);
+    let found = symbols(&bitcode).unwrap();
     let vtable: Vec<_> = found
         .iter()
         .filter(|symbol| symbol.name == b"_ZTV1A")

@@ -1,0 +1,106 @@
+//! The visibility that a link's bitcode asks for of its names: lld gives a symbol the narrowest that any file asks for, and asks
+//! bitcode before LTO (lld/ELF/Symbols.cpp `mergeProperties`). Knows nothing of native objects, nor of how it is kept up.
+
+use std::collections::{HashMap, HashSet};
+
+use rayon::prelude::*;
+
+use crate::bitcode::symbols::{Linkage, Presence, Visibility};
+use crate::inputs::BitcodeSource;
+use crate::symbols::{LinkSymbols, NamesError};
+use crate::thin_link::Plan;
+
+/// What a module's object may define of the names that are open ([`Asked::open`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Defines {
+    /// None of them.
+    NothingOpen,
+    /// Perhaps one.
+    PerhapsOpen,
+}
+
+/// Names with a visibility each.
+pub type Visibilities<'a> = HashMap<&'a [u8], Visibility>;
+
+/// What is asked for of names that are not visible to all.
+#[derive(Debug, Default)]
+pub struct Asked<'a> {
+    by_name: Visibilities<'a>,
+    open: HashSet<&'a [u8]>,
+}
+
+impl<'a> Asked<'a> {
+    /// What the modules of a plan ask for.
+    ///
+    /// # Errors
+    /// The module, as the user knows it, whose names cannot be read, and why.
+    pub fn by(plan: &Plan, symbols: &LinkSymbols<'a>) -> Result<Asked<'a>, (String, NamesError)> {
+        let sources = plan.modules.par_iter();
+        let files: Vec<_> = sources
+            .map(|module| {
+                let names = symbols.of(module.source);
+                names.map_err(|error| (module.shown(), error))
+            })
+            .collect::<Result<_, _>>()?;
+        let asking = files.par_iter().map(|file| {
+            let asking = file.iter().filter(|symbol| !symbol.linkage.is_local());
+            let asking = asking.filter(|symbol| symbol.visibility != Visibility::Default);
+            asking
+                .map(|symbol| (symbol.plain(), symbol.visibility))
+                .collect::<Visibilities<'a>>()
+        });
+        let by_name = asking.reduce(Visibilities::new, narrowest);
+        if by_name.is_empty() {
+            return Ok(Asked::default());
+        }
+        let defining = files.par_iter().map(|file| {
+            let defined = file.iter().filter(|symbol| symbol.presence == Presence::Definition);
+            let defined = defined.filter(|symbol| symbol.linkage != Linkage::AvailableExternally);
+            let named = defined.filter(|symbol| by_name.contains_key(symbol.plain()));
+            named
+                .map(|symbol| (symbol.plain(), symbol.visibility))
+                .collect::<Vec<_>>()
+        });
+        let mut widest = Visibilities::new();
+        for (name, visibility) in defining.collect::<Vec<_>>().into_iter().flatten() {
+            let so_far = widest.entry(name).or_insert(visibility);
+            *so_far = visibility.min(*so_far);
+        }
+        let is_open = |(name, asked): (&&'a [u8], &Visibility)| widest.get(name).is_none_or(|defined| defined < asked);
+        let open = by_name.iter().filter(|named| is_open(*named)).map(|(name, _)| *name);
+        Ok(Asked {
+            open: open.collect(),
+            by_name,
+        })
+    }
+
+    /// Every name of which it is more than nothing.
+    pub fn by_name(&self) -> &Visibilities<'a> {
+        &self.by_name
+    }
+
+    /// Names that no code in the link's bitcode defines, or not as narrowly as is asked: what defines them may be visible to
+    /// more, be it a native object, assembly within bitcode, or the code that is not narrow enough. All other names are
+    /// defined, if by bitcode at all, as is asked.
+    pub fn open(&self) -> &HashSet<&'a [u8]> {
+        &self.open
+    }
+
+    /// Whether a bitcode file's code defines an open name.
+    pub fn is_open_in(&self, symbols: &LinkSymbols<'a>, source: BitcodeSource) -> bool {
+        let defines = |symbol: &crate::bitcode::Symbol<'_>| {
+            symbol.presence == Presence::Definition && self.open.contains(symbol.plain())
+        };
+        // What cannot be read has been told by then.
+        symbols.of(source).is_ok_and(|names| names.iter().any(defines))
+    }
+}
+
+/// The narrower of what two say.
+pub fn narrowest<'a>(mut one: Visibilities<'a>, other: Visibilities<'a>) -> Visibilities<'a> {
+    for (name, visibility) in other {
+        let so_far = one.entry(name).or_default();
+        *so_far = visibility.max(*so_far);
+    }
+    one
+}
