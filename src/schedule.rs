@@ -1,7 +1,7 @@
 //! Runs jobs in parallel: as many as their slots allow, heaviest first, none after the first failure.
 //! Knows nothing of backends; a job is a number with a weight.
 
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::slots::{Slots, Supply};
 
 enum Event<R> {
     Token(std::io::Result<jobserver::Acquired>),
-    Done(usize, R),
+    Done { thread: usize, job: usize, result: R },
 }
 
 /// What a finished job says of the rest.
@@ -22,8 +22,8 @@ pub enum Next {
 }
 
 /// Runs jobs `0..weights.len()`, heaviest first. `allow` is told how many may run at once, again and again, and says how
-/// many more than those can be begun, to have them at hand when one ends; `run` makes a job's result on a thread of its
-/// own; `done` takes each result as it comes, here. Returns once nothing runs any more and every token is given back.
+/// many more than those can be begun, to have them at hand when one ends; `run` makes a job's result on a thread that
+/// does nothing else meanwhile; `done` takes each result as it comes, here. Returns once nothing runs any more and every token is given back.
 pub fn run<R: Send + 'static>(
     weights: &[u64],
     slots: &Slots,
@@ -41,18 +41,30 @@ pub fn run<R: Send + 'static>(
             let _ = lender.send(Event::Token(token));
         });
         let mut running: usize = 0;
+        // As many as have run at once, and kept: of ten thousand short backends, starting a thread for each shows.
+        let mut threads: Vec<Sender<usize>> = Vec::new();
+        let mut idle: Vec<usize> = Vec::new();
         loop {
             supply.look(running + queue.len());
             let begun = supply.allowed() + allow(supply.allowed());
             while running < begun {
                 let Some(job) = queue.pop() else { break };
                 running += 1;
-                let (events, run) = (events.clone(), &run);
-                scope.spawn(move || {
-                    let result = run(job);
-                    // The loop below takes events until the last job's; a send can only fail after it has panicked.
-                    let _ = events.send(Event::Done(job, result));
+                let thread = idle.pop().unwrap_or_else(|| {
+                    let (jobs, given) = mpsc::channel();
+                    let (events, run, thread) = (events.clone(), &run, threads.len());
+                    scope.spawn(move || {
+                        for job in given {
+                            let result = run(job);
+                            // The loop below takes events until the last job's; a send can only fail after it has panicked.
+                            let _ = events.send(Event::Done { thread, job, result });
+                        }
+                    });
+                    threads.push(jobs);
+                    thread
                 });
+                // It waits for one, as long as `threads` has its end.
+                let _ = threads[thread].send(job);
             }
             if queue.is_empty() {
                 supply.give_back(running);
@@ -64,8 +76,9 @@ pub fn run<R: Send + 'static>(
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
                 Ok(Event::Token(token)) => supply.lent(token, running + queue.len()),
-                Ok(Event::Done(job, result)) => {
+                Ok(Event::Done { thread, job, result }) => {
                     running -= 1;
+                    idle.push(thread);
                     if done(job, result) == Next::Stop {
                         queue.clear();
                     }
