@@ -16,6 +16,7 @@ use std::time::{Instant, SystemTime};
 
 use crate::backend::flags::{self, Flags};
 use crate::backend::kept::Objects;
+use crate::backend::launcher::Launcher;
 use crate::backend::modules::{Keys, ReadAhead, Wanted};
 use crate::backend::post::PostBackend;
 use crate::backend::{self, BackendError, Compiled};
@@ -32,7 +33,7 @@ use crate::observe::stats::{LinkMode, OutputState, Stats, ThinLink, milliseconds
 use crate::observe::timeline::Timeline;
 use crate::private;
 use crate::route::{self, Route};
-use crate::settings::{Mode, Settings, Unchanged};
+use crate::settings::{EngineKind, Mode, Settings, Unchanged};
 use crate::slots::Slots;
 use crate::staging::Staging;
 use crate::thin_link::{self, Reuse, ThinLinkError};
@@ -282,6 +283,8 @@ impl Link {
         let commands = Commands::of(&self.settings.flags).map_err(|error| Stop::failed(&self.linker_name(), error))?;
         let post =
             PostBackend::find(&self.settings.post_backend).map_err(|error| Stop::failed(&self.linker_name(), error))?;
+        let launcher =
+            Launcher::find(&self.settings.launcher).map_err(|error| Stop::failed(&self.linker_name(), error))?;
         let (cache, cache_off) = Cache::for_link(&self.settings, &self.invocation);
         self.stats.cache_off = cache_off;
         let clang = Clang::find(&self.linker, &self.settings, &version_memo()).map_err(|error| Stop::left(error.0))?;
@@ -305,7 +308,11 @@ impl Link {
             output: self.invocation.kind,
         };
         let modules = inputs.eager_bitcode().len();
-        let engine = self.settings.engine;
+        // A launcher starts a process for each, and needs no server.
+        let engine = match launcher {
+            Some(_) => EngineKind::Process,
+            None => self.settings.engine,
+        };
         let (plan, reuse, ahead, server) = thread::scope(|scope| {
             let ahead = scope.spawn(|| ReadAhead::of(&inputs, wanted));
             let server = scope.spawn(|| backend::start_ahead(engine, modules, wanted.keys, &clang, &staging, children));
@@ -337,7 +344,8 @@ impl Link {
             staging: &staging,
             cache: cache.as_ref(),
             post: post.as_ref(),
-            engine,
+            engine: self.settings.engine,
+            launcher: launcher.as_ref(),
             server,
             slots,
             timeline: timeline.as_ref(),

@@ -6,6 +6,7 @@ pub mod diagnostics;
 pub mod flags;
 pub mod forkserver;
 pub mod kept;
+pub mod launcher;
 pub mod modules;
 mod own;
 pub mod post;
@@ -13,6 +14,7 @@ mod prepare;
 pub mod process;
 mod seen;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use crate::cache::{Cache, Counts};
@@ -34,6 +36,7 @@ use crate::toolchain::Clang;
 use diagnostics::{Message, Severity, Warnings};
 use flags::{Flags, SavedStage};
 use forkserver::{ForkServer, Load, NoServer};
+use launcher::Launcher;
 use modules::{Keys, ReadAhead, Wanted};
 use post::PostBackend;
 use prepare::Prepared;
@@ -62,6 +65,8 @@ pub struct Backends<'a> {
     pub post: Option<&'a PostBackend>,
     /// What runs them.
     pub engine: EngineKind,
+    /// What they are started through.
+    pub launcher: Option<&'a Launcher>,
     /// What was started before it was known how many there would be.
     pub server: Option<Result<ForkServer, NoServer>>,
     /// How many at once.
@@ -141,8 +146,12 @@ impl Backends<'_> {
         let waiting_weights: Vec<u64> = waiting.iter().map(|module| weights[*module]).collect();
         let server = self.server.take();
         // clang is started while files are put in place for it, and asked whether it takes the options.
+        let launcher = self.launcher(&prepared, &waiting, counts);
         let (engine, staged) = rayon::join(
-            || self.engine(server, waiting.len(), counts),
+            || match launcher {
+                Some(launcher) => launched(launcher, self.engine, counts),
+                None => self.engine(server, waiting.len(), counts),
+            },
             || prepare::stage(&self, &prepared, &waiting),
         );
         staged?;
@@ -294,6 +303,24 @@ impl Backends<'_> {
         engine
     }
 
+    /// What the backends that run are started through, where clang's driver makes of every target among them what it should.
+    fn launcher(&self, prepared: &[Prepared], running: &[usize], counts: &mut stats::Backends) -> Option<Launcher> {
+        let launcher = self.launcher.filter(|_| !running.is_empty())?;
+        let mut asked = HashSet::new();
+        for module in running.iter().map(|at| &prepared[*at]) {
+            // One question a command: modules differ by target, and by their own options.
+            if !asked.insert(module.kind()) {
+                continue;
+            }
+            if let Err(why) = launcher.suits(self.clang, &module.backend) {
+                tracing::warn!("{why}: backends are not started through {}", launcher.text());
+                counts.launcher_off = Some(why);
+                return None;
+            }
+        }
+        Some(launcher.clone())
+    }
+
     /// What `run` makes, the time it takes told to whoever asks.
     fn timed<R>(&self, module: usize, run: impl FnOnce() -> R) -> R {
         let Some(timeline) = self.timeline else { return run() };
@@ -348,6 +375,16 @@ impl Backends<'_> {
             .filter(|module| results[*module].is_none())
             .collect()
     }
+}
+
+/// Every backend is started through a command, whatever the engine that was asked for: what a server forks nobody starts.
+fn launched(launcher: Launcher, asked: EngineKind, counts: &mut stats::Backends) -> Engine {
+    counts.launcher = Some(launcher.text());
+    counts.engine_fallback =
+        (asked == EngineKind::ForkServer).then(|| "a launcher starts a process for each".to_owned());
+    let engine = Engine::Launched(launcher);
+    counts.engine = Some(engine.name());
+    engine
 }
 
 /// What the user calls the modules that backends read.

@@ -7,6 +7,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
@@ -45,8 +46,16 @@ pub(super) struct Prepared {
     /// What its index is to be told.
     declared: Vec<Declaration>,
     target: ModuleTarget,
+    flags: Arc<Flags>,
     /// The modules it reads, itself among them.
     pub(super) reads: Vec<usize>,
+}
+
+impl Prepared {
+    /// Its command but for the names of files: what backends have in common for which clang would do the same.
+    pub(super) fn kind(&self) -> Vec<u8> {
+        self.flags.fingerprint(&self.target, 0)
+    }
 }
 
 fn unfit(module: &PlannedModule, what: &str, error: impl std::fmt::Display) -> BackendError {
@@ -291,7 +300,7 @@ fn prepare(
     at: usize,
     place: Place,
     declared: Vec<Declaration>,
-    flags: &Flags,
+    flags: &Arc<Flags>,
     link: &Backends<'_>,
     read: &[ReadModule],
     by_name: &HashMap<&[u8], usize>,
@@ -336,6 +345,7 @@ fn prepare(
         weight: read[at].size + imported / 8,
         declared,
         target: target.clone(),
+        flags: Arc::clone(flags),
         reads,
     })
 }
@@ -392,6 +402,7 @@ fn key(
         target: &read[at].target,
         task,
         post: link.post,
+        launcher: link.launcher,
         module: read[at].digest,
         asm_files: &files,
     };

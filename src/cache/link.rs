@@ -16,6 +16,7 @@ use super::store::{self, CacheOff, Destination, Outputs, PutError, Store};
 use super::tally::{Counts, Tally};
 use super::views::Views;
 use crate::backend::flags::{Flags, ModuleTarget};
+use crate::backend::launcher::Launcher;
 use crate::backend::post::PostBackend;
 use crate::cmdline::Invocation;
 use crate::private;
@@ -151,9 +152,15 @@ impl Cache {
         let fingerprint = parts.flags.fingerprint(parts.target, parts.task);
         let mut options = vec![OsStr::from_bytes(&fingerprint)];
         let mut named: Vec<PathBuf> = parts.flags.input_files().to_vec();
-        if let Some(post) = parts.post {
-            options.extend(post.words.iter().map(OsString::as_os_str));
-            named.push(post.program.clone());
+        // What stands before the compiler may set what that hears (`env`), or be a compiler itself (`ccache`).
+        let launcher = parts
+            .launcher
+            .map(|launcher| (LAUNCHER, &launcher.words, &launcher.program));
+        let post = parts.post.map(|post| (POST, &post.words, &post.program));
+        for (tag, words, program) in launcher.into_iter().chain(post) {
+            options.push(OsStr::new(tag));
+            options.extend(words.iter().map(OsString::as_os_str));
+            named.push(program.clone());
         }
         let mut files = Vec::new();
         let mut contents = |paths: &[PathBuf]| -> Option<Vec<Option<Digest>>> {
@@ -422,6 +429,10 @@ impl Keyed {
     }
 }
 
+/// Before the words of a command of the user's, lest those of one read as another's.
+const LAUNCHER: &str = "launcher";
+const POST: &str = "post-backend";
+
 /// What a module's key is made of, besides its index.
 #[derive(Clone, Copy, Debug)]
 pub struct ModuleParts<'a> {
@@ -433,6 +444,8 @@ pub struct ModuleParts<'a> {
     pub target: &'a ModuleTarget,
     /// Its task number.
     pub task: usize,
+    /// What the backend is started through.
+    pub launcher: Option<&'a Launcher>,
     /// What is run on the object.
     pub post: Option<&'a PostBackend>,
     /// Its bytes.

@@ -70,6 +70,12 @@ pub struct Backends {
     pub engine: Option<&'static str>,
     /// Why plain processes had to do for a fork server.
     pub engine_fallback: Option<String>,
+    /// The command they were started through, where one was asked for; it takes a process each, whatever the engine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub launcher: Option<String>,
+    /// Why they were not started through it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub launcher_off: Option<String>,
 }
 
 /// Native objects left for the user.

@@ -1,6 +1,7 @@
 //! The real ld.lld and the clang that matches it: where they are, which LLVM they are, and that neither is ourselves.
 //! Knows nothing of the link; asks the programs themselves for their version and remembers the answer by their stamp.
 
+pub mod driver;
 pub mod environment;
 pub mod identity;
 
