@@ -31,7 +31,6 @@ use crate::inputs::Inputs;
 use crate::native::{self, Left};
 use crate::observe::stats::{LinkMode, OutputState, Stats, ThinLink, milliseconds};
 use crate::observe::timeline::Timeline;
-use crate::private;
 use crate::route::{self, Route};
 use crate::settings::{EngineKind, Mode, Settings, Unchanged};
 use crate::slots::Slots;
@@ -57,6 +56,20 @@ impl From<ExitStatus> for Ending {
             (Some(code), _) => Ending::Exit(code),
             (None, Some(signal)) => Ending::Signal(signal),
             (None, None) => Ending::Exit(1),
+        }
+    }
+}
+
+impl Ending {
+    /// Ends this process so.
+    pub fn meet(self) -> ! {
+        match self {
+            Ending::Exit(status) => std::process::exit(status),
+            Ending::Signal(signal) => {
+                // As the signal would have, so that make and the shell see what happened.
+                let _ = signal_hook::low_level::emulate_default_handler(signal);
+                std::process::exit(128 + signal);
+            }
         }
     }
 }
@@ -479,13 +492,9 @@ impl Link {
         identity.remember(cache, &self.invocation, made);
     }
 
-    /// Staging stands beside the cache, so that objects go from one to the other without being copied.
     fn stage(&self, cache: Option<&Cache>) -> Result<Staging, Stop> {
-        let parent = cache.map_or_else(private::scratch, |cache| cache.dir().join("staging"));
-        Staging::new(&parent)
-            .or_else(|_| Staging::new(&private::scratch()))
-            .or_else(|_| Staging::new(&tempfile::Builder::new().prefix("thinlto-ld-").tempdir()?.keep()))
-            .map_err(|error| Stop::left(format!("no staging folder in {}: {error}", parent.display())))
+        Staging::beside(cache.map(Cache::dir))
+            .map_err(|(parent, error)| Stop::left(format!("no staging folder in {}: {error}", parent.display())))
     }
 
     /// As lld begins its messages.
@@ -532,7 +541,7 @@ impl Link {
     }
 }
 
-fn version_memo() -> VersionMemo {
+pub(crate) fn version_memo() -> VersionMemo {
     VersionMemo::new(crate::cache::home().map(|home| home.join("versions")))
 }
 
@@ -554,7 +563,7 @@ fn named_reads(invocation: &Invocation, inputs: &Inputs, read: Option<Vec<PathBu
 }
 
 /// Stats are for whoever asked; that they cannot be written must not fail the link.
-fn write_stats(stats: &mut Stats, settings: &Settings) {
+pub(crate) fn write_stats(stats: &mut Stats, settings: &Settings) {
     let Some(file) = &settings.stats else { return };
     if let Err(error) = stats.append(file) {
         tracing::warn!("cannot append to {}: {error}", file.display());
@@ -571,7 +580,7 @@ fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-fn start_log(filter: &str) {
+pub(crate) fn start_log(filter: &str) {
     let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|_| "warn".into());
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)

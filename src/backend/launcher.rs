@@ -51,17 +51,14 @@ impl Launcher {
         text(&self.words)
     }
 
-    /// The command that runs a `clang -cc1 …` step.
+    /// The command that runs a step: one of `-cc1`, or a driver's line already.
     pub fn command(&self, clang: &Path, step: &[OsString]) -> Command {
-        let mut command = self.prefix();
-        command.arg(clang).args(driver_words(step));
-        command
-    }
-
-    /// The command that runs `clang WORDS`, a driver's line already.
-    pub fn prefix(&self) -> Command {
         let mut command = Command::new(&self.program);
-        command.args(self.words.iter().skip(1));
+        command.args(self.words.iter().skip(1)).arg(clang);
+        match step.first().is_some_and(|word| word == "-cc1") {
+            true => command.args(driver_words(step)),
+            false => command.args(step),
+        };
         command
     }
 

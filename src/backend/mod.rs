@@ -12,12 +12,12 @@ mod own;
 pub mod post;
 mod prepare;
 pub mod process;
-mod seen;
+pub mod seen;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use crate::cache::{Cache, Counts};
+use crate::cache::{Cache, Counts, Destination};
 use crate::children::Children;
 use crate::cmdline::Invocation;
 use crate::color::Color;
@@ -150,7 +150,15 @@ impl Backends<'_> {
         let (engine, staged) = rayon::join(
             || match launcher {
                 Some(launcher) => launched(launcher, self.engine, counts),
-                None => self.engine(server, waiting.len(), counts),
+                None => engine(
+                    self.engine,
+                    server,
+                    waiting.len(),
+                    &self.clang.path,
+                    self.staging,
+                    self.children,
+                    counts,
+                ),
             },
             || prepare::stage(&self, &prepared, &waiting),
         );
@@ -274,35 +282,6 @@ impl Backends<'_> {
         }
     }
 
-    /// The engine that was asked for; where a fork server cannot be had, plain processes, and why.
-    fn engine(
-        &self,
-        ahead: Option<Result<ForkServer, NoServer>>,
-        backends: usize,
-        counts: &mut stats::Backends,
-    ) -> Engine {
-        let load = Load::of(backends);
-        let server = match (self.engine, ahead) {
-            _ if backends == 0 => None,
-            (EngineKind::Process, _) => None,
-            (EngineKind::ForkServer, Some(Ok(server))) if server.bears(load) => Some(Ok(server)),
-            (EngineKind::ForkServer, Some(Err(error))) => Some(Err(error)),
-            (EngineKind::ForkServer, None) if backends < forkserver::WORTH_IT => None,
-            (EngineKind::ForkServer, _) => Some(ForkServer::start(&self.clang.path, self.staging, load, self.children)),
-        };
-        let engine = match server {
-            Some(Ok(server)) => Engine::ForkServer(server),
-            Some(Err(error)) => {
-                tracing::info!("{error}; plain processes are used");
-                counts.engine_fallback = Some(error.to_string());
-                Engine::Process
-            }
-            None => Engine::Process,
-        };
-        counts.engine = (backends > 0).then(|| engine.name());
-        engine
-    }
-
     /// What the backends that run are started through, where clang's driver makes of every target among them what it should.
     fn launcher(&self, prepared: &[Prepared], running: &[usize], counts: &mut stats::Backends) -> Option<Launcher> {
         let launcher = self.launcher.filter(|_| !running.is_empty())?;
@@ -366,7 +345,8 @@ impl Backends<'_> {
         results.par_iter_mut().zip(prepared).for_each(|(result, module)| {
             let Some(key) = &module.key else { return };
             let object = module.object.path();
-            *result = cache.get(key, object, &module.sides).map(|said| Done {
+            let place = Destination::Staging(object);
+            *result = cache.get(key, place, &module.sides).map(|said| Done {
                 stderr: said.replace(OBJECT, &object.to_string_lossy()),
                 made: Made::Cached,
             });
@@ -377,8 +357,40 @@ impl Backends<'_> {
     }
 }
 
+/// The engine that was asked for, for so many backends; where a fork server cannot be had, plain processes, and why.
+pub fn engine(
+    asked: EngineKind,
+    ahead: Option<Result<ForkServer, NoServer>>,
+    backends: usize,
+    clang: &Path,
+    staging: &Staging,
+    children: &Children,
+    counts: &mut stats::Backends,
+) -> Engine {
+    let load = Load::of(backends);
+    let server = match (asked, ahead) {
+        _ if backends == 0 => None,
+        (EngineKind::Process, _) => None,
+        (EngineKind::ForkServer, Some(Ok(server))) if server.bears(load) => Some(Ok(server)),
+        (EngineKind::ForkServer, Some(Err(error))) => Some(Err(error)),
+        (EngineKind::ForkServer, None) if backends < forkserver::WORTH_IT => None,
+        (EngineKind::ForkServer, _) => Some(ForkServer::start(clang, staging, load, children)),
+    };
+    let engine = match server {
+        Some(Ok(server)) => Engine::ForkServer(server),
+        Some(Err(error)) => {
+            tracing::info!("{error}; plain processes are used");
+            counts.engine_fallback = Some(error.to_string());
+            Engine::Process
+        }
+        None => Engine::Process,
+    };
+    counts.engine = (backends > 0).then(|| engine.name());
+    engine
+}
+
 /// Every backend is started through a command, whatever the engine that was asked for: what a server forks nobody starts.
-fn launched(launcher: Launcher, asked: EngineKind, counts: &mut stats::Backends) -> Engine {
+pub fn launched(launcher: Launcher, asked: EngineKind, counts: &mut stats::Backends) -> Engine {
     counts.launcher = Some(launcher.text());
     counts.engine_fallback =
         (asked == EngineKind::ForkServer).then(|| "a launcher starts a process for each".to_owned());

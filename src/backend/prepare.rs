@@ -363,13 +363,13 @@ fn seen<'r>(
     };
     let ReadModule { digest, keyed, .. } = &read[other];
     let view = &keyed.as_ref()?.view;
-    if other != at {
-        let bytes = link.inputs.bitcode(link.plan.modules[other].source).ok()?;
-        if let Some(seen) = view.of(bytes, module.imports.iter().copied()) {
-            return Some(Read::Part(seen));
+    match other == at {
+        true => Some(Read::Whole(digest.to_vec(), &view.integers)),
+        false => {
+            let bytes = link.inputs.bitcode(link.plan.modules[other].source).ok()?;
+            Some(Read::of(module, view, digest, bytes))
         }
     }
-    Some(Read::Whole(digest.to_vec(), &view.integers))
 }
 
 /// The key of the object of the first of `reads`; none where it must not be kept.
@@ -398,21 +398,16 @@ fn key(
     };
     let parts = ModuleParts {
         clang: link.clang,
-        flags,
-        target: &read[at].target,
-        task,
-        post: link.post,
+        words: &flags.fingerprint(&read[at].target, task),
+        named: flags.input_files(),
         launcher: link.launcher,
+        post: link.post,
         module: read[at].digest,
         asm_files: &files,
     };
     let outline = link.plan.modules[at].index.outline();
-    // The module itself, whether or not its index names it.
-    let own = std::iter::once(Some(Read::Whole(Vec::new(), &read[at].keyed.as_ref()?.view.integers)));
-    let named = outline.modules.iter();
-    let named = named.map(|module| seen(module, at, link, read, by_name));
-    let modules: Option<Vec<Read<'_>>> = own.chain(named).collect();
-    let names = Names::of(&modules?);
+    let integers = &read[at].keyed.as_ref()?.view.integers;
+    let names = Names::of_backend(integers, outline, |module| seen(module, at, link, read, by_name))?;
     let keyed = cache.key(&parts, &mut |sink| {
         sink(&outline.digest);
         sink(&names.key);

@@ -20,6 +20,8 @@ pub enum LinkMode {
     InProcess,
     /// No ThinLTO bitcode, no link at all, or the thin link alone.
     Passthrough,
+    /// The link was lld's own, by DTLTO; the backends it described were ours.
+    Distributor,
 }
 
 /// Whether a thin link ran.

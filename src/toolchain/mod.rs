@@ -266,6 +266,11 @@ impl VersionMemo {
         VersionMemo { dir }
     }
 
+    /// What a clang says of itself.
+    pub(crate) fn version_of_clang(&self, clang: &Path, guard: &OsStr) -> Option<LlvmVersion> {
+        self.ask(clang, "clang version ", guard)
+    }
+
     fn ask(&self, program: &Path, marker: &str, guard: &OsStr) -> Option<LlvmVersion> {
         let entry = self
             .dir
