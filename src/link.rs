@@ -372,10 +372,11 @@ impl Link {
                 (plan.modules[module].shown(), flags.first_task() + module)
             })
         });
-        let compiled = compiled.map_err(|error| match error {
+        let mut compiled = compiled.map_err(|error| match error {
             BackendError::Rejected(text) => Stop::Failed(format!("{}{text}", plan.warnings)),
             other => Stop::from(other),
         })?;
+        self.stats.work = compiled.work.take();
         if let Some(name) = inputs.changed() {
             return Err(BackendError::Changed(name).into());
         }

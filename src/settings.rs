@@ -39,7 +39,7 @@ pub const TABLE: &[Setting] = settings! {
     "order": "where backends' objects stand in the final link: command-line or in-process; default: command-line",
     "final-linker": "another linker for the native objects (mold, wild); default: the real ld.lld",
     "stats": "file to append one JSON line a link to; default: none",
-    "timeline": "on or off: whether the stats line lists the link's backends by slot, start and end; default: off",
+    "timeline": "on or off: whether the stats line lists the link's backends by slot, start and end, and what each read and wrote; default: off",
     "compare": "folder to which every link's comparison with in-process LTO is added, for `thinlto compare --report`; default: none",
     "log": "tracing filter, to stderr; default: warn",
 };

@@ -27,6 +27,7 @@ use crate::inputs::Inputs;
 use crate::names::Names;
 use crate::observe::stats;
 use crate::observe::timeline::Timeline;
+use crate::observe::work::Work;
 use crate::schedule::{self, Next};
 use crate::settings::EngineKind;
 use crate::slots::Slots;
@@ -96,6 +97,8 @@ pub struct Compiled {
     pub files: Option<Vec<PathBuf>>,
     /// The files, found or not, that told how objects were compiled.
     pub looks: Vec<Look>,
+    /// What each backend had to do, where somebody asks for their times.
+    pub work: Option<Vec<Work>>,
 }
 
 /// Why there are no objects.
@@ -212,6 +215,7 @@ impl Backends<'_> {
                 .collect::<Option<Vec<_>>>()
                 .map(|keys| keys.into_iter().flat_map(|key| key.files().cloned()).collect()),
             looks,
+            work: self.timeline.map(|_| self.work(&prepared)),
             ..Compiled::default()
         };
         let (mut fatal, mut names) = (false, None);
@@ -273,6 +277,18 @@ impl Backends<'_> {
             })?;
         }
         Ok(())
+    }
+
+    /// What each backend had to do, its object being there.
+    fn work(&self, prepared: &[Prepared]) -> Vec<Work> {
+        let modules = self.plan.modules.iter().zip(prepared);
+        let work = modules.map(|(module, prepared)| Work {
+            module: self.inputs.bitcode(module.source).map_or(0, |bytes| bytes.len() as u64),
+            index: module.index.bytes().len() as u64,
+            object: std::fs::metadata(prepared.object.path()).map_or(0, |object| object.len()),
+            imports: prepared.reads.get(1..).unwrap_or_default().to_vec(),
+        });
+        work.collect()
     }
 
     fn wanted(&self) -> Wanted {

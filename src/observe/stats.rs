@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 
 use super::timeline::Span;
+use super::work::Work;
 
 /// What became of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -139,6 +140,9 @@ pub struct Stats {
     /// Every backend, where the `timeline` setting asks for them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeline: Option<Vec<Span>>,
+    /// What each of them had to do, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub work: Option<Vec<Work>>,
     /// Milliseconds by phase.
     pub ms: Phases,
     /// Milliseconds of CPU this process took until the line was written; its children's are not in it.
@@ -174,6 +178,7 @@ impl Stats {
             output_state: None,
             cache_off: None,
             timeline: None,
+            work: None,
             ms: Phases::default(),
             cpu_ms: 0.0,
             exit: None,
