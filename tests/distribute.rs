@@ -427,7 +427,8 @@ fn thinlto_ld_passes_dtlto_links_through() {
             &program,
             "-Wl,--thinlto-distributor-arg=distribute",
             "-Wl,--thinlto-distributor-arg=--thinlto-ld-jobs=1",
-            "-Wl,--thinlto-remote-compiler=/usr/bin/clang-22",
+            // Found on PATH.
+            "-Wl,--thinlto-remote-compiler=clang-22",
         ],
         INPUTS,
     ]

@@ -105,6 +105,13 @@ impl Description {
         Path::new(self.common.args.first().map_or("", String::as_str))
     }
 
+    /// Calls the compiler by another path.
+    pub fn set_compiler(&mut self, path: &Path) {
+        if let (Some(first), Some(path)) = (self.common.args.first_mut(), path.to_str()) {
+            path.clone_into(first);
+        }
+    }
+
     /// The common words behind the compiler's name.
     pub fn words(&self) -> &[String] {
         self.common.args.get(1..).unwrap_or_default()

@@ -7,7 +7,7 @@ mod modules;
 mod run;
 mod words;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -66,7 +66,12 @@ fn distribute(
     began: Instant,
     stats: &mut Stats,
 ) -> Result<(), String> {
-    let description = Description::read(file).map_err(|error| error.to_string())?;
+    let mut description = Description::read(file).map_err(|error| error.to_string())?;
+    // As whoever runs a command would look for it; where there is none, running it says so.
+    if let Ok(path) = which::which(description.compiler()) {
+        description.set_compiler(&path);
+    }
+    let description = description;
     stats.output.clone_from(&description.common.linker_output);
     (stats.inputs, stats.modules) = (description.jobs.len(), description.jobs.len());
     let post = PostBackend::find(&settings.post_backend)?;
@@ -198,14 +203,4 @@ fn unheeded(settings: &Settings) -> Option<String> {
     let why = format!("a distributor heeds no {} setting", names.join(", "));
     tracing::warn!("{why}");
     Some(why)
-}
-
-impl Clang {
-    /// The compiler that somebody else has chosen; none where it does not tell its version.
-    fn at(path: &Path, memo: &crate::toolchain::VersionMemo) -> Option<Clang> {
-        Some(Clang {
-            path: path.to_owned(),
-            version: memo.version_of_clang(path, OsStr::new(""))?,
-        })
-    }
 }

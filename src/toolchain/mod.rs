@@ -200,6 +200,14 @@ pub struct Clang {
 }
 
 impl Clang {
+    /// The compiler that somebody else has chosen; none where it does not tell its version.
+    pub fn at(path: &Path, memo: &VersionMemo) -> Option<Clang> {
+        Some(Clang {
+            path: path.to_owned(),
+            version: memo.ask(path, "clang version ", OsStr::new(""))?,
+        })
+    }
+
     /// The clang of the linker's full version.
     ///
     /// # Errors
@@ -264,11 +272,6 @@ impl VersionMemo {
     /// A memo kept in `dir` (created on first use); none where there is no folder to keep it in.
     pub fn new(dir: Option<PathBuf>) -> VersionMemo {
         VersionMemo { dir }
-    }
-
-    /// What a clang says of itself.
-    pub(crate) fn version_of_clang(&self, clang: &Path, guard: &OsStr) -> Option<LlvmVersion> {
-        self.ask(clang, "clang version ", guard)
     }
 
     fn ask(&self, program: &Path, marker: &str, guard: &OsStr) -> Option<LlvmVersion> {
