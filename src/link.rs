@@ -16,6 +16,7 @@ use std::time::{Instant, SystemTime};
 
 use crate::backend::flags::{self, Flags};
 use crate::backend::kept::Objects;
+use crate::backend::launcher::Launcher;
 use crate::backend::modules::{Keys, ReadAhead, Wanted};
 use crate::backend::post::PostBackend;
 use crate::backend::{self, BackendError, Compiled};
@@ -31,9 +32,8 @@ use crate::narrowed::Asked;
 use crate::native::{self, Left};
 use crate::observe::stats::{LinkMode, OutputState, Stats, ThinLink, milliseconds};
 use crate::observe::timeline::Timeline;
-use crate::private;
 use crate::route::{self, Route};
-use crate::settings::{Mode, Settings, Unchanged};
+use crate::settings::{EngineKind, Mode, Settings, Unchanged};
 use crate::slots::Slots;
 use crate::staging::Staging;
 use crate::thin_link::{self, Reuse, ThinLinkError};
@@ -57,6 +57,20 @@ impl From<ExitStatus> for Ending {
             (Some(code), _) => Ending::Exit(code),
             (None, Some(signal)) => Ending::Signal(signal),
             (None, None) => Ending::Exit(1),
+        }
+    }
+}
+
+impl Ending {
+    /// Ends this process so.
+    pub fn meet(self) -> ! {
+        match self {
+            Ending::Exit(status) => std::process::exit(status),
+            Ending::Signal(signal) => {
+                // As the signal would have, so that make and the shell see what happened.
+                let _ = signal_hook::low_level::emulate_default_handler(signal);
+                std::process::exit(128 + signal);
+            }
         }
     }
 }
@@ -283,6 +297,8 @@ impl Link {
         let commands = Commands::of(&self.settings.flags).map_err(|error| Stop::failed(&self.linker_name(), error))?;
         let post =
             PostBackend::find(&self.settings.post_backend).map_err(|error| Stop::failed(&self.linker_name(), error))?;
+        let launcher =
+            Launcher::find(&self.settings.launcher).map_err(|error| Stop::failed(&self.linker_name(), error))?;
         let (cache, cache_off) = Cache::for_link(&self.settings, &self.invocation);
         self.stats.cache_off = cache_off;
         let clang = Clang::find(&self.linker, &self.settings, &version_memo()).map_err(|error| Stop::left(error.0))?;
@@ -306,7 +322,11 @@ impl Link {
             output: self.invocation.kind,
         };
         let modules = inputs.eager_bitcode().len();
-        let engine = self.settings.engine;
+        // A launcher starts a process for each, and needs no server.
+        let engine = match launcher {
+            Some(_) => EngineKind::Process,
+            None => self.settings.engine,
+        };
         let (plan, reuse, (ahead, mut symbols), server) = thread::scope(|scope| {
             let ahead = scope.spawn(|| ReadAhead::of(&inputs, wanted));
             let server = scope.spawn(|| backend::start_ahead(engine, modules, wanted.keys, &clang, &staging, children));
@@ -342,7 +362,8 @@ impl Link {
             staging: &staging,
             cache: cache.as_ref(),
             post: post.as_ref(),
-            engine,
+            engine: self.settings.engine,
+            launcher: launcher.as_ref(),
             server,
             slots,
             timeline: timeline.as_ref(),
@@ -356,10 +377,11 @@ impl Link {
                 (plan.modules[module].shown(), flags.first_task() + module)
             })
         });
-        let compiled = compiled.map_err(|error| match error {
+        let mut compiled = compiled.map_err(|error| match error {
             BackendError::Rejected(text) => Stop::Failed(format!("{}{text}", plan.warnings)),
             other => Stop::from(other),
         })?;
+        self.stats.work = compiled.work.take();
         if let Some(name) = inputs.changed() {
             return Err(BackendError::Changed(name).into());
         }
@@ -480,13 +502,9 @@ impl Link {
         identity.remember(cache, &self.invocation, made);
     }
 
-    /// Staging stands beside the cache, so that objects go from one to the other without being copied.
     fn stage(&self, cache: Option<&Cache>) -> Result<Staging, Stop> {
-        let parent = cache.map_or_else(private::scratch, |cache| cache.dir().join("staging"));
-        Staging::new(&parent)
-            .or_else(|_| Staging::new(&private::scratch()))
-            .or_else(|_| Staging::new(&tempfile::Builder::new().prefix("thinlto-ld-").tempdir()?.keep()))
-            .map_err(|error| Stop::left(format!("no staging folder in {}: {error}", parent.display())))
+        Staging::beside(cache.map(Cache::dir))
+            .map_err(|(parent, error)| Stop::left(format!("no staging folder in {}: {error}", parent.display())))
     }
 
     /// As lld begins its messages.
@@ -533,7 +551,7 @@ impl Link {
     }
 }
 
-fn version_memo() -> VersionMemo {
+pub(crate) fn version_memo() -> VersionMemo {
     VersionMemo::new(crate::cache::home().map(|home| home.join("versions")))
 }
 
@@ -555,7 +573,7 @@ fn named_reads(invocation: &Invocation, inputs: &Inputs, read: Option<Vec<PathBu
 }
 
 /// Stats are for whoever asked; that they cannot be written must not fail the link.
-fn write_stats(stats: &mut Stats, settings: &Settings) {
+pub(crate) fn write_stats(stats: &mut Stats, settings: &Settings) {
     let Some(file) = &settings.stats else { return };
     if let Err(error) = stats.append(file) {
         tracing::warn!("cannot append to {}: {error}", file.display());
@@ -572,7 +590,7 @@ fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-fn start_log(filter: &str) {
+pub(crate) fn start_log(filter: &str) {
     let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|_| "warn".into());
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)

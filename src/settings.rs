@@ -28,6 +28,7 @@ pub const TABLE: &[Setting] = settings! {
     "mode": "auto, distributed (a ThinLTO link that would go in-process is an error) or in-process; default: auto",
     "jobs": "most backends at once; default: make's jobserver, else every CPU, shared among this user's links",
     "engine": "forkserver or process; default: forkserver, falling back to process",
+    "launcher": "command put before each backend's, which is then clang's as a person would type it, a process each (nice -n 10); default: none",
     "flags": "where backends' options come from: link (as in-process), kbuild (also the .foo.o.cmd beside each object) or compile-commands=FILE; default: link",
     "native": "off, on (each native object is left beside its bitcode too, as foo.thinlto-native.o) or a folder for them; default: off",
     "post-backend": "command run on each native object before it is linked, its path last or in the place of {}; default: none",
@@ -38,7 +39,7 @@ pub const TABLE: &[Setting] = settings! {
     "order": "where backends' objects stand in the final link: command-line or in-process; default: command-line",
     "final-linker": "another linker for the native objects (mold, wild); default: the real ld.lld",
     "stats": "file to append one JSON line a link to; default: none",
-    "timeline": "on or off: whether the stats line lists the link's backends by slot, start and end; default: off",
+    "timeline": "on or off: whether the stats line lists the link's backends by slot, start and end, and what each read and wrote; default: off",
     "compare": "folder to which every link's comparison with in-process LTO is added, for `thinlto compare --report`; default: none",
     "log": "tracing filter, to stderr; default: warn",
 };
@@ -116,6 +117,8 @@ pub struct Settings {
     pub jobs: Option<usize>,
     /// `engine`
     pub engine: EngineKind,
+    /// `launcher`: the words of a command, none of them where there is none.
+    pub launcher: Words,
     /// `flags`
     pub flags: FlagsFrom,
     /// `native`
@@ -309,6 +312,7 @@ impl Settings {
                 "forkserver or process",
                 &[("forkserver", EngineKind::ForkServer), ("process", EngineKind::Process)],
             )?,
+            launcher: values.command("launcher")?,
             flags: values.flags()?,
             native: values.native(),
             post_backend: values.command("post-backend")?,
@@ -391,6 +395,7 @@ mod tests {
             ("flags", "make"),
             ("flags", "compile-commands="),
             ("post-backend", "a; b"),
+            ("launcher", "a | b"),
             ("post-backend", "'"),
         ] {
             let error = read(&[], &[(name, value)]).unwrap_err().to_string();

@@ -66,6 +66,19 @@ impl Staging {
         })
     }
 
+    /// A new folder beside the cache in `cache`, so that objects go from one to the other without being copied; where there is
+    /// none or it cannot be, among the temporary files.
+    ///
+    /// # Errors
+    /// There is no such place; which was the first to be tried.
+    pub fn beside(cache: Option<&Path>) -> Result<Staging, (PathBuf, io::Error)> {
+        let parent = cache.map_or_else(private::scratch, |dir| dir.join("staging"));
+        Staging::new(&parent)
+            .or_else(|_| Staging::new(&private::scratch()))
+            .or_else(|_| Staging::new(&tempfile::Builder::new().prefix("thinlto-ld-").tempdir()?.keep()))
+            .map_err(|error| (parent, error))
+    }
+
     /// The same with indexes in memory, where that can be had: they take less of it than `bitcode` bytes, the size of the
     /// modules they are for.
     #[must_use]

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs every test, first installing what they need on Debian 12: clang, lld and llvm 22, 19 and 16, a kernel's source, QEMU,
-# Chromium. Arguments go to the test runner: cargo nextest, or cargo test where that cannot be had. `--profile quick` skips
+# Chromium, ccache. Arguments go to the test runner: cargo nextest, or cargo test where that cannot be had. `--profile quick` skips
 # the kernel and lld's tests.
 set -eu
 cd "$(dirname "$0")/.."
@@ -10,7 +10,7 @@ root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
 wanted='gcc g++ libc6-dev make cmake ninja-build meson
   linux-source-6.12 flex bison bc libelf-dev libssl-dev xz-utils qemu-system-x86 cpio
-  autoconf automake libtool pkg-config file chromium python3'
+  autoconf automake libtool pkg-config file chromium python3 ccache'
 for llvm in 22 19 16; do
   wanted="$wanted clang-$llvm lld-$llvm llvm-$llvm llvm-$llvm-tools"
 done

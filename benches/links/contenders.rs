@@ -45,10 +45,12 @@ pub enum Contender {
     Dtlto,
     /// LLVM's DTLTO with --thinlto-cache-dir
     DtltoCached,
+    /// LLVM's DTLTO with thinlto distribute as its distributor
+    Distribute,
 }
 
 use Case::{Cold, Constant, Edit, Passthrough, Unchanged, Version};
-use Contender::{Dtlto, DtltoCached, Forkserver, Lld, LldCached, Process};
+use Contender::{Distribute, Dtlto, DtltoCached, Forkserver, Lld, LldCached, Process};
 
 /// The comparisons: of whom, against whom, and over which programs where the user does not choose.
 const DUELS: &[(Case, Contender, Contender, Over)] = &[
@@ -63,6 +65,11 @@ const DUELS: &[(Case, Contender, Contender, Over)] = &[
     (Unchanged, DtltoCached, LldCached, Over::Moderate),
     (Passthrough, Forkserver, Lld, Over::Native),
     (Version, Forkserver, Lld, Over::Native),
+    // Behind those that figures are kept of.
+    (Cold, Distribute, Dtlto, Over::Moderate),
+    (Edit, Distribute, DtltoCached, Over::Moderate),
+    (Unchanged, Distribute, Dtlto, Over::Moderate),
+    (Unchanged, Distribute, DtltoCached, Over::Moderate),
 ];
 
 /// Programs by what can be asked of them in reasonable time.
@@ -152,17 +159,25 @@ impl Contender {
             Process => "thinlto-ld, engine process",
             Dtlto => "DTLTO",
             DtltoCached => "DTLTO, cache",
+            Distribute => "DTLTO, thinlto distribute",
         }
     }
 
-    /// Whether it is thinlto-ld and writes stats.
+    /// Whether it is a program of ours that runs backends, and writes stats.
     pub fn is_ours(self) -> bool {
-        matches!(self, Forkserver | Process)
+        matches!(self, Forkserver | Process | Distribute)
+    }
+
+    fn linker(self, tools: &Tools) -> &Path {
+        match self {
+            Forkserver | Process => &tools.shim,
+            Lld | LldCached | Dtlto | DtltoCached | Distribute => &tools.lld,
+        }
     }
 
     /// Whether it keeps anything from one link to the next.
     pub fn has_cache(self) -> bool {
-        matches!(self, LldCached | Forkserver | Process | DtltoCached)
+        matches!(self, LldCached | Forkserver | Process | DtltoCached | Distribute)
     }
 
     /// Pairs without which there is no figure, however long they take, and the share of the budget for others.
@@ -172,7 +187,7 @@ impl Contender {
 
     /// The command that makes `program`'s link in `case`. All it writes is below `folder`.
     pub fn command(self, program: &Program, case: Case, folder: &Path, tools: &Tools) -> Command {
-        let mut command = Command::new(if self.is_ours() { &tools.shim } else { &tools.lld });
+        let mut command = Command::new(self.linker(tools));
         for (name, _) in std::env::vars_os() {
             if name == "MAKEFLAGS" || name.to_string_lossy().starts_with("THINLTO_LD_") {
                 command.env_remove(name);
@@ -215,6 +230,18 @@ impl Contender {
                 if self == DtltoCached {
                     command.arg(option("--thinlto-cache-dir=", &cache));
                 }
+            }
+            Distribute => {
+                command
+                    .arg(option(
+                        "--thinlto-distributor=",
+                        Path::new(env!("CARGO_BIN_EXE_thinlto")),
+                    ))
+                    .arg("--thinlto-distributor-arg=distribute")
+                    .arg(option("--thinlto-remote-compiler=", &tools.clang))
+                    .env("THINLTO_LD_CACHE", if case == Cold { "off" } else { "on" })
+                    .env("THINLTO_LD_CACHE_DIR", &cache)
+                    .env("THINLTO_LD_STATS", folder.join("stats"));
             }
         }
         command

@@ -202,12 +202,16 @@ impl<'a> Ring<'a> {
             }
         }
         figures.own_cpu.extend(stats["cpu_ms"].as_f64());
+        let count = || {
+            let run = backends["run"].as_u64();
+            run.zip(stats["modules"].as_u64())
+                .map(|(run, of)| Work::Backends { run, of })
+        };
         figures.work = match stats["output_state"].as_str() {
             Some("restored") => Some(Work::Restored),
-            Some(_) => backends["run"]
-                .as_u64()
-                .zip(stats["modules"].as_u64())
-                .map(|(run, of)| Work::Backends { run, of }),
+            Some(_) => count(),
+            // The link is lld's own, and its output nothing that a distributor knows of.
+            None if stats["mode"] == "distributor" => count(),
             None => None,
         };
         Ok(())

@@ -70,7 +70,7 @@ Each pair is one link by each, one after the other, the order swapped each time;
 (least–greatest). Times are medians of the same links. CPU is user and system time of all processes. Memory is the peak, looked at
 every 2 to 20 ms in a run of its own, of what all processes hold together, shared pages counted once (PSS). *compiled*: backends
 that ran, of how many modules. *own CPU*: thinlto-ld's process alone, without linker and backends. DTLTO has a local
-distributor that runs one clang a CPU. Cold: no cache, inputs in the page cache. An edit changes one line of one function, each
+distributor that runs one clang a CPU, or `thinlto distribute`. Cold: no cache, inputs in the page cache. An edit changes one line of one function, each
 time another; all before it is in the caches. `constant` leaves the module's summary as it was, `edit` does not.
 ";
 

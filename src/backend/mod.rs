@@ -7,16 +7,18 @@ pub mod diagnostics;
 pub mod flags;
 pub mod forkserver;
 pub mod kept;
+pub mod launcher;
 pub mod modules;
 mod own;
 pub mod post;
 mod prepare;
 pub mod process;
-mod seen;
+pub mod seen;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use crate::cache::{Cache, Counts};
+use crate::cache::{Cache, Counts, Destination};
 use crate::children::Children;
 use crate::cmdline::Invocation;
 use crate::color::Color;
@@ -27,6 +29,7 @@ use crate::names::Names;
 use crate::narrowed::{Asked, Defines};
 use crate::observe::stats;
 use crate::observe::timeline::Timeline;
+use crate::observe::work::Work;
 use crate::schedule::{self, Next};
 use crate::settings::EngineKind;
 use crate::slots::Slots;
@@ -37,6 +40,7 @@ use crate::toolchain::Clang;
 use diagnostics::{Message, Severity, Warnings};
 use flags::{Flags, SavedStage};
 use forkserver::{ForkServer, Load, NoServer};
+use launcher::Launcher;
 use modules::{Keys, ReadAhead, Wanted};
 use post::PostBackend;
 use prepare::Prepared;
@@ -69,6 +73,8 @@ pub struct Backends<'a> {
     pub post: Option<&'a PostBackend>,
     /// What runs them.
     pub engine: EngineKind,
+    /// What they are started through.
+    pub launcher: Option<&'a Launcher>,
     /// What was started before it was known how many there would be.
     pub server: Option<Result<ForkServer, NoServer>>,
     /// How many at once.
@@ -100,6 +106,8 @@ pub struct Compiled {
     pub files: Option<Vec<PathBuf>>,
     /// The files, found or not, that told how objects were compiled.
     pub looks: Vec<Look>,
+    /// What each backend had to do, where somebody asks for their times.
+    pub work: Option<Vec<Work>>,
 }
 
 /// Why there are no objects.
@@ -150,8 +158,20 @@ impl Backends<'_> {
         let waiting_weights: Vec<u64> = waiting.iter().map(|module| weights[*module]).collect();
         let server = self.server.take();
         // clang is started while files are put in place for it, and asked whether it takes the options.
+        let launcher = self.launcher(&prepared, &waiting, counts);
         let (engine, staged) = rayon::join(
-            || self.engine(server, waiting.len(), counts),
+            || match launcher {
+                Some(launcher) => launched(launcher, self.engine, counts),
+                None => engine(
+                    self.engine,
+                    server,
+                    waiting.len(),
+                    &self.clang.path,
+                    self.staging,
+                    self.children,
+                    counts,
+                ),
+            },
             || prepare::stage(&self, &prepared, &waiting),
         );
         staged?;
@@ -204,6 +224,7 @@ impl Backends<'_> {
                 .collect::<Option<Vec<_>>>()
                 .map(|keys| keys.into_iter().flat_map(|key| key.files().cloned()).collect()),
             looks,
+            work: self.timeline.map(|_| self.work(&prepared)),
             ..Compiled::default()
         };
         let (mut fatal, mut names) = (false, None);
@@ -268,6 +289,18 @@ impl Backends<'_> {
         Ok(())
     }
 
+    /// What each backend had to do, its object being there.
+    fn work(&self, prepared: &[Prepared]) -> Vec<Work> {
+        let modules = self.plan.modules.iter().zip(prepared);
+        let work = modules.map(|(module, prepared)| Work {
+            module: self.inputs.bitcode(module.source).map_or(0, |bytes| bytes.len() as u64),
+            index: module.index.bytes().len() as u64,
+            object: std::fs::metadata(prepared.object.path()).map_or(0, |object| object.len()),
+            imports: prepared.reads.get(1..).unwrap_or_default().to_vec(),
+        });
+        work.collect()
+    }
+
     fn wanted(&self) -> Wanted {
         Wanted {
             keys: self.cache.map_or(Keys::None, |_| Keys::Wanted),
@@ -275,33 +308,22 @@ impl Backends<'_> {
         }
     }
 
-    /// The engine that was asked for; where a fork server cannot be had, plain processes, and why.
-    fn engine(
-        &self,
-        ahead: Option<Result<ForkServer, NoServer>>,
-        backends: usize,
-        counts: &mut stats::Backends,
-    ) -> Engine {
-        let load = Load::of(backends);
-        let server = match (self.engine, ahead) {
-            _ if backends == 0 => None,
-            (EngineKind::Process, _) => None,
-            (EngineKind::ForkServer, Some(Ok(server))) if server.bears(load) => Some(Ok(server)),
-            (EngineKind::ForkServer, Some(Err(error))) => Some(Err(error)),
-            (EngineKind::ForkServer, None) if backends < forkserver::WORTH_IT => None,
-            (EngineKind::ForkServer, _) => Some(ForkServer::start(&self.clang.path, self.staging, load, self.children)),
-        };
-        let engine = match server {
-            Some(Ok(server)) => Engine::ForkServer(server),
-            Some(Err(error)) => {
-                tracing::info!("{error}; plain processes are used");
-                counts.engine_fallback = Some(error.to_string());
-                Engine::Process
+    /// What the backends that run are started through, where clang's driver makes of every target among them what it should.
+    fn launcher(&self, prepared: &[Prepared], running: &[usize], counts: &mut stats::Backends) -> Option<Launcher> {
+        let launcher = self.launcher.filter(|_| !running.is_empty())?;
+        let mut asked = HashSet::new();
+        for module in running.iter().map(|at| &prepared[*at]) {
+            // One question a command: modules differ by target, and by their own options.
+            if !asked.insert(module.kind()) {
+                continue;
             }
-            None => Engine::Process,
-        };
-        counts.engine = (backends > 0).then(|| engine.name());
-        engine
+            if let Err(why) = launcher.suits(self.clang, &module.backend) {
+                tracing::warn!("{why}: backends are not started through {}", launcher.text());
+                counts.launcher_off = Some(why);
+                return None;
+            }
+        }
+        Some(launcher.clone())
     }
 
     /// What `run` makes, the time it takes told to whoever asks.
@@ -349,7 +371,8 @@ impl Backends<'_> {
         results.par_iter_mut().zip(prepared).for_each(|(result, module)| {
             let Some(key) = &module.key else { return };
             let object = module.object.path();
-            *result = cache.get(key, object, &module.sides).map(|said| Done {
+            let place = Destination::Staging(object);
+            *result = cache.get(key, place, &module.sides).map(|said| Done {
                 stderr: said.replace(OBJECT, &object.to_string_lossy()),
                 made: Made::Cached,
             });
@@ -358,6 +381,48 @@ impl Backends<'_> {
             .filter(|module| results[*module].is_none())
             .collect()
     }
+}
+
+/// The engine that was asked for, for so many backends; where a fork server cannot be had, plain processes, and why.
+pub fn engine(
+    asked: EngineKind,
+    ahead: Option<Result<ForkServer, NoServer>>,
+    backends: usize,
+    clang: &Path,
+    staging: &Staging,
+    children: &Children,
+    counts: &mut stats::Backends,
+) -> Engine {
+    let load = Load::of(backends);
+    let server = match (asked, ahead) {
+        _ if backends == 0 => None,
+        (EngineKind::Process, _) => None,
+        (EngineKind::ForkServer, Some(Ok(server))) if server.bears(load) => Some(Ok(server)),
+        (EngineKind::ForkServer, Some(Err(error))) => Some(Err(error)),
+        (EngineKind::ForkServer, None) if backends < forkserver::WORTH_IT => None,
+        (EngineKind::ForkServer, _) => Some(ForkServer::start(clang, staging, load, children)),
+    };
+    let engine = match server {
+        Some(Ok(server)) => Engine::ForkServer(server),
+        Some(Err(error)) => {
+            tracing::info!("{error}; plain processes are used");
+            counts.engine_fallback = Some(error.to_string());
+            Engine::Process
+        }
+        None => Engine::Process,
+    };
+    counts.engine = (backends > 0).then(|| engine.name());
+    engine
+}
+
+/// Every backend is started through a command, whatever the engine that was asked for: what a server forks nobody starts.
+pub fn launched(launcher: Launcher, asked: EngineKind, counts: &mut stats::Backends) -> Engine {
+    counts.launcher = Some(launcher.text());
+    counts.engine_fallback =
+        (asked == EngineKind::ForkServer).then(|| "a launcher starts a process for each".to_owned());
+    let engine = Engine::Launched(launcher);
+    counts.engine = Some(engine.name());
+    engine
 }
 
 /// What the user calls the modules that backends read.

@@ -30,11 +30,24 @@ pub struct ReadModule {
 
 /// What the keys of a module's and of its importers' objects are made of, besides its digest.
 #[derive(Debug)]
-pub(super) struct ForKeys {
+pub struct ForKeys {
     /// As importers see it.
-    pub(super) view: ImportView,
+    pub view: ImportView,
     /// Its assembly, for the files that names.
-    pub(super) assembly: Vec<Text>,
+    pub assembly: Vec<Text>,
+}
+
+impl ForKeys {
+    /// Of a module's bytes.
+    ///
+    /// # Errors
+    /// What cannot be read, and why.
+    pub fn read(bytes: &[u8]) -> Result<ForKeys, String> {
+        Ok(ForKeys {
+            view: ImportView::read(bytes).map_err(|error| format!("cannot be read: {error}"))?,
+            assembly: texts(bytes).map_err(|error| format!("its assembly cannot be read: {error}"))?,
+        })
+    }
 }
 
 /// What is to be known of a module.
@@ -73,10 +86,7 @@ impl ReadModule {
         let named = reads_dso_local(&own, wanted.output).then(|| resolve::named(symbols));
         let keyed = match wanted.keys {
             Keys::None => None,
-            Keys::Wanted => Some(ForKeys {
-                view: ImportView::read(bytes).map_err(|error| format!("cannot be read: {error}"))?,
-                assembly: texts(bytes).map_err(|error| format!("its assembly cannot be read: {error}"))?,
-            }),
+            Keys::Wanted => Some(ForKeys::read(bytes)?),
         };
         Ok(ReadModule {
             target: ModuleTarget {

@@ -7,6 +7,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
@@ -49,8 +50,16 @@ pub(super) struct Prepared {
     /// What its index is to be told.
     declared: Vec<Declaration>,
     target: ModuleTarget,
+    flags: Arc<Flags>,
     /// The modules it reads, itself among them.
     pub(super) reads: Vec<usize>,
+}
+
+impl Prepared {
+    /// Its command but for the names of files: what backends have in common for which clang would do the same.
+    pub(super) fn kind(&self) -> Vec<u8> {
+        self.flags.fingerprint(&self.target, 0)
+    }
 }
 
 fn unfit(module: &PlannedModule, what: &str, error: impl std::fmt::Display) -> BackendError {
@@ -115,7 +124,10 @@ fn defines(reads: &[usize], said: &[Option<Says>], link: &Backends<'_>) -> Defin
         _ if link.asked.open().is_empty() => Defines::NothingOpen,
         // What a command of the user's makes of an object nobody knows.
         (Some(says), Some(own))
-            if link.post.is_none() && !says.may_define() && !link.asked.is_open_in(link.symbols, own) =>
+            if link.post.is_none()
+                && link.launcher.is_none()
+                && !says.may_define()
+                && !link.asked.is_open_in(link.symbols, own) =>
         {
             Defines::NothingOpen
         }
@@ -326,7 +338,7 @@ fn prepare(
     at: usize,
     place: Place,
     declared: Vec<Declaration>,
-    flags: &Flags,
+    flags: &Arc<Flags>,
     link: &Backends<'_>,
     read: &[ReadModule],
     by_name: &HashMap<&[u8], usize>,
@@ -372,6 +384,7 @@ fn prepare(
         weight: read[at].size + imported / 8,
         declared,
         target: target.clone(),
+        flags: Arc::clone(flags),
         reads,
     })
 }
@@ -389,13 +402,13 @@ fn seen<'r>(
     };
     let ReadModule { digest, keyed, .. } = &read[other];
     let view = &keyed.as_ref()?.view;
-    if other != at {
-        let bytes = link.inputs.bitcode(link.plan.modules[other].source).ok()?;
-        if let Some(seen) = view.of(bytes, module.imports.iter().copied()) {
-            return Some(Read::Part(seen));
+    match other == at {
+        true => Some(Read::Whole(digest.to_vec(), &view.integers)),
+        false => {
+            let bytes = link.inputs.bitcode(link.plan.modules[other].source).ok()?;
+            Some(Read::of(module, view, digest, bytes))
         }
     }
-    Some(Read::Whole(digest.to_vec(), &view.integers))
 }
 
 /// The key of the object of the first of `reads`; none where it must not be kept.
@@ -424,20 +437,16 @@ fn key(
     };
     let parts = ModuleParts {
         clang: link.clang,
-        flags,
-        target: &read[at].target,
-        task,
+        words: &flags.fingerprint(&read[at].target, task),
+        named: flags.input_files(),
+        launcher: link.launcher,
         post: link.post,
         module: read[at].digest,
         asm_files: &files,
     };
     let outline = link.plan.modules[at].index.outline();
-    // The module itself, whether or not its index names it.
-    let own = std::iter::once(Some(Read::Whole(Vec::new(), &read[at].keyed.as_ref()?.view.integers)));
-    let named = outline.modules.iter();
-    let named = named.map(|module| seen(module, at, link, read, by_name));
-    let modules: Option<Vec<Read<'_>>> = own.chain(named).collect();
-    let names = Names::of(&modules?);
+    let integers = &read[at].keyed.as_ref()?.view.integers;
+    let names = Names::of_backend(integers, outline, |module| seen(module, at, link, read, by_name))?;
     let keyed = cache.key(&parts, &mut |sink| {
         sink(&outline.digest);
         sink(&names.key);

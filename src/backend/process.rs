@@ -11,6 +11,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use object::BinaryFormat;
 
 use super::forkserver::ForkServer;
+use super::launcher::Launcher;
 use crate::children::{Children, Running};
 
 /// One backend: what to run, and what it must leave.
@@ -69,13 +70,15 @@ pub enum Engine {
     Process,
     /// A worker of the fork server.
     ForkServer(ForkServer),
+    /// A process of its own, started through a command of the user's.
+    Launched(Launcher),
 }
 
 impl Engine {
     /// As the stats name it.
     pub fn name(&self) -> &'static str {
         match self {
-            Engine::Process => "process",
+            Engine::Process | Engine::Launched(_) => "process",
             Engine::ForkServer(_) => "forkserver",
         }
     }
@@ -83,7 +86,7 @@ impl Engine {
     /// So many backends may run at once from now on; how many more it can be given, to start on without delay.
     pub fn allow(&self, running: usize) -> usize {
         match self {
-            Engine::Process => 0,
+            Engine::Process | Engine::Launched(_) => 0,
             Engine::ForkServer(server) => {
                 server.allow(running);
                 running
@@ -100,16 +103,22 @@ impl Engine {
             }
             Engine::Process => {
                 let mut command = Command::new(clang);
-                command
-                    .args(step)
-                    .stdin(Stdio::null())
-                    .stdout(Stdio::null())
-                    .stderr(Stdio::piped());
-                let output = children.spawn(&mut command).and_then(Running::output)?;
-                Ok((output.status, String::from_utf8_lossy(&output.stderr).into_owned()))
+                command.args(step);
+                spawned(command, children)
             }
+            Engine::Launched(launcher) => spawned(launcher.command(clang, step), children),
         }
     }
+}
+
+/// Runs a process to its end: how it ended, and what it wrote to stderr.
+fn spawned(mut command: Command, children: &Children) -> io::Result<(ExitStatus, String)> {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let output = children.spawn(&mut command).and_then(Running::output)?;
+    Ok((output.status, String::from_utf8_lossy(&output.stderr).into_owned()))
 }
 
 /// Runs a backend to its end; its stderr if it left a valid object.

@@ -8,10 +8,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::bitcode::view::Seen;
+use crate::bitcode::outline::{Outline, OutlinedModule};
+use crate::bitcode::view::{ImportView, Seen};
 
 /// One module that a backend reads.
-pub(super) enum Read<'a> {
+pub enum Read<'a> {
     /// Whatever is in it: its name in the key, and its integers.
     Whole(Vec<u8>, &'a [u64]),
     /// As much as is seen.
@@ -20,15 +21,28 @@ pub(super) enum Read<'a> {
 
 /// The modules a backend reads, in order, for the key of its object.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Names {
+pub struct Names {
     /// In the key.
-    pub(super) key: Vec<u8>,
+    pub key: Vec<u8>,
     /// What the key leaves out.
-    pub(super) places: Vec<u8>,
+    pub places: Vec<u8>,
 }
 
 impl Names {
-    pub(super) fn of(modules: &[Read<'_>]) -> Names {
+    /// Of the module that is compiled, whose integers these are, and of each that its index names; none where one of them
+    /// cannot be told.
+    pub fn of_backend<'r>(
+        own: &'r [u64],
+        index: &Outline,
+        read: impl Fn(&OutlinedModule) -> Option<Read<'r>>,
+    ) -> Option<Names> {
+        // The module itself, whether or not its index names it.
+        let own = std::iter::once(Some(Read::Whole(Vec::new(), own)));
+        let modules: Option<Vec<Read<'r>>> = own.chain(index.modules.iter().map(read)).collect();
+        Some(Names::of(&modules?))
+    }
+
+    fn of(modules: &[Read<'_>]) -> Names {
         let known: HashSet<u64> = match modules.iter().any(Read::has_cookies) {
             true => modules.iter().flat_map(Read::integers).copied().collect(),
             false => HashSet::new(),
@@ -65,7 +79,15 @@ impl Names {
     }
 }
 
-impl Read<'_> {
+impl<'a> Read<'a> {
+    /// What is read of one that is imported from.
+    pub fn of(module: &OutlinedModule, view: &'a ImportView, digest: &[u8; 32], bytes: &[u8]) -> Read<'a> {
+        match view.of(bytes, module.imports.iter().copied()) {
+            Some(seen) => Read::Part(seen),
+            None => Read::Whole(digest.to_vec(), &view.integers),
+        }
+    }
+
     fn has_cookies(&self) -> bool {
         matches!(self, Read::Part(seen) if !seen.cookies.is_empty())
     }

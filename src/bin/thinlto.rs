@@ -1,5 +1,5 @@
 //! `thinlto`: the companion for people. Compares links, explains them, checks the toolchain, shows and prunes the cache,
-//! lists the settings.
+//! lists the settings; and runs backends for lld's own distribution.
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
@@ -20,7 +20,9 @@ use thinlto_ld::compare::page::{self, file::PageFile};
 use thinlto_ld::compare::report::{self, Report};
 use thinlto_ld::compare::table::{self, Style};
 use thinlto_ld::compare::verdict::Verdict;
+use thinlto_ld::distribute;
 use thinlto_ld::explain;
+use thinlto_ld::link::Ending;
 use thinlto_ld::settings::{self, Settings};
 use thinlto_ld::toolchain::{Clang, Linker, VersionMemo};
 
@@ -57,6 +59,19 @@ enum Task {
     Compare(Compare),
     /// Say what would become of a link, without making it: every input, every LTO option, the tools, and why
     Explain(Explain),
+    /// Run the backends of a link that ld.lld makes by DTLTO: its --thinlto-distributor
+    ///
+    /// ld.lld --thinlto-distributor=/path/to/thinlto --thinlto-distributor-arg=distribute …
+    Distribute {
+        /// The list of jobs that ld.lld writes; before it, settings as on a link line
+        #[arg(
+            required = true,
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "--thinlto-ld-SETTING=VALUE … FILE"
+        )]
+        words: Vec<OsString>,
+    },
     /// List every setting, its environment variable and its values
     Settings,
 }
@@ -102,6 +117,11 @@ fn main() -> ExitCode {
         Task::Explain(arguments) => explain(arguments),
         Task::Check { name } => check(&name),
         Task::Cache { dir, prune, dry_run } => cache(dir, prune.as_deref(), dry_run),
+        Task::Distribute { words } => match distribute::run(&words) {
+            Ok(Ending::Exit(0)) => Ok(()),
+            Ok(ending) => ending.meet(),
+            Err(error) => Err(error),
+        },
         Task::Settings => {
             list_settings();
             Ok(())

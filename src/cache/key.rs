@@ -9,7 +9,7 @@ use std::path::Path;
 use super::digest::Digest;
 
 /// Raised whenever the meaning of a part or of an entry changes, so that no object made under the old meaning is found.
-const FORMAT: u32 = 5;
+const FORMAT: u32 = 6;
 
 /// The name of a cached object.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

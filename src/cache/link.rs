@@ -15,7 +15,7 @@ use super::policy::{self, Policy, PolicyError};
 use super::store::{self, CacheOff, Destination, Outputs, PutError, Store};
 use super::tally::{Counts, Tally};
 use super::views::Views;
-use crate::backend::flags::{Flags, ModuleTarget};
+use crate::backend::launcher::Launcher;
 use crate::backend::post::PostBackend;
 use crate::cmdline::Invocation;
 use crate::private;
@@ -62,20 +62,36 @@ impl Cache {
             Some(text) => understood(Policy::parse(text)),
             None => llds(asked.filter(|_| users.is_none()).map(Policy::parse)),
         };
-        match open(settings, invocation) {
-            Ok(store) => {
-                let digests = Digests::open(&store.digest_memo());
-                let cache = Cache {
-                    store,
-                    users,
-                    digests,
-                    policy,
-                    clang: OnceLock::new(),
-                    views: OnceLock::new(),
-                };
-                (Some(cache), None)
-            }
+        match open(Cache::folders(settings, invocation)) {
+            Ok(store) => (Some(Cache::of(store, users, policy)), None),
             Err(off) => (None, Some(off.name().into())),
+        }
+    }
+
+    /// The cache of backends that lld itself has described: in the settings' folder, else in [`home`]. With it, or without:
+    /// why there is none, where one was wanted.
+    pub fn for_jobs(settings: &Settings) -> (Option<Cache>, Option<String>) {
+        if !settings.cache {
+            return (None, None);
+        }
+        let policy = settings
+            .cache_policy
+            .as_deref()
+            .map(|text| understood(Policy::parse(text)));
+        match open(settings.cache_dir.clone().or_else(home)) {
+            Ok(store) => (Some(Cache::of(store, None, policy.unwrap_or_default())), None),
+            Err(off) => (None, Some(off.name().into())),
+        }
+    }
+
+    fn of(store: Store, users: Option<LldDir>, policy: Policy) -> Cache {
+        Cache {
+            digests: Digests::open(&store.digest_memo()),
+            store,
+            users,
+            policy,
+            clang: OnceLock::new(),
+            views: OnceLock::new(),
         }
     }
 
@@ -148,12 +164,17 @@ impl Cache {
     /// The key of a module's object; none where a part of it cannot be told.
     pub fn key(&self, parts: &ModuleParts<'_>, index: &mut FeedIndex<'_>) -> Option<Keyed> {
         let clang = self.clang(parts.clang)?;
-        let fingerprint = parts.flags.fingerprint(parts.target, parts.task);
-        let mut options = vec![OsStr::from_bytes(&fingerprint)];
-        let mut named: Vec<PathBuf> = parts.flags.input_files().to_vec();
-        if let Some(post) = parts.post {
-            options.extend(post.words.iter().map(OsString::as_os_str));
-            named.push(post.program.clone());
+        let mut options = vec![OsStr::from_bytes(parts.words)];
+        let mut named: Vec<PathBuf> = parts.named.to_vec();
+        // What stands before the compiler may set what that hears (`env`), or be a compiler itself (`ccache`).
+        let launcher = parts
+            .launcher
+            .map(|launcher| (LAUNCHER, &launcher.words, &launcher.program));
+        let post = parts.post.map(|post| (POST, &post.words, &post.program));
+        for (tag, words, program) in launcher.into_iter().chain(post) {
+            options.push(OsStr::new(tag));
+            options.extend(words.iter().map(OsString::as_os_str));
+            named.push(program.clone());
         }
         let mut files = Vec::new();
         let mut contents = |paths: &[PathBuf]| -> Option<Vec<Option<Digest>>> {
@@ -250,13 +271,10 @@ impl Cache {
     }
 
     /// Puts a kept object and what else its backend wrote in place; what the backend said.
-    pub fn get(&self, keyed: &Keyed, object: &Path, sides: &[PathBuf]) -> Option<String> {
+    pub fn get(&self, keyed: &Keyed, object: Destination<'_>, sides: &[PathBuf]) -> Option<String> {
         let names = names(sides);
         let sides = places(&names, sides);
-        let outputs = Outputs {
-            object: Destination::Staging(object),
-            sides: &sides,
-        };
+        let outputs = Outputs { object, sides: &sides };
         let kept = |key: &Key| match &self.users {
             Some(users) => users.get(key, &outputs),
             None => self.store.get(key, &outputs).ok().map(|hit| hit.warnings),
@@ -330,9 +348,9 @@ impl Cache {
 }
 
 /// Opens the first of the folders that can be.
-fn open(settings: &Settings, invocation: &Invocation) -> Result<Store, CacheOff> {
+fn open(folders: impl IntoIterator<Item = PathBuf>) -> Result<Store, CacheOff> {
     let mut why = CacheOff::NoHome;
-    for dir in Cache::folders(settings, invocation) {
+    for dir in folders {
         match open_one(&dir) {
             Ok(store) => return Ok(store),
             Err(off) => {
@@ -422,17 +440,21 @@ impl Keyed {
     }
 }
 
+/// Before the words of a command of the user's, lest those of one read as another's.
+const LAUNCHER: &str = "launcher";
+const POST: &str = "post-backend";
+
 /// What a module's key is made of, besides its index.
 #[derive(Clone, Copy, Debug)]
 pub struct ModuleParts<'a> {
     /// The compiler.
     pub clang: &'a Clang,
-    /// The link's options.
-    pub flags: &'a Flags,
-    /// The module's target.
-    pub target: &'a ModuleTarget,
-    /// Its task number.
-    pub task: usize,
+    /// The words of its commands, but for the names of files that don't shape the object.
+    pub words: &'a [u8],
+    /// Files that they name, there or not.
+    pub named: &'a [PathBuf],
+    /// What the backend is started through.
+    pub launcher: Option<&'a Launcher>,
     /// What is run on the object.
     pub post: Option<&'a PostBackend>,
     /// Its bytes.

@@ -161,7 +161,10 @@ fn pass_on(stats: &Path, settings: &Settings) {
     if !settings.timeline
         && let Ok(mut value) = serde_json::from_str::<serde_json::Value>(&line)
         && let Some(object) = value.as_object_mut()
-        && object.remove("timeline").is_some()
+        && ["timeline", "work"]
+            .map(|name| object.remove(name))
+            .iter()
+            .any(Option::is_some)
     {
         line = format!("{value}\n");
     }

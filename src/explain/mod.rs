@@ -4,7 +4,7 @@
 pub mod inputs;
 pub mod text;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::thread;
 
 use serde::Serialize;
@@ -47,6 +47,8 @@ pub struct Explanation {
     pub cache_off: Option<&'static str>,
     /// What runs backends.
     pub engine: &'static str,
+    /// What they are started through.
+    pub launcher: Option<String>,
     /// Where backends have options from besides the link's.
     pub flags: Option<String>,
     /// How many backends at once, in words.
@@ -116,9 +118,12 @@ pub fn explain(
             .and_then(|dir| Some(dir.as_ref().ok()?.display().to_string())),
         cache_off: cache.and_then(Result::err),
         engine: match settings.engine {
+            _ if !settings.launcher.is_empty() => "process",
             EngineKind::ForkServer => "forkserver",
             EngineKind::Process => "process",
         },
+        launcher: (!settings.launcher.is_empty())
+            .then(|| settings.launcher.join(OsStr::new(" ")).to_string_lossy().into_owned()),
         flags: match &settings.flags {
             FlagsFrom::Link => None,
             FlagsFrom::Kbuild => Some("also of the .cmd file beside each object".to_owned()),

@@ -33,6 +33,9 @@ pub fn of(explanation: &Explanation) -> String {
     let off = explanation.cache_off.map_or("off".into(), |why| format!("off: {why}"));
     row(&mut text, "cache", explanation.cache.as_ref().unwrap_or(&off));
     row(&mut text, "engine", explanation.engine);
+    if let Some(launcher) = &explanation.launcher {
+        row(&mut text, "launcher", launcher);
+    }
     row(&mut text, "backends", &explanation.slots);
     if let Some(flags) = &explanation.flags {
         row(&mut text, "flags", flags);

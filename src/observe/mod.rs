@@ -4,3 +4,4 @@
 pub mod stats;
 pub mod timeline;
 pub mod trace;
+pub mod work;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 
 use super::timeline::Span;
+use super::work::Work;
 
 /// What became of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -20,6 +21,8 @@ pub enum LinkMode {
     InProcess,
     /// No ThinLTO bitcode, no link at all, or the thin link alone.
     Passthrough,
+    /// The link was lld's own, by DTLTO; the backends it described were ours.
+    Distributor,
 }
 
 /// Whether a thin link ran.
@@ -70,6 +73,12 @@ pub struct Backends {
     pub engine: Option<&'static str>,
     /// Why plain processes had to do for a fork server.
     pub engine_fallback: Option<String>,
+    /// The command they were started through, where one was asked for; it takes a process each, whatever the engine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub launcher: Option<String>,
+    /// Why they were not started through it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub launcher_off: Option<String>,
 }
 
 /// Native objects left for the user.
@@ -131,6 +140,9 @@ pub struct Stats {
     /// Every backend, where the `timeline` setting asks for them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeline: Option<Vec<Span>>,
+    /// What each of them had to do, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub work: Option<Vec<Work>>,
     /// Milliseconds by phase.
     pub ms: Phases,
     /// Milliseconds of CPU this process took until the line was written; its children's are not in it.
@@ -166,6 +178,7 @@ impl Stats {
             output_state: None,
             cache_off: None,
             timeline: None,
+            work: None,
             ms: Phases::default(),
             cpu_ms: 0.0,
             exit: None,

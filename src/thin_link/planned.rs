@@ -67,7 +67,7 @@ impl PlannedIndex {
     }
 
     /// The file as lld wrote it.
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub fn bytes(&self) -> &[u8] {
         match &self.written {
             Written::Now(bytes) => bytes,
             Written::Before { kept, range, .. } => kept.get(range.clone()).unwrap_or_default(),

@@ -1,6 +1,7 @@
 //! The real ld.lld and the clang that matches it: where they are, which LLVM they are, and that neither is ourselves.
 //! Knows nothing of the link; asks the programs themselves for their version and remembers the answer by their stamp.
 
+pub mod driver;
 pub mod environment;
 pub mod identity;
 
@@ -199,6 +200,14 @@ pub struct Clang {
 }
 
 impl Clang {
+    /// The compiler that somebody else has chosen; none where it does not tell its version.
+    pub fn at(path: &Path, memo: &VersionMemo) -> Option<Clang> {
+        Some(Clang {
+            path: path.to_owned(),
+            version: memo.ask(path, "clang version ", OsStr::new(""))?,
+        })
+    }
+
     /// The clang of the linker's full version.
     ///
     /// # Errors

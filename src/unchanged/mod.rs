@@ -12,6 +12,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use crate::backend::launcher::Launcher;
 use crate::backend::post::PostBackend;
 use crate::cache::{Cache, Destination, Key, Outputs};
 use crate::cmdline::Invocation;
@@ -88,9 +89,13 @@ impl Identity {
         }
         part(format!("{:?} {:?}", settings.order, Color::of(invocation)).as_bytes());
         part(format!("{:?} {:?} {:?}", settings.flags, settings.native, settings.post_backend).as_bytes());
+        part(format!("{:?}", settings.launcher).as_bytes());
+        // The words say what to look for on PATH, not what is found.
         if let Some(post) = PostBackend::find(&settings.post_backend).ok()? {
-            // The words say what to look for on PATH, not what is found.
             part(post.program.as_os_str().as_bytes());
+        }
+        if let Some(launcher) = Launcher::find(&settings.launcher).ok()? {
+            part(launcher.program.as_os_str().as_bytes());
         }
         if settings.flags == FlagsFrom::Kbuild {
             // It may be what compiles the object that is linked.

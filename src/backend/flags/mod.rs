@@ -14,6 +14,7 @@ pub mod meaning;
 mod mllvm;
 mod of_object;
 mod probe;
+pub mod readings;
 mod settings;
 mod temps;
 #[cfg(test)]

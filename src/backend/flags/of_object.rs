@@ -2,16 +2,15 @@
 //! them, and what the code generator reads of the difference is taken. Knows nothing of where the options were written down.
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
 use super::mllvm::{self, Found, Rule, Value};
 use super::{Flags, ModuleTarget};
 use crate::compiled::Compiled;
-use crate::shell;
-use crate::toolchain::Clang;
+use crate::toolchain::{Clang, driver};
 
 /// The words an object's compilation adds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,36 +103,22 @@ impl Asking<'_> {
 
     /// The `-cc1` words the driver would compile bitcode with.
     fn driver(&self, options: &[String]) -> Result<Vec<String>, String> {
-        let mut command = Command::new(&self.clang.path);
         // What clang finds in a configuration file beside itself would be in both answers, and could change unseen.
-        command.arg("--no-default-config").args(options);
+        let mut words: Vec<OsString> = vec!["--no-default-config".into()];
+        words.extend(options.iter().map(OsString::from));
         // The link has what `-flto` asks for behind it.
-        command.args(["-fno-lto", "-###", "-c", "-x", "ir", "/dev/null", "-o", "/dev/null"]);
-        if !self.compiled.dir.as_os_str().is_empty() {
-            command.current_dir(&self.compiled.dir);
-        }
-        let answer = command.stdin(Stdio::null()).output();
-        let answer = answer.map_err(|error| format!("{} cannot be run: {error}", self.clang.path.display()))?;
-        let said = String::from_utf8_lossy(&answer.stderr);
-        let complaint = || {
-            let line = said.lines().find(|line| line.contains("error: "));
-            line.unwrap_or("clang does not say what it would run").to_owned()
-        };
-        if !answer.status.success() {
-            return Err(complaint());
-        }
-        let line = said
-            .lines()
-            .find(|line| line.contains("\"-cc1\""))
-            .ok_or_else(complaint)?;
-        let commands = shell::commands(line.as_bytes()).ok_or_else(complaint)?;
-        let words = commands.concat().into_iter();
-        Ok(words.map(|word| word.to_string_lossy().into_owned()).collect())
+        words.extend(["-fno-lto", "-c", "-x", "ir", "/dev/null", "-o", "/dev/null"].map(OsString::from));
+        let dir = Some(self.compiled.dir.as_path()).filter(|dir| !dir.as_os_str().is_empty());
+        let commands = driver::commands(&self.clang.path, &words, dir)?;
+        let is_cc1 = |command: &Vec<OsString>| command.get(1).is_some_and(|word| word == "-cc1");
+        let line = commands.into_iter().find(is_cc1);
+        let line = line.ok_or("clang does not say what it would run")?.into_iter();
+        Ok(line.map(|word| word.to_string_lossy().into_owned()).collect())
     }
 }
 
 /// Those of a `-cc1` line's words that reach a backend, each with its value.
-fn reaching(line: &[String], major: u32) -> Vec<Vec<String>> {
+pub(super) fn reaching(line: &[String], major: u32) -> Vec<Vec<String>> {
     let known: Vec<(&str, Value)> = mllvm::code_generators_words(major)
         .chain(MORE.iter().copied())
         .filter(|(word, _)| !OF_THE_MODULE.contains(word))
@@ -174,7 +159,7 @@ fn name(option: &str) -> &str {
 }
 
 /// What of a word says which option it is: two words of one option do not stand in one command.
-fn option(words: &[String]) -> String {
+pub(super) fn option(words: &[String]) -> String {
     match words {
         [mllvm, option, ..] if mllvm == "-mllvm" => format!("-mllvm {}", name(option)),
         [word, ..] => word.split_once('=').map_or(word.as_str(), |(name, _)| name).to_owned(),

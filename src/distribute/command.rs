@@ -1,0 +1,327 @@
+//! What clang's driver makes of the jobs' commands, asked once for all that differ in nothing but the names of files, so
+//! that a fork server can run them and keys have what the compiler is really told. Knows nothing of what the words mean.
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::description::{Description, Job};
+use crate::toolchain::driver;
+
+/// The files that each command names.
+#[derive(Clone, Copy)]
+struct Files<'a> {
+    module: &'a Path,
+    index: &'a Path,
+    object: &'a Path,
+}
+
+impl<'a> Files<'a> {
+    fn of(job: &'a Job) -> Files<'a> {
+        Files {
+            module: job.module(),
+            index: job.index(),
+            object: job.object(),
+        }
+    }
+
+    fn path(&self, which: Which) -> &OsStr {
+        match which {
+            Which::Module => self.module.as_os_str(),
+            Which::Index => self.index.as_os_str(),
+            Which::Object => self.object.as_os_str(),
+            Which::ModuleName => self.module.file_name().unwrap_or_default(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Which {
+    Module,
+    Index,
+    Object,
+    /// The module's name without folders, which the driver tells `-cc1`.
+    ModuleName,
+}
+
+/// A word of a command, or where one of its files is named: alone, or behind a `=`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Part {
+    Word(OsString),
+    File(OsString, Which),
+}
+
+type Parts = Vec<Part>;
+
+fn parts(words: impl IntoIterator<Item = OsString>, files: Files<'_>, named: &[Which]) -> Parts {
+    let part = |word: OsString| {
+        let of = |which: &Which| {
+            let before = word.as_bytes().strip_suffix(files.path(*which).as_bytes())?;
+            let is_named = before.is_empty() || before.ends_with(b"=");
+            is_named.then(|| Part::File(OsStr::from_bytes(before).to_owned(), *which))
+        };
+        named.iter().find_map(of).unwrap_or(Part::Word(word))
+    };
+    words.into_iter().map(part).collect()
+}
+
+fn filled(parts: &[Part], files: Files<'_>) -> Vec<OsString> {
+    let word = |part: &Part| match part {
+        Part::Word(word) => word.clone(),
+        Part::File(before, which) => {
+            let mut word = before.clone();
+            word.push(files.path(*which));
+            word
+        }
+    };
+    parts.iter().map(word).collect()
+}
+
+/// What the driver makes of all jobs of one kind.
+#[derive(Clone, Debug)]
+pub struct Command {
+    parts: Parts,
+}
+
+/// In-process LTO has no front end either: only that reads these, and they name the folder of the link
+/// (clang/lib/CodeGen/CGDebugInfo.cpp, CoverageMappingGen.cpp).
+const FRONT_ENDS: [&str; 2] = ["-fdebug-compilation-dir=", "-fcoverage-compilation-dir="];
+
+/// What puts the command itself, names of files and all, into the object.
+const EMBEDS: [&str; 2] = ["-fembed-bitcode", "-record-command-line"];
+
+/// Where assembly looks for files besides the working folder.
+const SEARCHES: [&str; 3] = ["-I", "-isystem", "-iquote"];
+
+impl Command {
+    /// The `-cc1` line of one job.
+    pub fn of(&self, job: &Job) -> Vec<OsString> {
+        filled(&self.parts, Files::of(job))
+    }
+
+    /// Its words but for names of files that don't shape the object.
+    pub fn fingerprint(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for part in &self.parts {
+            let (tag, word) = match part {
+                Part::Word(word)
+                    if FRONT_ENDS
+                        .iter()
+                        .any(|front| word.as_bytes().starts_with(front.as_bytes())) =>
+                {
+                    continue;
+                }
+                Part::Word(word) => (b'W', word),
+                Part::File(word, Which::Module) => (b'M', word),
+                Part::File(word, Which::Index) => (b'I', word),
+                Part::File(word, Which::Object) => (b'O', word),
+                Part::File(word, Which::ModuleName) => (b'N', word),
+            };
+            bytes.push(tag);
+            bytes.extend((word.len() as u64).to_le_bytes());
+            bytes.extend(word.as_bytes());
+        }
+        bytes
+    }
+
+    /// Files that its words name: a word, or what is behind a `=` in it, that is a file's name now.
+    pub fn named_files(&self) -> Vec<PathBuf> {
+        let mut named = Vec::new();
+        for part in &self.parts {
+            let Part::Word(word) = part else { continue };
+            let bytes = word.as_bytes();
+            let behind = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'=');
+            let starts = std::iter::once(0).chain(behind.map(|(at, _)| at + 1));
+            let paths = starts.filter_map(|at| bytes.get(at..)).filter(|path| !path.is_empty());
+            named.extend(
+                paths
+                    .map(|path| PathBuf::from(OsStr::from_bytes(path)))
+                    .filter(|path| path.is_file()),
+            );
+        }
+        named
+    }
+
+    /// Whether assembly may find files elsewhere than in the working folder.
+    pub fn searches(&self) -> bool {
+        self.has(&SEARCHES)
+    }
+
+    fn has(&self, beginnings: &[&str]) -> bool {
+        self.parts.iter().any(|part| match part {
+            Part::Word(word) => beginnings
+                .iter()
+                .any(|begins| word.as_bytes().starts_with(begins.as_bytes())),
+            Part::File(..) => false,
+        })
+    }
+}
+
+/// The driver's line of one job, without the compiler.
+pub fn line(description: &Description, job: &Job) -> Vec<OsString> {
+    description
+        .words()
+        .iter()
+        .chain(&job.args)
+        .map(OsString::from)
+        .collect()
+}
+
+/// What the driver makes of every job, in their order.
+///
+/// # Errors
+/// Why that cannot be told without asking about each: a text for the stats.
+pub fn of_jobs(description: &Description, scratch: &Path) -> Result<Vec<Command>, String> {
+    let mut known: HashMap<(Parts, OsString), Command> = HashMap::new();
+    let mut commands = Vec::new();
+    for job in &description.jobs {
+        let all = [Which::Module, Which::Index, Which::Object];
+        let own = parts(job.args.iter().map(OsString::from), Files::of(job), &all);
+        // By that the driver tells what is in a file.
+        let extension = job.module().extension().unwrap_or_default().to_owned();
+        let kind = (own, extension);
+        if !known.contains_key(&kind) {
+            let command = ask(description, job, &kind, scratch)?;
+            known.insert(kind.clone(), command);
+        }
+        commands.extend(known.get(&kind).cloned());
+    }
+    Ok(commands)
+}
+
+/// What none of a job's own files is called.
+const NAME: &str = "thinlto-ld-module";
+
+fn ask(
+    description: &Description,
+    job: &Job,
+    (own, extension): &(Parts, OsString),
+    scratch: &Path,
+) -> Result<Command, String> {
+    // Names that nothing else has, so that all places where they are used are seen.
+    let module = scratch.join(NAME).with_extension(extension);
+    let [index, object] = ["index", "object.o"].map(|name| scratch.join(format!("{NAME}.{name}")));
+    let files = Files {
+        module: &module,
+        index: &index,
+        object: &object,
+    };
+    // The driver looks whether its input is there.
+    fs::write(&module, "").map_err(|error| format!("{}: {error}", module.display()))?;
+    let compiler = description.compiler();
+    let common = description.words().iter().map(OsString::from);
+    let words: Vec<OsString> = common.chain(filled(own, files)).collect();
+    let (told, real) = rayon::join(
+        || driver::cc1(compiler, &words, None),
+        || driver::cc1(compiler, &line(description, job), None),
+    );
+    let all = [Which::Module, Which::Index, Which::Object, Which::ModuleName];
+    let command = Command {
+        parts: parts(told?, files, &all),
+    };
+    let names_a_file = |part: &&Part| match part {
+        Part::Word(word) | Part::File(word, _) => word.to_string_lossy().contains(NAME),
+    };
+    if let Some(Part::Word(word) | Part::File(word, _)) = command.parts.iter().find(names_a_file) {
+        return Err(format!(
+            "clang's driver makes another file's name of a job's: {}",
+            word.to_string_lossy().replace(&*scratch.to_string_lossy(), "…")
+        ));
+    }
+    if command.has(&EMBEDS) {
+        return Err("the command itself is put into objects".to_owned());
+    }
+    match command.of(job) == real? {
+        true => Ok(command),
+        false => Err("clang's driver heeds the names of files".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn description(common: &str, jobs: &[&str], dir: &Path) -> Description {
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let clang = which::which("clang-22").unwrap();
+        let job = |name: &&str| {
+            let [module, index, object] = ["", ".thinlto.bc", ".native.o"].map(|end| dir.join(format!("{name}{end}")));
+            fs::write(&module, "").unwrap();
+            let text = |path: &Path| path.display().to_string();
+            let index_word = format!("-fthinlto-index={}", text(&index));
+            Job {
+                args: vec![text(&module), index_word, "-o".to_owned(), text(&object)],
+                inputs: vec![module, index],
+                outputs: vec![object],
+            }
+        };
+        let mut args = vec![clang.display().to_string()];
+        args.extend(words(common));
+        Description {
+            common: super::super::description::Common {
+                linker_output: "out".to_owned(),
+                args,
+                inputs: Vec::new(),
+            },
+            jobs: jobs.iter().map(job).collect(),
+        }
+    }
+
+    #[test]
+    fn one_question_tells_every_job_s_line() {
+        let (dir, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let common = "-c --target=x86_64-linux-gnu -O2 -ffunction-sections -fpic -falign-loops=32";
+        let description = description(common, &["a.o", "b.o", "c.bc", "d"], dir.path());
+        let commands = of_jobs(&description, scratch.path()).unwrap();
+        for (job, command) in description.jobs.iter().zip(&commands) {
+            let real = driver::cc1(description.compiler(), &line(&description, job), None).unwrap();
+            assert_eq!(command.of(job), real);
+            assert_eq!(command.fingerprint(), commands[0].fingerprint());
+        }
+        let text = String::from_utf8_lossy(&commands[0].fingerprint()).into_owned();
+        assert!(
+            text.contains("-falign-loops=32") && !text.contains("compilation-dir"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn what_names_other_files_is_not_for_a_template() {
+        let (dir, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for (more, why) in [
+            ("-save-temps", "clang's driver would run"),
+            ("-gsplit-dwarf", "clang's driver makes another file's name of a job's: "),
+            ("-fstack-usage", "clang's driver makes another file's name of a job's: "),
+            (
+                "-frecord-command-line",
+                "clang's driver makes another file's name of a job's: ",
+            ),
+            ("--no-such-option", "clang-22: error: "),
+        ] {
+            let description = description(&format!("-c -O2 {more}"), &["a.o"], dir.path());
+            let error = of_jobs(&description, scratch.path()).unwrap_err();
+            assert!(error.starts_with(why) || error.contains(why), "{more}: {error}");
+        }
+    }
+
+    #[test]
+    fn files_that_words_name_are_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("x=y");
+        fs::write(&file, "").unwrap();
+        let named = |word: OsString| {
+            let command = Command {
+                parts: vec![Part::Word(word)],
+            };
+            command.named_files()
+        };
+        for before in ["", "-fprofile-sample-use=", "-fbasic-block-sections=list="] {
+            let mut word = OsString::from(before);
+            word.push(&file);
+            assert_eq!(named(word), std::slice::from_ref(&file), "{before}");
+        }
+        assert!(named("-O2".into()).is_empty());
+    }
+}
