@@ -9,7 +9,7 @@ mod recording;
 mod report;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -24,12 +24,16 @@ const ENGINES: [(&str, &str); 3] = [
     ("distant", include_str!("engines/distant.json")),
 ];
 
+/// The link of vmlinux.o, Linux 6.12, 783 modules, as `--recording` has it.
+const KERNEL: &str = include_str!("kernel.json");
+
 /// The wall time of a recorded link on farms of many sizes
 #[derive(Debug, Parser)]
 #[command(name = "cargo bench --bench farm --")]
 struct Arguments {
-    /// Stats of a link made with THINLTO_LD_TIMELINE=on, THINLTO_LD_CACHE=off and THINLTO_LD_JOBS=1; its last line is read
-    #[arg(long, required_unless_present = "bench")]
+    /// Stats of a link made with THINLTO_LD_TIMELINE=on, THINLTO_LD_CACHE=off and THINLTO_LD_JOBS=1; its last line is read.
+    /// By default that of a kernel, made where the project was
+    #[arg(long)]
     recording: Option<PathBuf>,
     /// casd, buildgrid, distant, or files with figures of others (benches/farm/engines)
     #[arg(long, value_delimiter = ',', default_values_t = ENGINES.map(|(name, _)| name.to_owned()))]
@@ -46,9 +50,12 @@ struct Arguments {
     /// Stats of links made since of the same program: each is compared with what the recording says of it
     #[arg(long)]
     check: Vec<PathBuf>,
-    /// Workers that those links had; without, they ran on the linking machine alone
+    /// Workers that those links had
+    #[arg(long, default_value_t = 0)]
+    check_workers: usize,
+    /// Backends that the linking machine ran at once in those links; by default as many as their timelines tell
     #[arg(long, requires = "check")]
-    check_workers: Option<usize>,
+    check_local: Option<usize>,
     /// Given by cargo bench
     #[arg(long, hide = true)]
     bench: bool,
@@ -56,12 +63,12 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let Some(recording) = arguments.recording.clone().filter(|_| arguments.bench) else {
-        // `cargo test --all-targets` and a plain `cargo bench` start it too.
-        eprintln!("no --recording, or not started by cargo bench: nothing is simulated");
+    if !arguments.bench {
+        // `cargo test --all-targets` starts benchmarks too, as if they were tests.
+        eprintln!("not started by cargo bench: nothing is simulated");
         return ExitCode::SUCCESS;
-    };
-    match simulate(&arguments, &recording) {
+    }
+    match simulate(&arguments) {
         Ok(text) => {
             print!("{text}");
             ExitCode::SUCCESS
@@ -73,8 +80,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn simulate(arguments: &Arguments, recording: &Path) -> Result<String, String> {
-    let link = Recording::read(recording)?;
+fn simulate(arguments: &Arguments) -> Result<String, String> {
+    let link = match &arguments.recording {
+        Some(file) => Recording::read(file)?,
+        None => Recording::of(KERNEL)?,
+    };
     let farms: Vec<Farm> = arguments
         .engine
         .iter()
@@ -84,12 +94,11 @@ fn simulate(arguments: &Arguments, recording: &Path) -> Result<String, String> {
         let farm = farms.first().ok_or("--check needs an --engine")?;
         let made = arguments.check.iter().map(|file| Recording::read(file));
         let made: Vec<Recording> = made.collect::<Result<_, _>>()?;
-        return Ok(report::checked(
-            &link,
-            &made,
-            farm,
-            arguments.check_workers.unwrap_or(0),
-        ));
+        let hands = |real: &Recording| Hands {
+            workers: arguments.check_workers,
+            local: arguments.check_local.unwrap_or(real.slots),
+        };
+        return Ok(report::checked(&link, &made, farm, hands));
     }
     let hands: Vec<Hands> = arguments
         .workers

@@ -70,7 +70,11 @@ impl Recording {
         Recording::of(line).map_err(|error| format!("{shown}: {error}"))
     }
 
-    fn of(line: &str) -> Result<Recording, String> {
+    /// Reads a line of a stats file.
+    ///
+    /// # Errors
+    /// As [`Recording::read`].
+    pub fn of(line: &str) -> Result<Recording, String> {
         let line: Line = serde_json::from_str(line).map_err(|error| format!("no stats line: {error}"))?;
         let (Some(timeline), Some(work)) = (line.timeline, line.work) else {
             return Err("the link was made without THINLTO_LD_TIMELINE=on".to_owned());

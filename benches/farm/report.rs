@@ -71,21 +71,19 @@ fn row(links: &[Recording], outcome: impl Fn(&Recording) -> Outcome) -> String {
 }
 
 /// How long links took that were really made, and what the recording says of them.
-pub fn checked(link: &Recording, made: &[Recording], farm: &Farm, workers: usize) -> String {
+pub fn checked(link: &Recording, made: &[Recording], farm: &Farm, hands: impl Fn(&Recording) -> Hands) -> String {
     let mut text = told(link);
     text.push_str("\n| link | slots here | workers | backends, made | simulated | error |\n| --- | --- | --- | --- | --- | --- |\n");
     for real in made {
-        let hands = Hands {
-            workers,
-            local: real.slots,
-        };
+        let hands = hands(real);
         let simulated = model::cold(link, farm, hands);
         let error = simulated.backends / real.backends - 1.0;
         let _ = writeln!(
             text,
-            "| {} | {} | {workers} | {:.2} s | {:.2} s | {:+.1} % |",
+            "| {} | {} | {} | {:.2} s | {:.2} s | {:+.1} % |",
             real.name,
-            real.slots,
+            hands.local,
+            hands.workers,
             real.backends,
             simulated.backends,
             error * 100.0
