@@ -1,0 +1,25 @@
+//! A client of the Bazel Remote Execution API (v2): blobs sent and fetched, actions executed and their results remembered.
+//! Knows nothing of links, modules or compilers; what an action does is its caller's affair.
+
+pub mod blob;
+pub mod cancel;
+pub mod capabilities;
+pub mod client;
+pub mod digest;
+pub mod endpoint;
+pub mod error;
+pub mod execute;
+pub mod upload;
+
+/// The messages of the API, as its definition has them.
+pub use bazel_remote_apis::build::bazel::remote::execution::v2 as api;
+
+pub use blob::{Blob, Source};
+pub use cancel::Cancel;
+pub use capabilities::Capabilities;
+pub use client::{Client, Traffic};
+pub use digest::Digest;
+pub use endpoint::{Access, Endpoint, EndpointError};
+pub use error::{Kind, RemoteError};
+pub use execute::{CacheLookup, Executed, Execution, Times};
+pub use upload::Sent;
