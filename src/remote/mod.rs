@@ -5,10 +5,12 @@ pub mod blob;
 pub mod cancel;
 pub mod capabilities;
 pub mod client;
+pub mod compiler;
 pub mod digest;
 pub mod endpoint;
 pub mod error;
 pub mod execute;
+pub mod tree;
 pub mod upload;
 
 /// The messages of the API, as its definition has them.

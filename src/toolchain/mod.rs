@@ -3,6 +3,7 @@
 
 pub mod environment;
 pub mod identity;
+pub mod loading;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
