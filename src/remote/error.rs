@@ -1,8 +1,13 @@
 //! What can go wrong with a server, sorted by what can be done about it.
 //! Knows nothing of retries or of what was asked.
 
+use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
+use tonic::{Code, Status};
+
+use super::details::Details;
 use super::digest::Digest;
 
 /// What kind of trouble it is.
@@ -14,13 +19,13 @@ pub enum Kind {
     Denied,
     /// It has no room, or no more patience: quota, rate limit, queue.
     Full,
-    /// Blobs that it does not have.
+    /// Blobs that it does not have; none are named where it does not say which.
     Missing(Vec<Digest>),
     /// What came is not what was asked for: its digest is another.
     Corrupt(Digest),
     /// It cannot do something that is needed; what, in its API's words.
     Unsupported(&'static str),
-    /// A file of ours that was to be sent cannot be read, or is no longer what it was.
+    /// A file of ours (a certificate, or one that was to be sent) cannot be read, or is no longer what it was.
     Local,
     /// We gave up, being asked to.
     Cancelled,
@@ -43,6 +48,8 @@ pub struct RemoteError {
     pub doing: &'static str,
     /// The server's own words, or the transport's.
     pub words: String,
+    /// How long the server wants to be left alone, where it says so.
+    pub retry_after: Option<Duration>,
 }
 
 /// What a kind adds to the words, for people.
@@ -51,9 +58,9 @@ struct Explained<'a>(&'a Kind);
 impl fmt::Display for Explained<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Kind::Denied => f.write_str(" (see THINLTO_LD_REMOTE_HEADERS, THINLTO_LD_REMOTE_TLS_CERT)"),
-            Kind::Missing(blobs) => write!(f, " ({} blobs missing)", blobs.len()),
-            Kind::Failed { code } => write!(f, " ({:?})", tonic::Code::from_i32(*code)),
+            Kind::Denied => f.write_str(" (credentials are THINLTO_LD_REMOTE_HEADERS and THINLTO_LD_REMOTE_TLS_CERT)"),
+            Kind::Missing(blobs) => write!(f, " (missing: {} blobs)", blobs.len()),
+            Kind::Failed { code } => write!(f, " ({:?})", Code::from_i32(*code)),
             _ => Ok(()),
         }
     }
@@ -64,8 +71,82 @@ impl RemoteError {
     pub fn is_retryable(&self) -> bool {
         match self.kind {
             Kind::Unreachable | Kind::Full => true,
-            Kind::Failed { code } => code == tonic::Code::Aborted as i32,
+            Kind::Failed { code } => code == Code::Aborted as i32,
             _ => false,
         }
     }
+
+    /// From what tonic made of a call's end.
+    pub(super) fn of_status(endpoint: &str, doing: &'static str, status: &Status) -> RemoteError {
+        let (kind, words, retry_after) = if is_of_transport(status) {
+            let words = with_causes(status);
+            // The other end has ended the handshake because of what we showed it, or did not show.
+            let is_denied = words.contains("received fatal alert");
+            let kind = if is_denied { Kind::Denied } else { Kind::Unreachable };
+            (kind, words, None)
+        } else {
+            let details = Details::of_bytes(status.details());
+            let kind = kind_of(status.code(), &details);
+            (kind, status.message().to_owned(), details.retry_after)
+        };
+        RemoteError {
+            kind,
+            endpoint: endpoint.to_owned(),
+            doing,
+            words,
+            retry_after,
+        }
+    }
+
+    /// From a status that is part of an answer, as an execution's is.
+    pub(super) fn of_answer(
+        endpoint: &str,
+        doing: &'static str,
+        status: &bazel_remote_apis::google::rpc::Status,
+    ) -> RemoteError {
+        let details = Details::of(&status.details);
+        RemoteError {
+            kind: kind_of(Code::from_i32(status.code), &details),
+            endpoint: endpoint.to_owned(),
+            doing,
+            words: status.message.clone(),
+            retry_after: details.retry_after,
+        }
+    }
+}
+
+fn kind_of(code: Code, details: &Details) -> Kind {
+    match code {
+        Code::Unavailable => Kind::Unreachable,
+        Code::Unauthenticated | Code::PermissionDenied => Kind::Denied,
+        Code::ResourceExhausted => Kind::Full,
+        Code::FailedPrecondition if !details.missing.is_empty() => Kind::Missing(details.missing.clone()),
+        Code::NotFound => Kind::Missing(details.missing.clone()),
+        code => Kind::Failed { code: code as i32 },
+    }
+}
+
+/// Whether no server said this: tonic makes such statuses of what happened to the connection.
+fn is_of_transport(status: &Status) -> bool {
+    status.source().is_some()
+        || status.message().starts_with("protocol error:")
+        || status.message().starts_with("h2 protocol error:")
+        || status.message() == "Unexpected EOF decoding stream."
+}
+
+/// An error's words with those of its causes, each said once.
+pub(super) fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let mut words = match error.downcast_ref::<Status>() {
+        Some(status) => status.message().to_owned(),
+        None => error.to_string(),
+    };
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !words.contains(&more) {
+            words = format!("{words}: {more}");
+        }
+        cause = error.source();
+    }
+    words
 }
