@@ -18,7 +18,7 @@ use crate::backend::flags::{self, Flags};
 use crate::backend::kept::Objects;
 use crate::backend::modules::{Keys, ReadAhead, Wanted};
 use crate::backend::post::PostBackend;
-use crate::backend::{self, BackendError, Compiled};
+use crate::backend::{self, BackendError, Compiled, away};
 use crate::cache::{Cache, Counts};
 use crate::children::Children;
 use crate::cmdline::{Invocation, Item};
@@ -297,11 +297,15 @@ impl Link {
         let staging = self
             .stage(cache.as_ref())?
             .with_indexes_in_memory(inputs.bitcode_size());
+        let remote = away::Wanted::by(&self.settings, &clang, cache.as_ref(), &staging).map(away::Wanted::begin);
         self.stats.ms.scan = milliseconds(began.elapsed());
 
         let mut phase = Instant::now();
         let wanted = Wanted {
-            keys: cache.as_ref().map_or(Keys::None, |_| Keys::Wanted),
+            keys: match cache.is_some() || remote.is_some() {
+                true => Keys::Wanted,
+                false => Keys::None,
+            },
             output: self.invocation.kind,
         };
         let modules = inputs.eager_bitcode().len();
@@ -339,12 +343,13 @@ impl Link {
             post: post.as_ref(),
             engine,
             server,
+            remote,
             slots,
             timeline: timeline.as_ref(),
             children,
             linker_name: self.linker_name(),
         };
-        let compiled = backends.run(ahead, &mut self.stats.backends);
+        let compiled = backends.run(ahead, &mut self.stats.backends, &mut self.stats.bytes);
         self.stats.ms.backends = milliseconds(phase.elapsed());
         self.stats.timeline = timeline.map(|timeline| {
             timeline.spans(plan.modules.len(), |module| {

@@ -2,6 +2,7 @@
 //! Knows nothing of the command lines of either link.
 
 pub mod asm_files;
+pub mod away;
 pub mod diagnostics;
 pub mod flags;
 pub mod forkserver;
@@ -13,7 +14,12 @@ mod prepare;
 pub mod process;
 mod seen;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use away::{Ahead, By, Ended, Farm, Lookups, Ran, Sharing};
 
 use crate::cache::{Cache, Counts};
 use crate::children::Children;
@@ -25,8 +31,10 @@ use crate::inputs::Inputs;
 use crate::names::Names;
 use crate::observe::stats;
 use crate::observe::timeline::Timeline;
+use crate::schedule::shared::{Here, Line, Shared, Side};
 use crate::schedule::{self, Next};
 use crate::settings::EngineKind;
+use crate::settings::remote::Local;
 use crate::slots::Slots;
 use crate::staging::Staging;
 use crate::thin_link::Plan;
@@ -64,6 +72,8 @@ pub struct Backends<'a> {
     pub engine: EngineKind,
     /// What was started before it was known how many there would be.
     pub server: Option<Result<ForkServer, NoServer>>,
+    /// Servers that execute backends, or have their objects.
+    pub remote: Option<Ahead>,
     /// How many at once.
     pub slots: Slots,
     /// Who is told when each of them runs, where somebody asks.
@@ -118,8 +128,39 @@ struct Done {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Made {
-    Compiled,
+    Compiled(By),
     Cached,
+}
+
+/// What backends have ended so far, and the first that failed.
+#[derive(Default)]
+struct Results {
+    done: Vec<Option<Done>>,
+    failure: Option<(usize, Failure)>,
+}
+
+impl Results {
+    fn take(&mut self, module: usize, ended: Ended, counts: &mut stats::Backends) -> Next {
+        match ended {
+            Ok(Ran { stderr, by }) => {
+                *match by {
+                    By::Here => &mut counts.run,
+                    By::Worker => &mut counts.remote,
+                    By::Cache => &mut counts.remote_cached,
+                } += 1;
+                self.done[module] = Some(Done {
+                    stderr,
+                    made: Made::Compiled(by),
+                });
+                Next::Continue
+            }
+            Err(error) => {
+                counts.failed += 1;
+                self.failure.get_or_insert((module, error));
+                Next::Stop
+            }
+        }
+    }
 }
 
 impl Backends<'_> {
@@ -127,51 +168,36 @@ impl Backends<'_> {
     ///
     /// # Errors
     /// See [`BackendError`]; nothing runs any more when it is returned.
-    pub fn run(mut self, ahead: ReadAhead, counts: &mut stats::Backends) -> Result<Compiled, BackendError> {
+    pub fn run(
+        mut self,
+        ahead: ReadAhead,
+        counts: &mut stats::Backends,
+        bytes: &mut Option<stats::Bytes>,
+    ) -> Result<Compiled, BackendError> {
         let (prepared, looks) = prepare::all(&self, ahead, counts)?;
-        let weights: Vec<u64> = prepared.iter().map(|module| module.weight).collect();
-        let mut results: Vec<Option<Done>> = prepared.iter().map(|_| None).collect();
-        let mut failure: Option<(usize, Failure)> = None;
+        let mut results = Results {
+            done: prepared.iter().map(|_| None).collect(),
+            failure: None,
+        };
         counts.uncacheable = prepared
             .iter()
             .filter(|module| self.cache.is_some() && module.key.is_none())
             .count();
-        let waiting = self.take_cached(&prepared, &mut results);
+        let waiting = self.take_cached(&prepared, &mut results.done);
         counts.cached = prepared.len() - waiting.len();
-        let waiting_weights: Vec<u64> = waiting.iter().map(|module| weights[*module]).collect();
-        let server = self.server.take();
-        // clang is started while files are put in place for it, and asked whether it takes the options.
-        let (engine, staged) = rayon::join(
-            || self.engine(server, waiting.len(), counts),
-            || prepare::stage(&self, &prepared, &waiting),
-        );
-        staged?;
-        schedule::run(
-            &waiting_weights,
-            &self.slots,
-            |running| {
-                if let Some(timeline) = self.timeline {
-                    timeline.allow(running);
-                }
-                engine.allow(running)
-            },
-            |job| self.timed(waiting[job], || self.compile(&engine, &prepared[waiting[job]])),
-            |job, result| match result {
-                Ok(stderr) => {
-                    counts.run += 1;
-                    results[waiting[job]] = Some(Done {
-                        stderr,
-                        made: Made::Compiled,
-                    });
-                    Next::Continue
-                }
-                Err(error) => {
-                    counts.failed += 1;
-                    failure.get_or_insert((waiting[job], error));
-                    Next::Stop
-                }
-            },
-        );
+        match self.remote.take() {
+            Some(remote) if !waiting.is_empty() => {
+                let mut sharing = Sharing::of(prepared.len());
+                let ran = match remote.executes() {
+                    true => self.run_shared(remote, &prepared, &waiting, &mut results, &sharing, counts),
+                    false => self.run_behind_a_cache(remote, &prepared, &waiting, &mut results, &sharing, counts),
+                };
+                sharing.finish(counts, bytes);
+                ran?;
+            }
+            _ => self.run_here(&prepared, &waiting, &mut results, None, counts)?,
+        }
+        let Results { done: results, failure } = results;
         self.keep_stages(&prepared)?;
         if let Some((module, failure)) = failure {
             // Whatever clang says of a module that is not what the thin link read, it is no verdict.
@@ -235,7 +261,7 @@ impl Backends<'_> {
         if let Some(cache) = self.cache {
             cache.count(Counts {
                 hits: counts.cached as u64,
-                misses: counts.run.saturating_sub(counts.uncacheable) as u64,
+                misses: (counts.run + counts.remote + counts.remote_cached).saturating_sub(counts.uncacheable) as u64,
                 uncacheable: counts.uncacheable as u64,
             });
         }
@@ -259,39 +285,229 @@ impl Backends<'_> {
     }
 
     fn wanted(&self) -> Wanted {
+        let is_wanted = self.cache.is_some() || self.remote.is_some();
         Wanted {
-            keys: self.cache.map_or(Keys::None, |_| Keys::Wanted),
+            keys: if is_wanted { Keys::Wanted } else { Keys::None },
             output: self.invocation.kind,
         }
     }
 
-    /// The engine that was asked for; where a fork server cannot be had, plain processes, and why.
-    fn engine(
-        &self,
-        ahead: Option<Result<ForkServer, NoServer>>,
-        backends: usize,
+    /// Compiles these modules here.
+    fn run_here(
+        &mut self,
+        prepared: &[Prepared],
+        waiting: &[usize],
+        results: &mut Results,
+        sharing: Option<&Sharing>,
         counts: &mut stats::Backends,
-    ) -> Engine {
+    ) -> Result<(), BackendError> {
+        let weights: Vec<u64> = waiting.iter().map(|module| prepared[*module].weight).collect();
+        let server = self.server.take();
+        // clang is started while files are put in place for it, and asked whether it takes the options.
+        let ((engine, fallback), staged) = rayon::join(
+            || self.engine(server, waiting.len()),
+            || prepare::stage(self, prepared, waiting),
+        );
+        staged?;
+        counts.engine = (!waiting.is_empty()).then(|| engine.name());
+        counts.engine_fallback = fallback;
+        let compile = |module: usize| {
+            let said = process::run(&engine, &self.clang.path, &prepared[module].backend, self.children)?;
+            if let Some(sharing) = sharing {
+                sharing.offer(self, module, &prepared[module], &said);
+            }
+            self.done(&prepared[module], said)
+        };
+        schedule::run(
+            &weights,
+            &self.slots,
+            |running| {
+                if let Some(timeline) = self.timeline {
+                    timeline.allow(running);
+                }
+                engine.allow(running)
+            },
+            |job| self.timed(waiting[job], || compile(waiting[job])),
+            |job, result| {
+                let ended = result.map(|stderr| Ran { stderr, by: By::Here });
+                results.take(waiting[job], ended, counts)
+            },
+        );
+        Ok(())
+    }
+
+    /// Takes what a shared cache has, and compiles the rest here.
+    fn run_behind_a_cache(
+        &mut self,
+        remote: Ahead,
+        prepared: &[Prepared],
+        waiting: &[usize],
+        results: &mut Results,
+        sharing: &Sharing,
+        counts: &mut stats::Backends,
+    ) -> Result<(), BackendError> {
+        prepare::stage_modules(self, prepared, waiting)?;
+        let taken = Mutex::new(Vec::new());
+        let lookups = Lookups {
+            link: self,
+            prepared,
+            sharing,
+        };
+        lookups.take(remote, waiting, |module, ended| {
+            taken
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push((module, ended));
+        });
+        let taken = taken.into_inner().unwrap_or_else(PoisonError::into_inner);
+        for (module, ended) in taken {
+            if results.take(module, ended, counts) == Next::Stop {
+                return Ok(());
+            }
+        }
+        let left: Vec<usize> = waiting
+            .iter()
+            .copied()
+            .filter(|module| results.done[*module].is_none())
+            .collect();
+        self.run_here(prepared, &left, results, Some(sharing), counts)
+    }
+
+    /// Has a server execute these modules' backends, and compiles here as well.
+    fn run_shared(
+        &mut self,
+        remote: Ahead,
+        prepared: &[Prepared],
+        waiting: &[usize],
+        results: &mut Results,
+        sharing: &Sharing,
+        counts: &mut stats::Backends,
+    ) -> Result<(), BackendError> {
+        let weights: Vec<u64> = waiting.iter().map(|module| prepared[*module].weight).collect();
+        prepare::stage_modules(self, prepared, waiting)?;
+        let taken: Vec<AtomicBool> = prepared.iter().map(|_| AtomicBool::new(false)).collect();
+        let here = match remote.local() {
+            Local::On => Here::All,
+            Local::Off => Here::Refused,
+        };
+        let (server, engine) = (Mutex::new(self.server.take()), OnceLock::new());
+        // Nothing may have to run here at all.
+        let engine_here = || {
+            let server = || server.lock().unwrap_or_else(PoisonError::into_inner).take();
+            &engine.get_or_init(|| self.engine(server(), waiting.len())).0
+        };
+        let line = Line::new();
+        let (farm, inbox) = Farm::new(self, (prepared, waiting), (sharing, &taken), &remote, line.tell());
+        let ranks = prepare::ranks(self);
+        counts.engine = Some("remote");
+        let shared = Shared {
+            weights: &weights,
+            slots: &self.slots,
+            here,
+            elsewhere: &farm,
+            allow: &|running| {
+                if let Some(timeline) = self.timeline {
+                    timeline.allow(running);
+                }
+                engine_here().allow(running);
+            },
+            run: |job: usize| {
+                let module = waiting[job];
+                self.timed(module, || {
+                    self.compile_beside(engine_here(), prepared, module, &taken[module], sharing, &ranks)
+                })
+            },
+            halt: &|| self.children.kill(),
+            interrupted: &|| self.children.interrupted().is_some(),
+        };
+        counts.raced = std::thread::scope(|scope| {
+            let farm = &farm;
+            scope.spawn(move || farm.attend(remote, inbox));
+            let raced = shared.run(line, |job, ended, side| {
+                if side == Side::Here {
+                    sharing.ran_here(waiting[job]);
+                }
+                results.take(waiting[job], ended, counts)
+            });
+            farm.end();
+            raced
+        });
+        counts.engine_fallback = engine.get().and_then(|(_, fallback)| fallback.clone());
+        Ok(())
+    }
+
+    /// Compiles one module that may be compiled elsewhere too; none where its object has come from there first.
+    fn compile_beside(
+        &self,
+        engine: &Engine,
+        prepared: &[Prepared],
+        module: usize,
+        taken: &AtomicBool,
+        sharing: &Sharing,
+        ranks: &HashMap<&[u8], usize>,
+    ) -> Option<Ended> {
+        let object = prepared[module].object.path();
+        let is_taken = || taken.load(Ordering::Acquire);
+        if is_taken() {
+            return None;
+        }
+        let compile = || {
+            let staged = prepare::stage_index(self, prepared, module, ranks);
+            staged.map_err(|error| Failure::Unprepared(error.to_string()))?;
+            // What writes more than its object runs nowhere else, and names those files by it.
+            match prepared[module].travels() {
+                false => process::run(engine, &self.clang.path, &prepared[module].backend, self.children),
+                true => {
+                    let beside = away::beside(object, "here");
+                    let backend = prepared[module].backend.leaving(&beside);
+                    let said = process::run(engine, &self.clang.path, &backend, self.children)?;
+                    Ok(said.replace(&*beside.to_string_lossy(), &object.to_string_lossy()))
+                }
+            }
+        };
+        let said = match compile() {
+            Ok(said) => said,
+            Err(_) if is_taken() => return None,
+            Err(failure) => return Some(Err(failure)),
+        };
+        if taken.swap(true, Ordering::AcqRel) {
+            return None;
+        }
+        if prepared[module].travels()
+            && let Err(error) = std::fs::rename(away::beside(object, "here"), object)
+        {
+            return Some(Err(Failure::Unprepared(error.to_string())));
+        }
+        sharing.offer(self, module, &prepared[module], &said);
+        let done = self.done(&prepared[module], said);
+        Some(done.map(|stderr| Ran { stderr, by: By::Here }))
+    }
+
+    /// Whether the modules it is made from are still what they were when they were read.
+    fn are_unchanged(&self, module: &Prepared) -> bool {
+        let mut sources = module.reads.iter().map(|read| self.plan.modules[*read].source);
+        sources.all(|source| self.inputs.change(source).is_none())
+    }
+
+    /// The engine that was asked for; where a fork server cannot be had, plain processes, and why.
+    fn engine(&self, ahead: Option<Result<ForkServer, NoServer>>, backends: usize) -> (Engine, Option<String>) {
         let load = Load::of(backends);
         let server = match (self.engine, ahead) {
             _ if backends == 0 => None,
             (EngineKind::Process, _) => None,
-            (EngineKind::ForkServer, Some(Ok(server))) if server.bears(load) => Some(Ok(server)),
-            (EngineKind::ForkServer, Some(Err(error))) => Some(Err(error)),
-            (EngineKind::ForkServer, None) if backends < forkserver::WORTH_IT => None,
-            (EngineKind::ForkServer, _) => Some(ForkServer::start(&self.clang.path, self.staging, load, self.children)),
+            (_, Some(Ok(server))) if server.bears(load) => Some(Ok(server)),
+            (_, Some(Err(error))) => Some(Err(error)),
+            (_, None) if backends < forkserver::WORTH_IT => None,
+            _ => Some(ForkServer::start(&self.clang.path, self.staging, load, self.children)),
         };
-        let engine = match server {
-            Some(Ok(server)) => Engine::ForkServer(server),
+        match server {
+            Some(Ok(server)) => (Engine::ForkServer(server), None),
             Some(Err(error)) => {
                 tracing::info!("{error}; plain processes are used");
-                counts.engine_fallback = Some(error.to_string());
-                Engine::Process
+                (Engine::Process, Some(error.to_string()))
             }
-            None => Engine::Process,
-        };
-        counts.engine = (backends > 0).then(|| engine.name());
-        engine
+            None => (Engine::Process, None),
+        }
     }
 
     /// What `run` makes, the time it takes told to whoever asks.
@@ -303,31 +519,21 @@ impl Backends<'_> {
         made
     }
 
-    /// Compiles one module, and keeps its object if what it was made from is still what its key was made from.
-    fn compile(&self, engine: &Engine, module: &Prepared) -> Result<String, Failure> {
-        let mut stderr = process::run(engine, &self.clang.path, &module.backend, self.children)?;
+    /// An object is in its place: does to it what is to be done, and keeps it if what it was made from is still what its
+    /// key was made from.
+    fn done(&self, module: &Prepared, mut stderr: String) -> Result<String, Failure> {
         if let Some(post) = self.post {
             stderr.push_str(&post.run(module.object.path(), self.children)?);
         }
-        if let (Some(cache), Some(keyed)) = (self.cache, &module.key) {
-            let sources = module.reads.iter().map(|read| self.plan.modules[*read].source);
-            if sources.filter_map(|source| self.inputs.change(source)).next().is_none() {
-                match self.lasting(&stderr, module.object.path()) {
-                    Some(said) => cache.put(keyed, module.object.path(), &module.sides, &said),
-                    None => tracing::debug!("not kept: it said where it is compiled: {stderr}"),
-                }
+        if let (Some(cache), Some(keyed)) = (self.cache, &module.key)
+            && self.are_unchanged(module)
+        {
+            match lasting(self.staging, &stderr, module.object.path(), OBJECT) {
+                Some(said) => cache.put(keyed, module.object.path(), &module.sides, &said),
+                None => tracing::debug!("not kept: it said where it is compiled: {stderr}"),
             }
         }
         Ok(stderr)
-    }
-
-    /// What a backend said, as it is true of a later link too: [`OBJECT`] for its object. None where it names another file
-    /// that only exists in this one.
-    fn lasting(&self, stderr: &str, object: &Path) -> Option<String> {
-        let said = stderr.replace(&*object.to_string_lossy(), OBJECT);
-        let here = [self.staging.dir(), self.staging.indexes()];
-        let is_lasting = here.iter().all(|dir| !said.contains(&*dir.to_string_lossy()));
-        is_lasting.then_some(said)
     }
 
     /// Takes what the cache has; the modules it does not have.
@@ -348,6 +554,15 @@ impl Backends<'_> {
             .filter(|module| results[*module].is_none())
             .collect()
     }
+}
+
+/// What a backend said, as it is true of a later link too: `called` for its object. None where it names another file that
+/// only exists in this one.
+fn lasting(staging: &Staging, stderr: &str, object: &Path, called: &str) -> Option<String> {
+    let said = stderr.replace(&*object.to_string_lossy(), called);
+    let here = [staging.dir(), staging.indexes()];
+    let is_lasting = here.iter().all(|dir| !said.contains(&*dir.to_string_lossy()));
+    is_lasting.then_some(said)
 }
 
 /// What the user calls the modules that backends read.
@@ -375,7 +590,7 @@ pub fn start_ahead(
     staging: &Staging,
     children: &Children,
 ) -> Option<Result<ForkServer, NoServer>> {
-    if engine != EngineKind::ForkServer || modules < forkserver::WORTH_IT {
+    if engine == EngineKind::Process || modules < forkserver::WORTH_IT {
         return None;
     }
     // Of those whose objects are kept nobody knows yet which must be made.

@@ -118,6 +118,7 @@ pub fn explain(
         engine: match settings.engine {
             EngineKind::ForkServer => "forkserver",
             EngineKind::Process => "process",
+            EngineKind::Remote => "remote",
         },
         flags: match &settings.flags {
             FlagsFrom::Link => None,

@@ -99,7 +99,10 @@ impl Client {
     /// # Errors
     /// The server's, after retries; `Missing` blobs can be uploaded again, they are no longer held to be there.
     pub fn execute(&self, execution: impl Into<Execution>, cancel: &Cancel) -> Result<Executed, RemoteError> {
-        self.wait("executing", execute::execute(&self.shared, execution.into(), cancel))
+        self.wait(
+            "executing",
+            execute::execute(&self.shared, execution.into(), cancel, &|| {}),
+        )
     }
 
     /// The bytes of these, in their order, each verified.
@@ -117,6 +120,18 @@ impl Client {
     /// Ends everything that is under way, in every thread, as cancelled; whatever is asked afterwards is cancelled as well.
     pub fn close(&self) {
         self.shared.closed.cancel();
+    }
+
+    /// What its calls share.
+    pub(super) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
+    /// Has something go on in the client's runtime, until the client ends.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        if let Some(runtime) = &self.runtime {
+            runtime.spawn(task);
+        }
     }
 
     fn wait<T>(

@@ -67,11 +67,13 @@ pub struct Executed {
     pub times: Times,
 }
 
-/// Has it executed and waits, until it is cancelled; to drop it is to cancel it.
+/// Has it executed and waits, until it is cancelled; to drop it is to cancel it. `begun` is called when a worker is at it, if
+/// the server tells.
 pub(super) async fn execute(
     shared: &Arc<Shared>,
     execution: Execution,
     cancel: &Cancel,
+    begun: &(dyn Fn() + Send + Sync),
 ) -> Result<Executed, RemoteError> {
     if !shared.capabilities.executes {
         let words = "the server does not execute, it is a cache only";
@@ -82,6 +84,7 @@ pub(super) async fn execute(
         execution,
         operation: None,
         was_heard: false,
+        begun,
     };
     let executed = tokio::select! {
         biased;
@@ -108,6 +111,8 @@ struct Waiting<'a> {
     operation: Option<String>,
     /// Whether the server has said anything in the last stream.
     was_heard: bool,
+    /// To be told when a worker is at it.
+    begun: &'a (dyn Fn() + Send + Sync),
 }
 
 impl Waiting<'_> {
@@ -144,6 +149,9 @@ impl Waiting<'_> {
                 return self.ended(operation);
             }
             self.was_heard = true;
+            if is_executing(&operation) {
+                (self.begun)();
+            }
             if !operation.name.is_empty() {
                 self.operation = Some(operation.name);
             }
@@ -233,6 +241,13 @@ impl Waiting<'_> {
     fn error(&self, kind: Kind, words: impl Into<String>) -> RemoteError {
         self.shared.error(kind, EXECUTING, words)
     }
+}
+
+/// Whether a worker has it, by the operation's metadata.
+fn is_executing(operation: &Operation) -> bool {
+    let metadata = operation.metadata.as_ref();
+    let metadata = metadata.and_then(|any| api::ExecuteOperationMetadata::decode(&any.value[..]).ok());
+    metadata.is_some_and(|metadata| metadata.stage() == api::execution_stage::Value::Executing)
 }
 
 impl Drop for Waiting<'_> {

@@ -16,7 +16,10 @@ pub struct Tree {
 
 #[derive(Clone, Debug)]
 enum Entry {
-    File { digest: Digest, executable: bool },
+    File {
+        digest: Digest,
+        executable: bool,
+    },
     Folder(Tree),
     /// One that is packed already, whose blobs are somebody else's to send.
     Packed(Digest),
@@ -129,9 +132,16 @@ impl Entry {
     fn is(&self, other: &Entry) -> bool {
         match (self, other) {
             (Entry::Packed(one), Entry::Packed(other)) => one == other,
-            (Entry::File { digest: one, executable: is }, Entry::File { digest: other, executable: may }) => {
-                one == other && is == may
-            }
+            (
+                Entry::File {
+                    digest: one,
+                    executable: is,
+                },
+                Entry::File {
+                    digest: other,
+                    executable: may,
+                },
+            ) => one == other && is == may,
             _ => false,
         }
     }

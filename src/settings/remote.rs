@@ -10,6 +10,10 @@ use super::{SettingError, Values};
 /// `remote` and all that begins with it.
 #[derive(Clone, Debug, Default)]
 pub struct Remote {
+    /// `remote-jobs`
+    pub jobs: Width,
+    /// `remote-local`
+    pub local: Local,
     /// `remote`: who executes backends.
     pub server: Option<Address>,
     /// `remote-cache`: whose action cache is used, and how.
@@ -22,6 +26,26 @@ pub struct Remote {
     pub platform: Vec<(String, String)>,
     /// `remote-clang`
     pub clang: RemoteClang,
+}
+
+/// How many backends a server is given at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Width(pub usize);
+
+impl Default for Width {
+    fn default() -> Self {
+        Width(1000)
+    }
+}
+
+/// What runs here while a server executes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Local {
+    /// Whatever slots are free for.
+    #[default]
+    On,
+    /// What the server does not do.
+    Off,
 }
 
 /// `grpc[s]://HOST:PORT[/INSTANCE]`
@@ -109,6 +133,10 @@ impl Remote {
             },
             platform: values.parse("remote-platform", PLATFORM, platform)?.unwrap_or_default(),
             clang: values.parse("remote-clang", CLANG, clang)?.unwrap_or_default(),
+            jobs: values
+                .parse("remote-jobs", "a number from 1", width)?
+                .unwrap_or_default(),
+            local: values.parse("remote-local", "on or off", local)?.unwrap_or_default(),
         };
         remote.tls_is_used(values)?;
         Ok(remote)
@@ -214,6 +242,18 @@ fn platform(text: &str) -> Option<Vec<(String, String)>> {
     Some(pairs)
 }
 
+fn width(text: &str) -> Option<Width> {
+    text.parse().ok().filter(|jobs| *jobs > 0).map(Width)
+}
+
+fn local(text: &str) -> Option<Local> {
+    match text {
+        "on" => Some(Local::On),
+        "off" => Some(Local::Off),
+        _ => None,
+    }
+}
+
 fn clang(text: &str) -> Option<RemoteClang> {
     match text {
         "sent" => Some(RemoteClang::Sent),
@@ -251,7 +291,7 @@ impl Values {
         })
     }
 
-    fn wrong(&self, name: &str, expected: &'static str) -> SettingError {
+    pub(super) fn wrong(&self, name: &str, expected: &'static str) -> SettingError {
         let (origin, value) = self.0.get(name).cloned().unwrap_or_default();
         SettingError::Value {
             origin,

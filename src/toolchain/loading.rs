@@ -92,7 +92,10 @@ fn libraries(listed: &str, known: &[&Path]) -> Result<Vec<(String, PathBuf)>, St
     for line in listed.lines().map(str::trim) {
         let (name, found) = line.split_once(" => ").unwrap_or(("", line));
         let path = found.rsplit_once(" (0x").map_or(found, |(path, _)| path);
-        if known.iter().any(|known| known.as_os_str().as_bytes() == path.as_bytes()) {
+        if known
+            .iter()
+            .any(|known| known.as_os_str().as_bytes() == path.as_bytes())
+        {
             continue;
         }
         match (name, path.starts_with('/')) {
