@@ -5,11 +5,13 @@
 mod common;
 
 use std::fs;
+use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::casd::{Casd, endpoint, free_port};
+use common::nginx::Nginx;
 use thinlto_ld::remote::{Blob, CacheLookup, Cancel, Client, Digest, Executed, Execution, Kind, Sent, api};
 
 /// A shell command as an action, with all its blobs.
@@ -42,16 +44,16 @@ fn output(client: &Client, executed: &Executed) -> Vec<u8> {
     client.fetch(&[digest]).remove(0).unwrap().to_vec()
 }
 
-/// Many small blobs of different sizes, one of them empty, and one too large for any message, in a file.
-fn many_blobs(large: &std::path::Path) -> Vec<Blob> {
-    let bytes: Vec<u8> = (0..20_u32 << 20)
+/// `small` blobs of different sizes, two of them empty, and one of `large` MB in a file.
+fn many_blobs(file: &Path, small: usize, large: u32) -> Vec<Blob> {
+    let bytes: Vec<u8> = (0..large << 20)
         .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
         .collect();
-    fs::write(large, bytes).unwrap();
-    let mut blobs: Vec<_> = (0..2999_usize)
+    fs::write(file, bytes).unwrap();
+    let mut blobs: Vec<_> = (0..small)
         .map(|n| Blob::of_bytes(format!("{n} ").repeat(n / 2).into_bytes()))
         .collect();
-    blobs.push(Blob::of_file(large).unwrap());
+    blobs.push(Blob::of_file(file).unwrap());
     blobs
 }
 
@@ -71,7 +73,7 @@ fn blobs_are_sent_once_and_come_back_as_they_were() {
     let casd = Casd::start();
     let client = casd.client();
     let dir = tempfile::tempdir().unwrap();
-    let blobs = many_blobs(&dir.path().join("large"));
+    let blobs = many_blobs(&dir.path().join("large"), 2999, 20);
     let bytes = blobs.iter().map(|blob| blob.digest.size).sum();
     // Two of them are empty, which need not be sent.
     assert_eq!(blobs.iter().filter(|blob| blob.digest.size == 0).count(), 2);
@@ -316,4 +318,49 @@ fn a_server_that_says_nothing_does_not_hang_us() {
     let address = format!("grpc://{}", silent.local_addr().unwrap());
     let error = Client::connect(&endpoint(&[("remote", &address)])).unwrap_err();
     assert_eq!(error.kind, Kind::Unreachable, "{error}");
+}
+
+#[test]
+fn tls_with_a_client_certificate_and_a_key_in_a_header() {
+    let casd = Casd::start();
+    let nginx = Nginx::before(casd.port, "secret");
+    let address = nginx.address();
+    let file = |name: &str| nginx.file(name).into_os_string().into_string().unwrap();
+    let (ca, cert, key) = (file("ca.pem"), file("client.pem"), file("client.key"));
+    let (other, other_key) = (file("other.pem"), file("other.key"));
+    let connect = |ca: &str, cert: &str, key: &str, header: &str| {
+        Client::connect(&endpoint(&[
+            ("remote", &address),
+            ("remote-headers", header),
+            ("remote-tls-ca", ca),
+            ("remote-tls-cert", cert),
+            ("remote-tls-key", key),
+        ]))
+    };
+    let good = "X-API-Key=secret";
+    let client = connect(&ca, &cert, &key, good).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    client.upload(&many_blobs(&dir.path().join("large"), 100, 5)).unwrap();
+    let executed = run(&client, "echo encrypted > out");
+    assert_eq!(output(&client, &executed), b"encrypted\n");
+
+    // The server's certificate is of nobody we trust.
+    let error = connect(&other, &cert, &key, good).unwrap_err();
+    assert_eq!(error.kind, Kind::Unreachable, "{error}");
+    assert!(error.words.contains("certificate"), "{error}");
+    // Ours is of nobody it trusts, or there is none: nginx says so in HTTP, others by ending the handshake.
+    let error = connect(&ca, &other, &other_key, good).unwrap_err();
+    assert_ne!(error.kind, Kind::Local, "{error}");
+    let error = connect(&ca, "", "", good).unwrap_err();
+    assert_ne!(error.kind, Kind::Local, "{error}");
+    // An API key that has run out.
+    let error = connect(&ca, &cert, &key, "x-api-key=old").unwrap_err();
+    assert_eq!(error.kind, Kind::Denied, "{error}");
+    assert!(error.to_string().contains("THINLTO_LD_REMOTE_HEADERS") && !error.is_retryable());
+    // A file that is not there, and one that is no key.
+    let error = connect(&ca, &cert, "absent.key", good).unwrap_err();
+    assert_eq!(error.kind, Kind::Local, "{error}");
+    assert!(error.to_string().contains("absent.key"), "{error}");
+    let error = connect(&ca, &cert, &cert, good).unwrap_err();
+    assert_eq!(error.kind, Kind::Local, "{error}");
 }

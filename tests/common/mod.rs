@@ -5,6 +5,7 @@
 pub mod browser;
 pub mod casd;
 pub mod fresh;
+pub mod nginx;
 pub mod pairs;
 pub mod random;
 pub mod sources;
