@@ -80,10 +80,7 @@ impl RemoteError {
     pub(super) fn of_status(endpoint: &str, doing: &'static str, status: &Status) -> RemoteError {
         let (kind, words, retry_after) = if is_of_transport(status) {
             let words = with_causes(status);
-            // The other end has ended the handshake because of what we showed it, or did not show.
-            let is_denied = words.contains("received fatal alert");
-            let kind = if is_denied { Kind::Denied } else { Kind::Unreachable };
-            (kind, words, None)
+            (kind_of_transport(&words), words, None)
         } else {
             let details = Details::of_bytes(status.details());
             let kind = kind_of(status.code(), &details);
@@ -132,6 +129,23 @@ fn is_of_transport(status: &Status) -> bool {
         || status.message().starts_with("protocol error:")
         || status.message().starts_with("h2 protocol error:")
         || status.message() == "Unexpected EOF decoding stream."
+}
+
+/// What stands between us and the server may have answered, in HTTP and with a page; tonic keeps of it the status, in its words.
+fn kind_of_transport(words: &str) -> Kind {
+    let http = words
+        .split_once("response with status: ")
+        .map(|(_, status)| status.get(..3));
+    match http.flatten() {
+        Some("401" | "403" | "407") => Kind::Denied,
+        Some("429") => Kind::Full,
+        Some(status) if status.starts_with('4') => Kind::Failed {
+            code: Code::Internal as i32,
+        },
+        // The other end has ended the handshake because of what we showed it, or did not show.
+        None if words.contains("received fatal alert") => Kind::Denied,
+        _ => Kind::Unreachable,
+    }
 }
 
 /// An error's words with those of its causes, each said once.

@@ -24,6 +24,9 @@ use super::retry::{Patience, patiently};
 /// How long a call may take that carries next to nothing.
 pub(super) const SHORT: Duration = Duration::from_secs(15);
 
+/// How long it may take until a server has said what it can do: a link waits for it.
+const CONNECTING: Duration = Duration::from_secs(5);
+
 /// A network slower than this, in bytes a second, is held to be dead.
 const SLOWEST: u64 = 32 << 10;
 
@@ -98,7 +101,11 @@ impl Shared {
             down: AtomicU64::new(0),
             closed: Cancel::new(),
         };
-        let server = patiently!(Patience::short(), shared.ask("connecting"))?;
+        let asked = async { patiently!(Patience::short(), shared.ask("connecting")) };
+        let server = tokio::time::timeout(CONNECTING, asked).await.unwrap_or_else(|_| {
+            let words = format!("no answer within {} s", CONNECTING.as_secs());
+            Err(endpoint.error(Kind::Unreachable, "connecting", words))
+        })?;
         shared.capabilities = Capabilities::of(&server).map_err(|lacking| {
             let words = format!("the server does not offer {lacking}");
             endpoint.error(Kind::Unsupported(lacking), "connecting", words)
