@@ -32,7 +32,8 @@ use crate::observe::stats::{LinkMode, OutputState, Stats, ThinLink, milliseconds
 use crate::observe::timeline::Timeline;
 use crate::private;
 use crate::route::{self, Route};
-use crate::settings::{Mode, Settings, Unchanged};
+use crate::settings::remote::Local;
+use crate::settings::{EngineKind, Mode, Settings, Unchanged};
 use crate::slots::Slots;
 use crate::staging::Staging;
 use crate::thin_link::{self, Reuse, ThinLinkError};
@@ -310,9 +311,12 @@ impl Link {
         };
         let modules = inputs.eager_bitcode().len();
         let engine = self.settings.engine;
+        let is_elsewhere = engine == EngineKind::Remote && self.settings.remote.local == Local::Off;
+        // Where another machine does it all, nothing may have to run here.
+        let ours = if is_elsewhere { 0 } else { modules };
         let (plan, reuse, ahead, server) = thread::scope(|scope| {
             let ahead = scope.spawn(|| ReadAhead::of(&inputs, wanted));
-            let server = scope.spawn(|| backend::start_ahead(engine, modules, wanted.keys, &clang, &staging, children));
+            let server = scope.spawn(|| backend::start_ahead(engine, ours, wanted.keys, &clang, &staging, children));
             let reuse = cache
                 .as_ref()
                 .and_then(|cache| Reuse::of(cache, &self.linker, clang.version, &self.invocation, &inputs, opened));

@@ -20,16 +20,31 @@ pub struct Casd {
     pub port: u16,
     child: Option<Child>,
     more: Vec<String>,
+    /// What workers have of this machine.
+    mounts: &'static [&'static str],
 }
+
+/// A whole system.
+const SYSTEM: &[&str] = &["/usr:/usr", "/usr/lib:/lib", "/usr/lib64:/lib64", "/usr/bin:/bin"];
 
 impl Casd {
     pub fn start() -> Casd {
         Casd::with(&[])
     }
 
+    /// Whose workers have nothing but what is sent to them.
+    pub fn bare() -> Casd {
+        Casd::of(&[], &[])
+    }
+
     /// With options of its own.
     pub fn with(more: &[&str]) -> Casd {
+        Casd::of(more, SYSTEM)
+    }
+
+    fn of(more: &[&str], mounts: &'static [&'static str]) -> Casd {
         let mut casd = Casd {
+            mounts,
             dir: tempfile::tempdir().unwrap(),
             port: 0,
             child: None,
@@ -95,7 +110,7 @@ impl Casd {
         command.arg(format!("--bind=127.0.0.1:{}", self.port));
         command.arg(format!("--buildbox-run={}/buildbox-run", programs.display()));
         command.args(["--jobs=2", "--cache-failures=false", "--quota-high=2G"]);
-        for mount in ["/usr:/usr", "/usr/lib:/lib", "/usr/lib64:/lib64", "/usr/bin:/bin"] {
+        for mount in self.mounts {
             command.arg(format!("--runner-arg=--ro-bind-mount={mount}"));
         }
         command.args(&self.more).arg(self.cache());

@@ -132,7 +132,7 @@ impl Making<'_> {
             command_digest: Some(command.digest.to_message()),
             input_root_digest: Some(packed.root.to_message()),
             salt: self.compiler.salt.clone(),
-            platform: self.platform(),
+            platform: platform(self.platform),
             ..api::Action::default()
         });
         let digest = action.digest;
@@ -197,21 +197,21 @@ impl Making<'_> {
                 .collect(),
             output_files: vec![OBJECT.to_owned()],
             output_paths: vec![OBJECT.to_owned()],
-            platform: self.platform(),
+            platform: platform(self.platform),
             working_directory: files.home.trim_end_matches('/').to_owned(),
             ..api::Command::default()
         }
     }
+}
 
-    fn platform(&self) -> Option<api::Platform> {
-        let properties = self.platform.iter().map(|(name, value)| api::platform::Property {
-            name: name.clone(),
-            value: value.clone(),
-        });
-        let mut properties: Vec<_> = properties.collect();
-        properties.sort_by(|one, other| (&one.name, &one.value).cmp(&(&other.name, &other.value)));
-        (!properties.is_empty()).then_some(api::Platform { properties })
-    }
+/// What a worker must be; the setting has it in the order that the API wants.
+pub(super) fn platform(properties: &[(String, String)]) -> Option<api::Platform> {
+    let properties = properties.iter().map(|(name, value)| api::platform::Property {
+        name: name.clone(),
+        value: value.clone(),
+    });
+    let properties: Vec<_> = properties.collect();
+    (!properties.is_empty()).then_some(api::Platform { properties })
 }
 
 impl Action {

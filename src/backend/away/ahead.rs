@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+use super::worker_clang;
 use crate::backend::forkserver::LIBRARY;
 use crate::cache::{Cache, Digests};
 use crate::remote::compiler::{CannotTravel, Compiler};
-use crate::remote::{Client, Digest, Endpoint, RemoteError};
+use crate::remote::{Cancel, Client, Digest, Endpoint, RemoteError};
 use crate::settings::EngineKind;
 use crate::settings::Settings;
 use crate::settings::remote::{Access, Local, RemoteClang};
@@ -69,9 +70,15 @@ impl Wanted {
         })
     }
 
-    /// Begins.
+    /// Begins. What is put into the staging folder is put there now, for that may go before this has ended.
     pub fn begin(self) -> Ahead {
         let wanted = self.clone();
+        if self.remote_clang == RemoteClang::Sent
+            && let Err(error) = std::fs::write(&self.guard, LIBRARY)
+        {
+            // The loader will miss it.
+            tracing::debug!(%error, "{}", self.guard.display());
+        }
         Ahead {
             wanted,
             thread: thread::spawn(move || self.make()),
@@ -102,20 +109,26 @@ impl Wanted {
         }
     }
 
-    fn compiler(&self, contents: &Contents) -> Result<Compiler, CannotTravel> {
-        let on_worker = |path: &Path| {
-            let path = path.to_string_lossy();
-            Compiler::on_worker(&path, &self.clang.version.to_string(), LIBRARY)
+    /// Where workers have a clang of their own, if that is to be used.
+    fn on_worker(&self) -> Option<String> {
+        let path = match &self.remote_clang {
+            RemoteClang::Sent => return None,
+            RemoteClang::Worker => &self.clang.path,
+            RemoteClang::At(path) => path,
         };
-        match &self.remote_clang {
-            RemoteClang::Worker => on_worker(&self.clang.path),
-            RemoteClang::At(path) => on_worker(path),
-            RemoteClang::Sent => {
-                let written = std::fs::write(&self.guard, LIBRARY);
-                written.map_err(|error| CannotTravel::File {
-                    path: self.guard.clone(),
-                    error,
-                })?;
+        Some(path.to_string_lossy().into_owned())
+    }
+
+    /// Why workers' own clang cannot be used, if it is to be and cannot.
+    pub(super) fn refused(&self, client: &Client, cancel: &Cancel) -> Option<String> {
+        let path = self.on_worker()?;
+        worker_clang::refused(client, &path, self.clang.version, &self.platform, cancel)
+    }
+
+    fn compiler(&self, contents: &Contents) -> Result<Compiler, CannotTravel> {
+        match self.on_worker() {
+            Some(path) => Compiler::on_worker(&path, &self.clang.version.to_string(), LIBRARY),
+            None => {
                 let digest = |path: &Path| contents.of(path).map(|(digest, _)| digest);
                 Compiler::travelling(&self.clang.path, LIBRARY, &self.guard, digest)
             }

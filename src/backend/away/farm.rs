@@ -138,10 +138,17 @@ impl<'a> Farm<'a> {
             }
             thread::sleep(GLANCE);
         }
-        let platform = ahead.wanted.platform.clone();
+        let wanted = ahead.wanted.clone();
         let ready = ahead.ready();
         match (&ready.server, &ready.compiler) {
-            (Some(Ok(client)), Ok(compiler)) => self.serve(client, compiler, &ready, &platform, &inbox),
+            (Some(Ok(client)), Ok(compiler)) => {
+                let _ = self.client.set(Arc::clone(client));
+                match wanted.refused(client, &Cancel::new()) {
+                    Some(_) if self.is_over() => {}
+                    Some(why) => self.down(why),
+                    None => self.serve(client, compiler, &ready, &wanted.platform, &inbox),
+                }
+            }
             (Some(Err(error)), _) => self.down(error.to_string()),
             (_, Err(error)) => self.down(error.to_string()),
             (None, _) => {}
@@ -171,7 +178,6 @@ impl<'a> Farm<'a> {
         platform: &[(String, String)],
         inbox: &Receiver<Order>,
     ) {
-        let _ = self.client.set(Arc::clone(client));
         let modules = looks::modules(self.link, self.prepared, self.waiting, &ready.contents);
         let digest = |path: &Path| -> io::Result<_> { ready.contents.of(path) };
         let making = Making {
@@ -332,7 +338,7 @@ impl<'a> Farm<'a> {
         tracing::info!(module = self.link.plan.modules[due.at].shown(), from = ?due.from, "{flaw}");
         match &flaw {
             // clang's own verdict: a backend here gives it in the words for this machine.
-            Flaw::Failed { code: 1, .. } => self.refuse(job, flaw.to_string()),
+            Flaw::Failed { code: 1, .. } if due.from != From::Cache => self.refuse(job, flaw.to_string()),
             Flaw::Server(error) if error.is_retryable() => self.failed_all(error),
             _ => self.again(client, job, kit, CacheLookup::Skipped, flaw.to_string()),
         }

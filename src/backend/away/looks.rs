@@ -59,10 +59,12 @@ pub(super) fn actions(
     let make = |(job, at): (usize, &usize)| match making.action(*at) {
         Ok((action, blobs)) => {
             let digest = action.digest;
+            tracing::debug!(module = making.link.plan.modules[*at].shown(), action = %digest, "action");
             keep(sharing, *at, action);
             Some(Sendable { job, digest, blobs })
         }
         Err(why) => {
+            tracing::info!(module = making.link.plan.modules[*at].shown(), %why, "not to be sent");
             *sharing.account().stay.entry(why.to_string()).or_default() += 1;
             stays(job, why);
             None

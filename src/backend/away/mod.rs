@@ -8,6 +8,7 @@ mod files;
 mod fill;
 mod looks;
 mod receive;
+mod worker_clang;
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
