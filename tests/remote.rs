@@ -281,7 +281,7 @@ fn actions(outcome: &Outcome) -> BTreeMap<String, Digest> {
 fn what_is_no_object_is_not_believed() {
     let casd = Casd::bare();
     let mut bench = bench(&casd);
-    bench.env("THINLTO_LD_LOG", "debug");
+    bench.env("THINLTO_LD_LOG", "thinlto_ld=debug");
     let objects = program(&bench);
     let outcome = bench.both("clang++", &words(&objects));
     let actions = actions(&outcome);
@@ -403,7 +403,7 @@ fn a_server_that_is_killed_in_between_costs_time_and_nothing_else() {
         objects.push(format!("other{number}.o"));
     }
     let words = words(&objects);
-    let results = casd.cache().join("ac");
+    let results = casd.cache().join("actioncache/objects");
     let outcome = thread::scope(|scope| {
         let link = scope.spawn(|| bench.both("clang++", &words));
         let begun = Instant::now();

@@ -195,7 +195,7 @@ impl Backends<'_> {
                 sharing.finish(counts, bytes);
                 ran?;
             }
-            _ => self.run_here(&prepared, &waiting, &mut results, None, counts)?,
+            _ => self.run_here(prepare::stage, &prepared, &waiting, &mut results, None, counts)?,
         }
         let Results { done: results, failure } = results;
         self.keep_stages(&prepared)?;
@@ -292,9 +292,10 @@ impl Backends<'_> {
         }
     }
 
-    /// Compiles these modules here.
+    /// Compiles these modules here, once `stage` has put in place what they read.
     fn run_here(
         &mut self,
+        stage: impl Fn(&Backends<'_>, &[Prepared], &[usize]) -> Result<(), BackendError> + Sync,
         prepared: &[Prepared],
         waiting: &[usize],
         results: &mut Results,
@@ -304,10 +305,8 @@ impl Backends<'_> {
         let weights: Vec<u64> = waiting.iter().map(|module| prepared[*module].weight).collect();
         let server = self.server.take();
         // clang is started while files are put in place for it, and asked whether it takes the options.
-        let ((engine, fallback), staged) = rayon::join(
-            || self.engine(server, waiting.len()),
-            || prepare::stage(self, prepared, waiting),
-        );
+        let ((engine, fallback), staged) =
+            rayon::join(|| self.engine(server, waiting.len()), || stage(self, prepared, waiting));
         staged?;
         counts.engine = (!waiting.is_empty()).then(|| engine.name());
         counts.engine_fallback = fallback;
@@ -370,7 +369,7 @@ impl Backends<'_> {
             .copied()
             .filter(|module| results.done[*module].is_none())
             .collect();
-        self.run_here(prepared, &left, results, Some(sharing), counts)
+        self.run_here(prepare::stage_indexes, prepared, &left, results, Some(sharing), counts)
     }
 
     /// Has a server execute these modules' backends, and compiles here as well.

@@ -112,6 +112,14 @@ fn place(module: &PlannedModule, link: &Backends<'_>) -> Result<Place, BackendEr
 /// `Unfit` where one cannot be written.
 pub(super) fn stage(link: &Backends<'_>, prepared: &[Prepared], running: &[usize]) -> Result<(), BackendError> {
     stage_modules(link, prepared, running)?;
+    stage_indexes(link, prepared, running)
+}
+
+/// As [`stage`], of the indexes alone.
+///
+/// # Errors
+/// `Unfit` where one cannot be written.
+pub(super) fn stage_indexes(link: &Backends<'_>, prepared: &[Prepared], running: &[usize]) -> Result<(), BackendError> {
     let ranks = ranks(link);
     running
         .par_iter()

@@ -149,6 +149,11 @@ impl Ahead {
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
+    /// The server, as the user names it.
+    pub(super) fn server(&self) -> &str {
+        self.wanted.server.as_ref().map_or("", Endpoint::name)
+    }
+
     /// Whether backends are executed by a server.
     pub(in crate::backend) fn executes(&self) -> bool {
         self.wanted.server.is_some()

@@ -134,7 +134,7 @@ impl<'a> Farm<'a> {
     pub(in crate::backend) fn attend(&self, ahead: Ahead, Inbox(inbox): Inbox) {
         while !ahead.is_ready() {
             if self.is_over() {
-                return;
+                return self.came_too_late(&ahead);
             }
             thread::sleep(GLANCE);
         }
@@ -212,6 +212,20 @@ impl<'a> Farm<'a> {
             drop(left);
             self.take_orders(client, inbox, &kit);
         });
+    }
+
+    /// Everything has been made here before the server has said a word.
+    fn came_too_late(&self, ahead: &Ahead) {
+        let left = self
+            .waiting
+            .iter()
+            .filter(|at| !self.taken[**at].load(Ordering::Acquire));
+        if left.count() > 0 {
+            return;
+        }
+        let mut account = self.sharing.account();
+        account.fell_back = self.waiting.len();
+        account.why = Some(format!("{}: no answer yet", ahead.server()));
     }
 
     /// Takes what a cache beside the server has, before that is asked; what it has not.
