@@ -1,7 +1,7 @@
 //! Who executes backends elsewhere, as the schedule sees it: takes jobs on, and tells when they have begun and ended.
 //! Knows nothing of what runs here; whatever it cannot do it refuses, with a reason that a person is told.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -64,6 +64,16 @@ struct Flight {
     since: Instant,
     /// How often it has been tried again.
     again: usize,
+}
+
+impl Flight {
+    fn new() -> Flight {
+        Flight {
+            cancel: Cancel::new(),
+            since: Instant::now(),
+            again: 0,
+        }
+    }
 }
 
 /// Where the server's thread is told what to do.
@@ -201,10 +211,12 @@ impl<'a> Farm<'a> {
             for _ in 0..receive::THREADS {
                 scope.spawn(|| receive::attend(client, &dues, &received));
             }
+            let looked: Vec<usize> = sendable.iter().map(|one| one.job).collect();
             let (left, error) = looks::look(client, sendable, self.waiting, &kit.due);
             if let Some(error) = error {
                 return self.failed_all(&error);
             }
+            self.found(looked, &left);
             self.tell.opened();
             if let Err(error) = self.send(client, &left, &kit) {
                 return self.failed_all(&error);
@@ -212,6 +224,15 @@ impl<'a> Farm<'a> {
             drop(left);
             self.take_orders(client, inbox, &kit);
         });
+    }
+
+    /// What was found is under way, to be executed only if it is no good.
+    fn found(&self, looked: Vec<usize>, left: &[Sendable]) {
+        let left: HashSet<usize> = left.iter().map(|one| one.job).collect();
+        let mut state = self.state();
+        for job in looked.into_iter().filter(|job| !left.contains(job)) {
+            state.flights.entry(job).or_insert_with(Flight::new);
+        }
     }
 
     /// Everything has been made here before the server has said a word.
@@ -283,6 +304,7 @@ impl<'a> Farm<'a> {
                 return;
             }
             match order {
+                Order::Start(job) if self.state().flights.contains_key(&job) => {}
                 Order::Start(job) => self.start(client, job, kit, CacheLookup::Allowed),
                 Order::Executed(job, executed) => self.executed(client, job, executed, kit),
                 Order::Flawed(due, flaw) => self.flawed(client, &due, flaw, kit),
@@ -296,14 +318,7 @@ impl<'a> Farm<'a> {
             return;
         };
         let cancel = Cancel::new();
-        let mut state = self.state();
-        let flight = state.flights.entry(job).or_insert_with(|| Flight {
-            cancel: cancel.clone(),
-            since: Instant::now(),
-            again: 0,
-        });
-        flight.cancel = cancel.clone();
-        drop(state);
+        self.state().flights.entry(job).or_insert_with(Flight::new).cancel = cancel.clone();
         let execution = Execution {
             action: *action,
             priority: 0,
@@ -362,11 +377,7 @@ impl<'a> Farm<'a> {
     fn again(&self, client: &Arc<Client>, job: usize, kit: &Kit<'_>, cache: CacheLookup, why: String) {
         {
             let mut state = self.state();
-            let flight = state.flights.entry(job).or_insert_with(|| Flight {
-                cancel: Cancel::new(),
-                since: Instant::now(),
-                again: 0,
-            });
+            let flight = state.flights.entry(job).or_insert_with(Flight::new);
             flight.again += 1;
             if flight.again > 1 {
                 drop(state);
