@@ -19,7 +19,7 @@ pub enum Kind {
     Denied,
     /// It has no room, or no more patience: quota, rate limit, queue.
     Full,
-    /// Blobs that it does not have; none are named where it does not say which.
+    /// Blobs that it does not have; of an execution the action alone, where the server does not say which.
     Missing(Vec<Digest>),
     /// What came is not what was asked for: its digest is another.
     Corrupt(Digest),
