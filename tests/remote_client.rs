@@ -189,7 +189,9 @@ fn results_of_ours_can_be_remembered() {
     let client = casd.client();
     let (digest, blobs) = action("never run");
     let object = Blob::of_bytes(b"made here".to_vec());
-    client.upload(&[&blobs[..], &[object.clone()]].concat()).unwrap();
+    client
+        .upload(&[&blobs[..], std::slice::from_ref(&object)].concat())
+        .unwrap();
     assert_eq!(client.cached(digest).unwrap(), None);
     let result = api::ActionResult {
         output_files: vec![api::OutputFile {

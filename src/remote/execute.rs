@@ -86,7 +86,7 @@ pub(super) async fn execute(
     let executed = tokio::select! {
         biased;
         () = cancel.made() => Err(shared.error(Kind::Cancelled, EXECUTING, "it was no longer wanted")),
-        executed = waiting.to_the_end() => executed,
+        executed = waiting.finish() => executed,
     };
     executed.map_err(|error| lacking(shared, execution.action, error))
 }
@@ -123,7 +123,7 @@ struct Waiting<'a> {
 }
 
 impl Waiting<'_> {
-    async fn to_the_end(&mut self) -> Result<Executed, RemoteError> {
+    async fn finish(&mut self) -> Result<Executed, RemoteError> {
         let mut patience = Patience::default();
         let mut lost_streams = 0;
         loop {
@@ -242,7 +242,7 @@ impl Waiting<'_> {
         RemoteError::of_answer(self.shared.endpoint.name(), EXECUTING, status)
     }
 
-    fn error(&self, kind: Kind, words: impl Into<String>) -> RemoteError {
+    fn error(&self, kind: Kind, words: impl Into<Box<str>>) -> RemoteError {
         self.shared.error(kind, EXECUTING, words)
     }
 }
