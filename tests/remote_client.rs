@@ -189,7 +189,9 @@ fn results_of_ours_can_be_remembered() {
     let client = casd.client();
     let (digest, blobs) = action("never run");
     let object = Blob::of_bytes(b"made here".to_vec());
-    client.upload(&[&blobs[..], &[object.clone()]].concat()).unwrap();
+    client
+        .upload(&[&blobs[..], std::slice::from_ref(&object)].concat())
+        .unwrap();
     assert_eq!(client.cached(digest).unwrap(), None);
     let result = api::ActionResult {
         output_files: vec![api::OutputFile {
@@ -363,4 +365,54 @@ fn tls_with_a_client_certificate_and_a_key_in_a_header() {
     assert!(error.to_string().contains("absent.key"), "{error}");
     let error = connect(&ca, &cert, &cert, good).unwrap_err();
     assert_eq!(error.kind, Kind::Local, "{error}");
+}
+
+/// The main path on any farm: `tests/remote/buildgrid.sh start DIR`, then with `THINLTO_LD_REMOTE` as `DIR/env` has it.
+#[test]
+#[ignore = "needs a farm, named by THINLTO_LD_REMOTE"]
+fn on_a_farm() {
+    let address = std::env::var("THINLTO_LD_REMOTE").expect("THINLTO_LD_REMOTE is not set");
+    let farm = endpoint(&[("remote", &address)]);
+    let client = Client::connect(&farm).unwrap();
+    println!("{:?}", client.capabilities());
+    let dir = tempfile::tempdir().unwrap();
+    let blobs = many_blobs(&dir.path().join("large"), 2999, 20);
+    let sent = client.upload(&blobs).unwrap();
+    println!("{sent:?} {:?}", client.traffic());
+    assert_eq!(Client::connect(&farm).unwrap().upload(&blobs).unwrap(), Sent::default());
+    let digests: Vec<_> = blobs.iter().map(|blob| blob.digest).collect();
+    for (digest, bytes) in digests.iter().zip(client.fetch(&digests)) {
+        assert_eq!(Digest::of(&bytes.unwrap()), *digest);
+    }
+
+    // More than there are workers, and new ones each time.
+    let salt = std::process::id();
+    let ran: Vec<_> = thread::scope(|scope| {
+        let client = &client;
+        let threads = (0..20).map(|n| scope.spawn(move || run(client, &format!("echo {salt} {n} > out; sleep 0.1"))));
+        let threads: Vec<_> = threads.collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    for (n, executed) in ran.iter().enumerate() {
+        assert!(!executed.was_cached);
+        assert_eq!(output(&client, executed), format!("{salt} {n}\n").into_bytes());
+    }
+    let workers: std::collections::BTreeSet<_> = ran.iter().map(|executed| executed.worker.clone()).collect();
+    println!("{workers:?} {:?}", ran[0].times);
+    let other = Client::connect(&farm).unwrap();
+    assert!(run(&other, &format!("echo {salt} 0 > out; sleep 0.1")).was_cached);
+
+    let (digest, blobs) = action(&format!("sleep 300; echo {salt}"));
+    let error = client.execute(digest, &Cancel::new()).unwrap_err();
+    assert_eq!(error.kind, Kind::Missing(vec![digest]), "{error}");
+    client.upload(&blobs).unwrap();
+    let cancel = Cancel::new();
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| client.execute(digest, &cancel));
+        thread::sleep(Duration::from_secs(1));
+        cancel.cancel();
+        assert_eq!(waiting.join().unwrap().unwrap_err().kind, Kind::Cancelled);
+    });
+    // The workers are free again, not asleep for five minutes.
+    assert_eq!(run(&client, &format!("echo {salt} free > out")).result.exit_code, 0);
 }

@@ -97,7 +97,8 @@ impl Client {
     /// Has an action executed and waits for it, until `cancel`.
     ///
     /// # Errors
-    /// The server's, after retries; `Missing` blobs can be uploaded again, they are no longer held to be there.
+    /// The server's, after retries. After `Missing` all blobs of the action are to be uploaded again, which sends those that the
+    /// server lacks; it may name the action alone and mean any of them.
     pub fn execute(&self, execution: impl Into<Execution>, cancel: &Cancel) -> Result<Executed, RemoteError> {
         self.wait(
             "executing",

@@ -120,10 +120,10 @@ impl Endpoint {
     }
 
     /// An error of this server.
-    pub(super) fn error(&self, kind: Kind, doing: &'static str, words: impl Into<String>) -> RemoteError {
+    pub(super) fn error(&self, kind: Kind, doing: &'static str, words: impl Into<Box<str>>) -> RemoteError {
         RemoteError {
             kind,
-            endpoint: self.name().to_owned(),
+            endpoint: self.name().into(),
             doing,
             words: words.into(),
             retry_after: None,

@@ -19,7 +19,7 @@ pub enum Kind {
     Denied,
     /// It has no room, or no more patience: quota, rate limit, queue.
     Full,
-    /// Blobs that it does not have; none are named where it does not say which.
+    /// Blobs that it does not have; of an execution the action alone, where the server does not say which.
     Missing(Vec<Digest>),
     /// What came is not what was asked for: its digest is another.
     Corrupt(Digest),
@@ -43,11 +43,11 @@ pub struct RemoteError {
     /// What can be done about it.
     pub kind: Kind,
     /// The server, as the user named it.
-    pub endpoint: String,
+    pub endpoint: Box<str>,
     /// What was being done: `executing`.
     pub doing: &'static str,
     /// The server's own words, or the transport's.
-    pub words: String,
+    pub words: Box<str>,
     /// How long the server wants to be left alone, where it says so.
     pub retry_after: Option<Duration>,
 }
@@ -88,9 +88,9 @@ impl RemoteError {
         };
         RemoteError {
             kind,
-            endpoint: endpoint.to_owned(),
+            endpoint: endpoint.into(),
             doing,
-            words,
+            words: words.into(),
             retry_after,
         }
     }
@@ -104,9 +104,9 @@ impl RemoteError {
         let details = Details::of(&status.details);
         RemoteError {
             kind: kind_of(Code::from_i32(status.code), &details),
-            endpoint: endpoint.to_owned(),
+            endpoint: endpoint.into(),
             doing,
-            words: status.message.clone(),
+            words: status.message.as_str().into(),
             retry_after: details.retry_after,
         }
     }

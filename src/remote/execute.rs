@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bazel_remote_apis::google::longrunning::{Operation, operation};
 use prost::Message;
-use tonic::Streaming;
+use tonic::{Code, Streaming};
 
 use super::api::{self, digest_function::Value::Sha256, execution_client::ExecutionClient};
 use super::cancel::Cancel;
@@ -89,18 +89,30 @@ pub(super) async fn execute(
     let executed = tokio::select! {
         biased;
         () = cancel.made() => Err(shared.error(Kind::Cancelled, EXECUTING, "it was no longer wanted")),
-        executed = waiting.to_the_end() => executed,
+        executed = waiting.finish() => executed,
     };
-    executed.map_err(|mut error| {
-        if let Kind::Missing(blobs) = &mut error.kind {
-            // A server that lacks the action itself may not say so.
-            if blobs.is_empty() {
-                blobs.push(execution.action);
-            }
-            shared.held.forget(blobs);
+    executed.map_err(|error| lacking(shared, execution.action, error))
+}
+
+/// What the server says it lacks is no longer held to be there. If it does not say what that is, it is asked about everything again.
+fn lacking(shared: &Shared, action: Digest, mut error: RemoteError) -> RemoteError {
+    // The API: a missing input, among others. BuildGrid names none.
+    if error.kind
+        == (Kind::Failed {
+            code: Code::FailedPrecondition as i32,
+        })
+    {
+        error.kind = Kind::Missing(Vec::new());
+    }
+    match &mut error.kind {
+        Kind::Missing(blobs) if blobs.is_empty() => {
+            shared.held.forget_all();
+            blobs.push(action);
         }
-        error
-    })
+        Kind::Missing(blobs) => shared.held.forget(blobs),
+        _ => {}
+    }
+    error
 }
 
 /// One execution; through several streams, if it must be.
@@ -116,7 +128,7 @@ struct Waiting<'a> {
 }
 
 impl Waiting<'_> {
-    async fn to_the_end(&mut self) -> Result<Executed, RemoteError> {
+    async fn finish(&mut self) -> Result<Executed, RemoteError> {
         let mut patience = Patience::default();
         let mut lost_streams = 0;
         loop {
@@ -238,7 +250,7 @@ impl Waiting<'_> {
         RemoteError::of_answer(self.shared.endpoint.name(), EXECUTING, status)
     }
 
-    fn error(&self, kind: Kind, words: impl Into<String>) -> RemoteError {
+    fn error(&self, kind: Kind, words: impl Into<Box<str>>) -> RemoteError {
         self.shared.error(kind, EXECUTING, words)
     }
 }

@@ -38,6 +38,11 @@ impl Held {
         }
     }
 
+    /// It lacks something, and does not say what.
+    pub(super) fn forget_all(&self) {
+        self.lock().retain(|_, state| *state == State::Sending);
+    }
+
     /// Of these, the ones that the caller is to send, and whether others are sending some.
     pub(super) fn claim<'a>(&'a self, blobs: &'a [Blob]) -> (Claim<'a>, bool) {
         let mut held = self.lock();

@@ -187,7 +187,7 @@ impl Shared {
         )
     }
 
-    pub(super) fn error(&self, kind: Kind, doing: &'static str, words: impl Into<String>) -> RemoteError {
+    pub(super) fn error(&self, kind: Kind, doing: &'static str, words: impl Into<Box<str>>) -> RemoteError {
         self.endpoint.error(kind, doing, words)
     }
 
