@@ -219,9 +219,9 @@ mod tests {
             }
         });
         let digests = Digests::open(&memo);
-        assert_eq!(digests.0.counts(), (64, 0));
+        assert_eq!(digests.memo.counts(), (64, 0));
         for (i, file) in files.iter().enumerate() {
-            let known = digests.0.get(&Stamp::of(file).unwrap()).unwrap();
+            let known = digests.memo.get(&Stamp::of(file).unwrap()).unwrap();
             assert_eq!(known, *blake3::hash(i.to_string().as_bytes()).as_bytes());
         }
     }

@@ -24,7 +24,7 @@ pub enum Heard {
     /// A worker is at it.
     Begun,
     /// Its end.
-    Ended(Result<Executed, RemoteError>),
+    Ended(Box<Result<Executed, RemoteError>>),
 }
 
 impl Client {
@@ -41,7 +41,7 @@ impl Client {
                 biased;
                 // Nobody listens any more.
                 () = closed.made() => {}
-                ended = execute => hear(Heard::Ended(ended)),
+                ended = execute => hear(Heard::Ended(Box::new(ended))),
             }
         });
     }

@@ -47,6 +47,8 @@ pub(super) struct Ready {
     pub(super) server: Option<Result<Arc<Client>, RemoteError>>,
     /// Whose results are used.
     pub(super) cache: Option<(Access, Result<Arc<Client>, RemoteError>)>,
+    /// Whether both are the same server.
+    pub(super) is_one: bool,
     pub(super) compiler: Result<Compiler, CannotTravel>,
     pub(super) contents: Contents,
 }
@@ -95,15 +97,15 @@ impl Wanted {
             },
             || self.compiler(&contents),
         );
-        let cache = self.cache.map(|(access, endpoint)| {
-            // One that executes has a cache of its own.
-            let same = server.clone().filter(|_| self.server.as_ref() == Some(&endpoint));
-            let client = same.unwrap_or_else(|| Client::connect(&endpoint).map(Arc::new));
-            (access, client)
-        });
+        // Also of one that executes a connection of its own: that may be closed while objects are still on their way.
+        let is_one = self.cache.as_ref().map(|(_, cache)| cache) == self.server.as_ref();
+        let cache = self
+            .cache
+            .map(|(access, endpoint)| (access, Client::connect(&endpoint).map(Arc::new)));
         Ready {
             server,
             cache,
+            is_one,
             compiler,
             contents,
         }

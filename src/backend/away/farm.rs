@@ -267,6 +267,10 @@ impl<'a> Farm<'a> {
         let (due, dues) = channel();
         let dues = Mutex::new(dues);
         let (left, error) = thread::scope(|scope| {
+            // What it has the server will be asked for anyway.
+            if ready.is_one {
+                return (sendable, None);
+            }
             for _ in 0..receive::THREADS {
                 scope.spawn(|| receive::attend(client, &dues, received));
             }
@@ -328,7 +332,7 @@ impl<'a> Farm<'a> {
         client.start(execution, cancel, move |heard| match heard {
             Heard::Begun => tell.of(job, Told::Begun),
             Heard::Ended(executed) => {
-                let _ = orders.send(Order::Executed(job, executed));
+                let _ = orders.send(Order::Executed(job, *executed));
             }
         });
     }
