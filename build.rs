@@ -5,9 +5,12 @@ use std::path::PathBuf;
 use std::process::Command;
 
 const SOURCE: &str = "src/sys/preload.rs";
+/// A part of it.
+const GUARD: &str = "src/sys/guard.rs";
 
 fn main() {
     println!("cargo::rerun-if-changed={SOURCE}");
+    println!("cargo::rerun-if-changed={GUARD}");
     let variable = |name: &str| env::var_os(name).unwrap_or_else(|| panic!("cargo sets {name}"));
     let library = PathBuf::from(variable("OUT_DIR")).join("preload.so");
     let mut rustc = Command::new(variable("RUSTC"));

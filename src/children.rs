@@ -76,6 +76,14 @@ impl Children {
         self.state().signal
     }
 
+    /// Ends those that run at once: nobody needs what they are at any more.
+    pub fn kill(&self) {
+        for pid in &self.state().running {
+            // A child that is already gone is what we want.
+            let _ = kill_process(*pid, Signal::KILL);
+        }
+    }
+
     fn forget(&self, pid: Option<Pid>) {
         if let Some(pid) = pid {
             self.state().running.remove(&pid);

@@ -23,6 +23,7 @@ pub mod native;
 pub mod observe;
 pub mod private;
 pub mod processes;
+pub mod remote;
 mod response;
 pub mod route;
 pub mod schedule;

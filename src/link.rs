@@ -19,7 +19,7 @@ use crate::backend::kept::Objects;
 use crate::backend::launcher::Launcher;
 use crate::backend::modules::{Keys, ReadAhead, Wanted};
 use crate::backend::post::PostBackend;
-use crate::backend::{self, BackendError, Compiled};
+use crate::backend::{self, BackendError, Compiled, away};
 use crate::cache::{Cache, Counts};
 use crate::children::Children;
 use crate::cmdline::{Invocation, Item};
@@ -33,6 +33,7 @@ use crate::native::{self, Left};
 use crate::observe::stats::{LinkMode, OutputState, Stats, ThinLink, milliseconds};
 use crate::observe::timeline::Timeline;
 use crate::route::{self, Route};
+use crate::settings::remote::Local;
 use crate::settings::{EngineKind, Mode, Settings, Unchanged};
 use crate::slots::Slots;
 use crate::staging::Staging;
@@ -314,11 +315,15 @@ impl Link {
         let staging = self
             .stage(cache.as_ref())?
             .with_indexes_in_memory(inputs.bitcode_size());
+        let remote = away::Wanted::by(&self.settings, &clang, cache.as_ref(), &staging).map(away::Wanted::begin);
         self.stats.ms.scan = milliseconds(began.elapsed());
 
         let mut phase = Instant::now();
         let wanted = Wanted {
-            keys: cache.as_ref().map_or(Keys::None, |_| Keys::Wanted),
+            keys: match cache.is_some() || remote.is_some() {
+                true => Keys::Wanted,
+                false => Keys::None,
+            },
             output: self.invocation.kind,
         };
         let modules = inputs.eager_bitcode().len();
@@ -327,9 +332,12 @@ impl Link {
             Some(_) => EngineKind::Process,
             None => self.settings.engine,
         };
+        let is_elsewhere = engine == EngineKind::Remote && self.settings.remote.local == Local::Off;
+        // Where another machine does it all, nothing may have to run here.
+        let ours = if is_elsewhere { 0 } else { modules };
         let (plan, reuse, (ahead, mut symbols), server) = thread::scope(|scope| {
             let ahead = scope.spawn(|| ReadAhead::of(&inputs, wanted));
-            let server = scope.spawn(|| backend::start_ahead(engine, modules, wanted.keys, &clang, &staging, children));
+            let server = scope.spawn(|| backend::start_ahead(engine, ours, wanted.keys, &clang, &staging, children));
             let reuse = cache
                 .as_ref()
                 .and_then(|cache| Reuse::of(cache, &self.linker, clang.version, &self.invocation, &inputs, opened));
@@ -365,12 +373,13 @@ impl Link {
             engine: self.settings.engine,
             launcher: launcher.as_ref(),
             server,
+            remote,
             slots,
             timeline: timeline.as_ref(),
             children,
             linker_name: self.linker_name(),
         };
-        let compiled = backends.run(ahead, &mut self.stats.backends);
+        let compiled = backends.run(ahead, &mut self.stats.backends, &mut self.stats.bytes);
         self.stats.ms.backends = milliseconds(phase.elapsed());
         self.stats.timeline = timeline.map(|timeline| {
             timeline.spans(plan.modules.len(), |module| {

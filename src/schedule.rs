@@ -1,6 +1,8 @@
 //! Runs jobs in parallel: as many as their slots allow, heaviest first, none after the first failure.
 //! Knows nothing of backends; a job is a number with a weight.
 
+pub mod shared;
+
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;

@@ -1,6 +1,8 @@
 //! What the user asked of thinlto-ld itself: one table of settings, read from `THINLTO_LD_*` and `--thinlto-ld-*=`.
 //! Knows nothing of what the settings are used for, and nothing of ld.lld's own options.
 
+pub mod remote;
+
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -27,8 +29,18 @@ pub const TABLE: &[Setting] = settings! {
     "clang": "the backend compiler, of the linker's full LLVM version; default: beside the linker, then clang-N, then clang",
     "mode": "auto, distributed (a ThinLTO link that would go in-process is an error) or in-process; default: auto",
     "jobs": "most backends at once; default: make's jobserver, else every CPU, shared among this user's links",
-    "engine": "forkserver or process; default: forkserver, falling back to process",
+    "engine": "forkserver, process or remote (backends are executed by the server `remote` names, and here as well); default: forkserver, falling back to process",
     "launcher": "command put before each backend's, which is then clang's as a person would type it, a process each (nice -n 10); default: none",
+    "remote": "server that executes backends, by Bazel's Remote Execution API: grpc[s]://HOST:PORT[/INSTANCE]; default: none",
+    "remote-cache": "server whose action cache is used behind our own, grpc[s]://HOST:PORT[/INSTANCE]; read-only: before it if it is not to be filled; default: none",
+    "remote-headers": "sent with every call to either, such as API keys: NAME=VALUE, with commas or newlines between; default: none",
+    "remote-tls-ca": "PEM file of the authorities that may vouch for a grpcs:// server; default: the system's",
+    "remote-tls-cert": "PEM file of a client certificate for a grpcs:// server; default: none",
+    "remote-tls-key": "PEM file of that certificate's key; default: none",
+    "remote-platform": "what workers must be: NAME=VALUE, with commas between; default: nothing in particular",
+    "remote-clang": "sent (ours, with its libraries, once), worker (the one at the same path there) or a path there; default: sent",
+    "remote-jobs": "most backends at the server at once; default: 1000",
+    "remote-local": "on or off: whether backends run here as well while the server has work, or only what it cannot do; default: on",
     "flags": "where backends' options come from: link (as in-process), kbuild (also the .foo.o.cmd beside each object) or compile-commands=FILE; default: link",
     "native": "off, on (each native object is left beside its bitcode too, as foo.thinlto-native.o) or a folder for them; default: off",
     "post-backend": "command run on each native object before it is linked, its path last or in the place of {}; default: none",
@@ -62,6 +74,8 @@ pub enum EngineKind {
     ForkServer,
     /// A process for each.
     Process,
+    /// A server that executes them, and a fork server beside it.
+    Remote,
 }
 
 /// What is done of a link of which nothing has changed.
@@ -119,6 +133,8 @@ pub struct Settings {
     pub engine: EngineKind,
     /// `launcher`: the words of a command, none of them where there is none.
     pub launcher: Words,
+    /// `remote` and all that begins with it.
+    pub remote: remote::Remote,
     /// `flags`
     pub flags: FlagsFrom,
     /// `native`
@@ -163,6 +179,14 @@ pub enum SettingError {
         origin: String,
         /// What was found.
         value: String,
+        /// What it takes.
+        expected: &'static str,
+    },
+    /// The value is not one the setting takes, and is nothing to be shown.
+    #[error("{origin}: expected {expected}")]
+    Secret {
+        /// Where it was set, as the user would write it.
+        origin: String,
         /// What it takes.
         expected: &'static str,
     },
@@ -292,6 +316,13 @@ impl Settings {
                     })?,
             ),
         };
+        let remote = remote::Remote::read(&values)?;
+        if values.text("engine").as_deref() == Some("remote") && remote.server.is_none() {
+            return Err(values.wrong(
+                "engine",
+                "the setting remote (THINLTO_LD_REMOTE) to name a server as well",
+            ));
+        }
         Ok(Settings {
             linker: values.path("linker"),
             clang: values.path("clang"),
@@ -309,10 +340,15 @@ impl Settings {
             engine: values.choose(
                 "engine",
                 EngineKind::ForkServer,
-                "forkserver or process",
-                &[("forkserver", EngineKind::ForkServer), ("process", EngineKind::Process)],
+                "forkserver, process or remote",
+                &[
+                    ("forkserver", EngineKind::ForkServer),
+                    ("process", EngineKind::Process),
+                    ("remote", EngineKind::Remote),
+                ],
             )?,
             launcher: values.command("launcher")?,
+            remote,
             flags: values.flags()?,
             native: values.native(),
             post_backend: values.command("post-backend")?,

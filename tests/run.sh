@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs every test, first installing what they need on Debian 12: clang, lld and llvm 22, 19 and 16, a kernel's source, QEMU,
-# Chromium, ccache. Arguments go to the test runner: cargo nextest, or cargo test where that cannot be had. `--profile quick` skips
-# the kernel and lld's tests.
+# Chromium, ccache, a server of remote execution. Arguments go to the test runner: cargo nextest, or cargo test where that cannot be
+# had. `--profile quick` skips the kernel and lld's tests.
 set -eu
 cd "$(dirname "$0")/.."
 PATH="$PATH:$HOME/.cargo/bin"
@@ -10,7 +10,7 @@ root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
 wanted='gcc g++ libc6-dev make cmake ninja-build meson
   linux-source-6.12 flex bison bc libelf-dev libssl-dev xz-utils qemu-system-x86 cpio
-  autoconf automake libtool pkg-config file chromium python3 ccache'
+  autoconf automake libtool pkg-config file chromium ccache python3 python3-pip bubblewrap nginx-light openssl'
 for llvm in 22 19 16; do
   wanted="$wanted clang-$llvm lld-$llvm llvm-$llvm llvm-$llvm-tools"
 done
@@ -23,6 +23,8 @@ if [ -n "$missing" ]; then
   # shellcheck disable=SC2086 # a list of words
   root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing > /dev/null
 fi
+
+tests/remote/casd.sh > /dev/null
 
 # nextest where it is installed; building it would take longer than the tests.
 if cargo nextest --version > /dev/null 2>&1; then

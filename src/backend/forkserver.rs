@@ -20,7 +20,8 @@ use std::time::Duration;
 use crate::children::{Children, Running};
 use crate::staging::Staging;
 
-const LIBRARY: &[u8] = include_bytes!(env!("THINLTO_LD_PRELOAD"));
+/// The library that stops a clang at its `main`, and watches over one on another machine.
+pub const LIBRARY: &[u8] = include_bytes!(env!("THINLTO_LD_PRELOAD"));
 
 /// From so many backends on, a server's start pays: it costs about as much as two plain processes do.
 pub const WORTH_IT: usize = 8;

@@ -3,7 +3,9 @@
 
 pub mod asm_files;
 mod asm_symbols;
+pub mod away;
 pub mod diagnostics;
+pub mod engine;
 pub mod flags;
 pub mod forkserver;
 pub mod kept;
@@ -13,10 +15,12 @@ mod own;
 pub mod post;
 mod prepare;
 pub mod process;
+mod run;
 pub mod seen;
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+
+use away::{Ahead, By, Ended, Ran, Sharing};
 
 use crate::cache::{Cache, Counts, Destination};
 use crate::children::Children;
@@ -30,7 +34,7 @@ use crate::narrowed::{Asked, Defines};
 use crate::observe::stats;
 use crate::observe::timeline::Timeline;
 use crate::observe::work::Work;
-use crate::schedule::{self, Next};
+use crate::schedule::Next;
 use crate::settings::EngineKind;
 use crate::slots::Slots;
 use crate::staging::Staging;
@@ -44,7 +48,7 @@ use launcher::Launcher;
 use modules::{Keys, ReadAhead, Wanted};
 use post::PostBackend;
 use prepare::Prepared;
-use process::{Engine, Failure};
+use process::Failure;
 
 /// The backends of one link.
 #[derive(Debug)]
@@ -77,6 +81,8 @@ pub struct Backends<'a> {
     pub launcher: Option<&'a Launcher>,
     /// What was started before it was known how many there would be.
     pub server: Option<Result<ForkServer, NoServer>>,
+    /// Servers that execute backends, or have their objects.
+    pub remote: Option<Ahead>,
     /// How many at once.
     pub slots: Slots,
     /// Who is told when each of them runs, where somebody asks.
@@ -135,8 +141,39 @@ struct Done {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Made {
-    Compiled,
+    Compiled(By),
     Cached,
+}
+
+/// What backends have ended so far, and the first that failed.
+#[derive(Default)]
+struct Results {
+    done: Vec<Option<Done>>,
+    failure: Option<(usize, Failure)>,
+}
+
+impl Results {
+    fn take(&mut self, module: usize, ended: Ended, counts: &mut stats::Backends) -> Next {
+        match ended {
+            Ok(Ran { stderr, by }) => {
+                *match by {
+                    By::Here => &mut counts.run,
+                    By::Worker => &mut counts.remote,
+                    By::Cache => &mut counts.remote_cached,
+                } += 1;
+                self.done[module] = Some(Done {
+                    stderr,
+                    made: Made::Compiled(by),
+                });
+                Next::Continue
+            }
+            Err(error) => {
+                counts.failed += 1;
+                self.failure.get_or_insert((module, error));
+                Next::Stop
+            }
+        }
+    }
 }
 
 impl Backends<'_> {
@@ -144,63 +181,36 @@ impl Backends<'_> {
     ///
     /// # Errors
     /// See [`BackendError`]; nothing runs any more when it is returned.
-    pub fn run(mut self, ahead: ReadAhead, counts: &mut stats::Backends) -> Result<Compiled, BackendError> {
+    pub fn run(
+        mut self,
+        ahead: ReadAhead,
+        counts: &mut stats::Backends,
+        bytes: &mut Option<stats::Bytes>,
+    ) -> Result<Compiled, BackendError> {
         let (prepared, looks) = prepare::all(&self, ahead, counts)?;
-        let weights: Vec<u64> = prepared.iter().map(|module| module.weight).collect();
-        let mut results: Vec<Option<Done>> = prepared.iter().map(|_| None).collect();
-        let mut failure: Option<(usize, Failure)> = None;
+        let mut results = Results {
+            done: prepared.iter().map(|_| None).collect(),
+            failure: None,
+        };
         counts.uncacheable = prepared
             .iter()
             .filter(|module| self.cache.is_some() && module.key.is_none())
             .count();
-        let waiting = self.take_cached(&prepared, &mut results);
+        let waiting = self.take_cached(&prepared, &mut results.done);
         counts.cached = prepared.len() - waiting.len();
-        let waiting_weights: Vec<u64> = waiting.iter().map(|module| weights[*module]).collect();
-        let server = self.server.take();
-        // clang is started while files are put in place for it, and asked whether it takes the options.
-        let launcher = self.launcher(&prepared, &waiting, counts);
-        let (engine, staged) = rayon::join(
-            || match launcher {
-                Some(launcher) => launched(launcher, self.engine, counts),
-                None => engine(
-                    self.engine,
-                    server,
-                    waiting.len(),
-                    &self.clang.path,
-                    self.staging,
-                    self.children,
-                    counts,
-                ),
-            },
-            || prepare::stage(&self, &prepared, &waiting),
-        );
-        staged?;
-        schedule::run(
-            &waiting_weights,
-            &self.slots,
-            |running| {
-                if let Some(timeline) = self.timeline {
-                    timeline.allow(running);
-                }
-                engine.allow(running)
-            },
-            |job| self.timed(waiting[job], || self.compile(&engine, &prepared[waiting[job]])),
-            |job, result| match result {
-                Ok(stderr) => {
-                    counts.run += 1;
-                    results[waiting[job]] = Some(Done {
-                        stderr,
-                        made: Made::Compiled,
-                    });
-                    Next::Continue
-                }
-                Err(error) => {
-                    counts.failed += 1;
-                    failure.get_or_insert((waiting[job], error));
-                    Next::Stop
-                }
-            },
-        );
+        match self.remote.take() {
+            Some(remote) if !waiting.is_empty() => {
+                let mut sharing = Sharing::of(prepared.len());
+                let ran = match remote.executes() {
+                    true => self.run_shared(remote, &prepared, &waiting, &mut results, &sharing, counts),
+                    false => self.run_behind_a_cache(remote, &prepared, &waiting, &mut results, &sharing, counts),
+                };
+                sharing.finish(counts, bytes);
+                ran?;
+            }
+            _ => self.run_here(prepare::stage, &prepared, &waiting, &mut results, None, counts)?,
+        }
+        let Results { done: results, failure } = results;
         self.keep_stages(&prepared)?;
         if let Some((module, failure)) = failure {
             // Whatever clang says of a module that is not what the thin link read, it is no verdict.
@@ -266,7 +276,7 @@ impl Backends<'_> {
         if let Some(cache) = self.cache {
             cache.count(Counts {
                 hits: counts.cached as u64,
-                misses: counts.run.saturating_sub(counts.uncacheable) as u64,
+                misses: (counts.run + counts.remote + counts.remote_cached).saturating_sub(counts.uncacheable) as u64,
                 uncacheable: counts.uncacheable as u64,
             });
         }
@@ -302,64 +312,11 @@ impl Backends<'_> {
     }
 
     fn wanted(&self) -> Wanted {
+        let is_wanted = self.cache.is_some() || self.remote.is_some();
         Wanted {
-            keys: self.cache.map_or(Keys::None, |_| Keys::Wanted),
+            keys: if is_wanted { Keys::Wanted } else { Keys::None },
             output: self.invocation.kind,
         }
-    }
-
-    /// What the backends that run are started through, where clang's driver makes of every target among them what it should.
-    fn launcher(&self, prepared: &[Prepared], running: &[usize], counts: &mut stats::Backends) -> Option<Launcher> {
-        let launcher = self.launcher.filter(|_| !running.is_empty())?;
-        let mut asked = HashSet::new();
-        for module in running.iter().map(|at| &prepared[*at]) {
-            // One question a command: modules differ by target, and by their own options.
-            if !asked.insert(module.kind()) {
-                continue;
-            }
-            if let Err(why) = launcher.suits(self.clang, &module.backend) {
-                tracing::warn!("{why}: backends are not started through {}", launcher.text());
-                counts.launcher_off = Some(why);
-                return None;
-            }
-        }
-        Some(launcher.clone())
-    }
-
-    /// What `run` makes, the time it takes told to whoever asks.
-    fn timed<R>(&self, module: usize, run: impl FnOnce() -> R) -> R {
-        let Some(timeline) = self.timeline else { return run() };
-        timeline.given(module);
-        let made = run();
-        timeline.ended(module);
-        made
-    }
-
-    /// Compiles one module, and keeps its object if what it was made from is still what its key was made from.
-    fn compile(&self, engine: &Engine, module: &Prepared) -> Result<String, Failure> {
-        let mut stderr = process::run(engine, &self.clang.path, &module.backend, self.children)?;
-        if let Some(post) = self.post {
-            stderr.push_str(&post.run(module.object.path(), self.children)?);
-        }
-        if let (Some(cache), Some(keyed)) = (self.cache, &module.key) {
-            let sources = module.reads.iter().map(|read| self.plan.modules[*read].source);
-            if sources.filter_map(|source| self.inputs.change(source)).next().is_none() {
-                match self.lasting(&stderr, module.object.path()) {
-                    Some(said) => cache.put(keyed, module.object.path(), &module.sides, &said),
-                    None => tracing::debug!("not kept: it said where it is compiled: {stderr}"),
-                }
-            }
-        }
-        Ok(stderr)
-    }
-
-    /// What a backend said, as it is true of a later link too: [`OBJECT`] for its object. None where it names another file
-    /// that only exists in this one.
-    fn lasting(&self, stderr: &str, object: &Path) -> Option<String> {
-        let said = stderr.replace(&*object.to_string_lossy(), OBJECT);
-        let here = [self.staging.dir(), self.staging.indexes()];
-        let is_lasting = here.iter().all(|dir| !said.contains(&*dir.to_string_lossy()));
-        is_lasting.then_some(said)
     }
 
     /// Takes what the cache has; the modules it does not have.
@@ -381,48 +338,6 @@ impl Backends<'_> {
             .filter(|module| results[*module].is_none())
             .collect()
     }
-}
-
-/// The engine that was asked for, for so many backends; where a fork server cannot be had, plain processes, and why.
-pub fn engine(
-    asked: EngineKind,
-    ahead: Option<Result<ForkServer, NoServer>>,
-    backends: usize,
-    clang: &Path,
-    staging: &Staging,
-    children: &Children,
-    counts: &mut stats::Backends,
-) -> Engine {
-    let load = Load::of(backends);
-    let server = match (asked, ahead) {
-        _ if backends == 0 => None,
-        (EngineKind::Process, _) => None,
-        (EngineKind::ForkServer, Some(Ok(server))) if server.bears(load) => Some(Ok(server)),
-        (EngineKind::ForkServer, Some(Err(error))) => Some(Err(error)),
-        (EngineKind::ForkServer, None) if backends < forkserver::WORTH_IT => None,
-        (EngineKind::ForkServer, _) => Some(ForkServer::start(clang, staging, load, children)),
-    };
-    let engine = match server {
-        Some(Ok(server)) => Engine::ForkServer(server),
-        Some(Err(error)) => {
-            tracing::info!("{error}; plain processes are used");
-            counts.engine_fallback = Some(error.to_string());
-            Engine::Process
-        }
-        None => Engine::Process,
-    };
-    counts.engine = (backends > 0).then(|| engine.name());
-    engine
-}
-
-/// Every backend is started through a command, whatever the engine that was asked for: what a server forks nobody starts.
-pub fn launched(launcher: Launcher, asked: EngineKind, counts: &mut stats::Backends) -> Engine {
-    counts.launcher = Some(launcher.text());
-    counts.engine_fallback =
-        (asked == EngineKind::ForkServer).then(|| "a launcher starts a process for each".to_owned());
-    let engine = Engine::Launched(launcher);
-    counts.engine = Some(engine.name());
-    engine
 }
 
 /// What the user calls the modules that backends read.
@@ -450,7 +365,7 @@ pub fn start_ahead(
     staging: &Staging,
     children: &Children,
 ) -> Option<Result<ForkServer, NoServer>> {
-    if engine != EngineKind::ForkServer || modules < forkserver::WORTH_IT {
+    if engine == EngineKind::Process || modules < forkserver::WORTH_IT {
         return None;
     }
     // Of those whose objects are kept nobody knows yet which must be made.

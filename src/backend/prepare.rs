@@ -49,10 +49,20 @@ pub(super) struct Prepared {
     pub(super) weight: u64,
     /// What its index is to be told.
     declared: Vec<Declaration>,
-    target: ModuleTarget,
-    flags: Arc<Flags>,
-    /// The modules it reads, itself among them.
+    pub(super) target: ModuleTarget,
+    /// The modules it reads, itself first.
     pub(super) reads: Vec<usize>,
+    /// Its options.
+    pub(super) flags: Arc<Flags>,
+    /// The files that assembly pulls in; none where nobody asks.
+    pub(super) assembly: AsmFiles,
+}
+
+impl Prepared {
+    /// Whether its object is all it leaves, by a path that can be another.
+    pub(super) fn travels(&self) -> bool {
+        self.traces.is_empty() && self.stages.is_empty() && self.sides.is_empty()
+    }
 }
 
 impl Prepared {
@@ -146,6 +156,52 @@ fn place(module: &PlannedModule, link: &Backends<'_>) -> Result<Place, BackendEr
 /// # Errors
 /// `Unfit` where one cannot be written.
 pub(super) fn stage(link: &Backends<'_>, prepared: &[Prepared], running: &[usize]) -> Result<(), BackendError> {
+    stage_modules(link, prepared, running)?;
+    stage_indexes(link, prepared, running)
+}
+
+/// As [`stage`], of the indexes alone.
+///
+/// # Errors
+/// `Unfit` where one cannot be written.
+pub(super) fn stage_indexes(link: &Backends<'_>, prepared: &[Prepared], running: &[usize]) -> Result<(), BackendError> {
+    let ranks = ranks(link);
+    running
+        .par_iter()
+        .map(|at| stage_index(link, prepared, *at, &ranks))
+        .collect()
+}
+
+/// Every module's rank, by its name in indexes.
+pub(super) fn ranks<'a>(link: &Backends<'a>) -> HashMap<&'a [u8], usize> {
+    let modules = link.plan.modules.iter();
+    modules.map(|module| (module.name.as_bytes(), module.rank)).collect()
+}
+
+/// The index of one backend, where its command expects it.
+///
+/// # Errors
+/// `Unfit` where it cannot be written.
+pub(super) fn stage_index(
+    link: &Backends<'_>,
+    prepared: &[Prepared],
+    at: usize,
+    ranks: &HashMap<&[u8], usize>,
+) -> Result<(), BackendError> {
+    let module = &link.plan.modules[at];
+    let index = index(link, at, &prepared[at], |name| {
+        let rank = ranks.get(name)?;
+        Some(link.staging.module(*rank).into_os_string().into_encoded_bytes())
+    })?;
+    let path = link.staging.index(module.rank);
+    fs::write(&path, index).map_err(|error| unfit(module, "its index cannot be written", error))
+}
+
+/// As [`stage`], of the modules alone.
+///
+/// # Errors
+/// `Unfit` where one cannot be written.
+pub(super) fn stage_modules(link: &Backends<'_>, prepared: &[Prepared], running: &[usize]) -> Result<(), BackendError> {
     let modules = &link.plan.modules;
     probe(link, running.iter().map(|at| &prepared[*at].target))?;
     link.staging
@@ -158,14 +214,6 @@ pub(super) fn stage(link: &Backends<'_>, prepared: &[Prepared], running: &[usize
     wanted
         .par_iter()
         .map(|at| stage_module(&modules[*at], link).map_err(|error| unfit(&modules[*at], "cannot be staged", error)))
-        .collect::<Result<(), _>>()?;
-    let ranks: HashMap<&[u8], usize> = modules
-        .iter()
-        .map(|module| (module.name.as_bytes(), module.rank))
-        .collect();
-    running
-        .par_iter()
-        .map(|at| write_index(&modules[*at], &prepared[*at].declared, link, &ranks))
         .collect()
 }
 
@@ -288,45 +336,56 @@ fn regular_files<'a>(link: &Backends<'a>) -> Vec<&'a [u8]> {
         .collect()
 }
 
-/// The module under its staged name: a link to its file, or to the bytes taken out of what holds them.
+/// The module under its staged name: a link to what has its bytes.
 fn stage_module(module: &PlannedModule, link: &Backends<'_>) -> io::Result<()> {
-    let file = match link.inputs.bitcode_file(module.source) {
-        Some(path) => std::path::absolute(path)?,
-        None => {
-            let path = link.staging.bytes(module.rank);
-            fs::write(&path, link.inputs.bitcode(module.source)?)?;
-            path
-        }
-    };
+    let file = module_file(module, link)?;
+    if file == link.staging.bytes(module.rank) {
+        fs::write(&file, link.inputs.bitcode(module.source)?)?;
+    }
     symlink(file, link.staging.module(module.rank))
 }
 
-fn write_index(
-    module: &PlannedModule,
-    declared: &[Declaration],
+/// The file that has a module's bytes and nothing else: its own, or, where something else holds them, what they are put
+/// into when it is staged.
+///
+/// # Errors
+/// There is no working folder.
+pub(super) fn module_file(module: &PlannedModule, link: &Backends<'_>) -> io::Result<PathBuf> {
+    match link.inputs.bitcode_file(module.source) {
+        Some(path) => std::path::absolute(path),
+        None => Ok(link.staging.bytes(module.rank)),
+    }
+}
+
+/// The bytes of a backend's index, modules called what `name` calls them.
+///
+/// # Errors
+/// `Unfit` where it cannot be read, or names a module that has no name.
+pub(super) fn index(
     link: &Backends<'_>,
-    ranks: &HashMap<&[u8], usize>,
-) -> Result<(), BackendError> {
+    at: usize,
+    prepared: &Prepared,
+    name: impl Fn(&[u8]) -> Option<Vec<u8>>,
+) -> Result<Vec<u8>, BackendError> {
+    let module = &link.plan.modules[at];
     let index = module.index.read();
     let mut index = index.map_err(|error| unfit(module, "its index cannot be read", error))?;
-    if !declared.is_empty() {
+    if !prepared.declared.is_empty() {
         index
-            .add_dso_local(module.name.as_bytes(), declared)
+            .add_dso_local(module.name.as_bytes(), &prepared.declared)
             .map_err(|error| unfit(module, "its index cannot be completed", error))?;
     }
     let mut unknown = None;
-    index.rename_modules(|name| match ranks.get(name) {
-        Some(rank) => link.staging.module(*rank).into_os_string().into_encoded_bytes(),
-        None => {
-            unknown = Some(String::from_utf8_lossy(name).into_owned());
-            name.to_vec()
-        }
+    index.rename_modules(|old| {
+        name(old).unwrap_or_else(|| {
+            unknown = Some(String::from_utf8_lossy(old).into_owned());
+            old.to_vec()
+        })
     });
-    if let Some(name) = unknown {
-        return Err(unfit(module, "imports from a module that is not in the link", name));
+    match unknown {
+        Some(name) => Err(unfit(module, "imports from a module that is not in the link", name)),
+        None => Ok(index.write()),
     }
-    let path = link.staging.index(module.rank);
-    fs::write(&path, index.write()).map_err(|error| unfit(module, "its index cannot be written", error))
 }
 
 /// Where bitcode goes between two steps, beside the index.
@@ -369,6 +428,7 @@ fn prepare(
         fs::create_dir_all(dir).map_err(|error| unfit(module, "no folder for what it writes", error))?;
     }
     let (stages, traces) = (flags.saved_stages(&files), flags.traces(&files));
+    let assembly = assembly(&reads, read);
     Ok(Prepared {
         backend: Backend {
             steps: flags.steps(target, &files),
@@ -379,13 +439,14 @@ fn prepare(
         sides,
         stages,
         traces,
-        key: key(&reads, &declared, (flags, task), link, read, by_name),
+        key: key(&reads, (&declared, &assembly), (flags, task), link, read, by_name),
         // What is imported is read and its functions may be inlined; most of it is not.
         weight: read[at].size + imported / 8,
         declared,
         target: target.clone(),
-        flags: Arc::clone(flags),
         reads,
+        flags: Arc::clone(flags),
+        assembly,
     })
 }
 
@@ -411,25 +472,29 @@ fn seen<'r>(
     }
 }
 
+/// The files that the assembly of the first of `reads` pulls in. An imported function brings its assembly along.
+fn assembly(reads: &[usize], read: &[ReadModule]) -> AsmFiles {
+    let texts: Vec<&Text> = reads
+        .iter()
+        .filter_map(|at| read[*at].keyed.as_ref())
+        .flat_map(|keyed| &keyed.assembly)
+        .collect();
+    asm_files::find(&texts, Path::new("."))
+}
+
 /// The key of the object of the first of `reads`; none where it must not be kept.
 fn key(
     reads: &[usize],
-    declared: &[Declaration],
+    (declared, assembly): (&[Declaration], &AsmFiles),
     (flags, task): (&Flags, usize),
     link: &Backends<'_>,
     read: &[ReadModule],
     by_name: &HashMap<&[u8], usize>,
 ) -> Option<Keyed> {
     let (cache, at) = (link.cache?, *reads.first()?);
-    // An imported function brings its inline assembly along.
-    let texts: Vec<&Text> = reads
-        .iter()
-        .filter_map(|at| read[*at].keyed.as_ref())
-        .flat_map(|keyed| &keyed.assembly)
-        .collect();
-    let files = match asm_files::find(&texts, Path::new(".")) {
-        AsmFiles::None => Vec::new(),
-        AsmFiles::Files(files) => files,
+    let files = match assembly {
+        AsmFiles::None => &[],
+        AsmFiles::Files(files) => files.as_slice(),
         AsmFiles::Undecidable(why) => {
             tracing::debug!(module = link.plan.modules[at].shown(), %why, "not cached");
             return None;
@@ -442,7 +507,7 @@ fn key(
         launcher: link.launcher,
         post: link.post,
         module: read[at].digest,
-        asm_files: &files,
+        asm_files: files,
     };
     let outline = link.plan.modules[at].index.outline();
     let integers = &read[at].keyed.as_ref()?.view.integers;

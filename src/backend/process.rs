@@ -23,6 +23,22 @@ pub struct Backend {
     pub object: PathBuf,
 }
 
+impl Backend {
+    /// The same, its object put elsewhere.
+    #[must_use]
+    pub fn leaving(&self, object: &Path) -> Backend {
+        let word = |word: &OsString| match word.as_os_str() == self.object.as_os_str() {
+            true => object.as_os_str().to_owned(),
+            false => word.clone(),
+        };
+        let steps = self.steps.iter().map(|step| step.iter().map(word).collect());
+        Backend {
+            steps: steps.collect(),
+            object: object.to_owned(),
+        }
+    }
+}
+
 /// How a backend failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -58,6 +74,9 @@ pub enum Failure {
         /// What it printed.
         said: String,
     },
+    /// What it reads or leaves cannot be put in its place.
+    #[error("{0}")]
+    Unprepared(String),
     /// A signal came first.
     #[error("interrupted")]
     Interrupted,

@@ -9,8 +9,11 @@ use std::time::SystemTime;
 use super::memo::Memo;
 pub use crate::stamp::Stamp;
 
-/// The blake3 hash of some content.
+/// The hash of some content: blake3, unless [`Digests`] were opened with another.
 pub type Digest = [u8; 32];
+
+/// What makes a digest of all that can be read of a file.
+pub type Hash = fn(&File) -> io::Result<Digest>;
 
 /// Hashes an open file from where it stands to its end; returns its length too. Plain reads, so that a file cut short
 /// meanwhile is an odd digest and not a SIGBUS.
@@ -20,21 +23,43 @@ pub fn of_file(file: &File) -> io::Result<(Digest, u64)> {
     Ok((*hasher.finalize().as_bytes(), hasher.count()))
 }
 
+fn blake3_of(file: &File) -> io::Result<Digest> {
+    Ok(of_file(file)?.0)
+}
+
 /// Digests of files, from the memo where it has them. Shared freely among threads.
 #[derive(Debug)]
-pub struct Digests(Memo<Stamp, Digest>);
+pub struct Digests {
+    memo: Memo<Stamp, Digest>,
+    hash: Hash,
+}
 
 impl Digests {
     /// Digests that are remembered in no file.
     #[must_use]
     pub fn in_memory() -> Digests {
-        Digests(Memo::in_memory())
+        Digests {
+            memo: Memo::in_memory(),
+            hash: blake3_of,
+        }
     }
 
     /// Digests remembered in `memo`. A memo that can't be read is an empty one.
     #[must_use]
     pub fn open(memo: &Path) -> Digests {
-        Digests(Memo::open(memo))
+        Digests {
+            memo: Memo::open(memo),
+            hash: blake3_of,
+        }
+    }
+
+    /// Digests of another kind, remembered in `memo`, which must be theirs alone; where there is none, in no file.
+    #[must_use]
+    pub fn of_kind(hash: Hash, memo: Option<&Path>) -> Digests {
+        Digests {
+            memo: memo.map_or_else(Memo::in_memory, Memo::open),
+            hash,
+        }
     }
 
     /// The digest of the content of `path`.
@@ -59,14 +84,14 @@ impl Digests {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
         let stamp = Stamp::from_metadata(&metadata);
-        if let Some(digest) = self.0.get(&stamp) {
+        if let Some(digest) = self.memo.get(&stamp) {
             return Ok((digest, stamp));
         }
         let file = File::open(path)?;
         let stamp = Stamp::from_metadata(&file.metadata()?);
-        let (digest, _) = of_file(&file)?;
+        let digest = (self.hash)(&file)?;
         if Stamp::from_metadata(&file.metadata()?) == stamp && !stamp.is_racy(now) {
-            self.0.learn(stamp, digest);
+            self.memo.learn(stamp, digest);
         }
         Ok((digest, stamp))
     }
@@ -76,7 +101,7 @@ impl Digests {
     /// # Errors
     /// Of the file system. The digests stay usable, so callers may ignore them.
     pub fn save(&self) -> io::Result<()> {
-        self.0.save()
+        self.memo.save()
     }
 }
 
@@ -164,7 +189,7 @@ mod tests {
         assert_eq!(digests.of(&file).unwrap(), *blake3::hash(b"one").as_bytes());
         digests.save().unwrap();
         assert_eq!(std::fs::metadata(&memo).unwrap().len(), Records::RECORD_LEN as u64);
-        assert_eq!(Digests::open(&memo).0.counts(), (1, 0));
+        assert_eq!(Digests::open(&memo).memo.counts(), (1, 0));
     }
 
     #[test]
@@ -194,9 +219,9 @@ mod tests {
             }
         });
         let digests = Digests::open(&memo);
-        assert_eq!(digests.0.counts(), (64, 0));
+        assert_eq!(digests.memo.counts(), (64, 0));
         for (i, file) in files.iter().enumerate() {
-            let known = digests.0.get(&Stamp::of(file).unwrap()).unwrap();
+            let known = digests.memo.get(&Stamp::of(file).unwrap()).unwrap();
             assert_eq!(known, *blake3::hash(i.to_string().as_bytes()).as_bytes());
         }
     }

@@ -231,6 +231,11 @@ impl Cache {
         }
     }
 
+    /// Where the digests of remote execution are remembered.
+    pub fn remote_memo(&self) -> PathBuf {
+        self.store.remote_memo()
+    }
+
     /// What the thin link of a linker of this LLVM sees of files. Of one link all linkers are the same.
     pub fn views(&self, llvm: &str) -> &Views {
         self.views.get_or_init(|| Views::open(&self.store.view_memo(llvm)))

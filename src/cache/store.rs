@@ -238,6 +238,12 @@ impl Store {
         self.root.join("digests")
     }
 
+    /// Where the memo of the digests of remote execution is kept.
+    #[must_use]
+    pub fn remote_memo(&self) -> PathBuf {
+        self.root.join("digests-sha256")
+    }
+
     /// Where the memo of [`super::Views`] is kept for linkers of one LLVM: what one sees of a file another may not.
     #[must_use]
     pub fn view_memo(&self, llvm: &str) -> PathBuf {

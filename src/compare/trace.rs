@@ -93,6 +93,7 @@ fn backends(events: &[Event]) -> Vec<Span> {
             name: run.args.detail.clone(),
             task: 0,
             slot: Some(*slots.entry(run.tid).or_insert(next)),
+            worker: None,
             start: run.ts / 1e3,
             end: (run.ts + run.dur) / 1e3,
         }

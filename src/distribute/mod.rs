@@ -150,6 +150,7 @@ fn told(failed: FailedJob, description: &Description) -> String {
             ),
             String::new(),
         ),
+        Failure::Unprepared(what) => (what, String::new()),
         Failure::Interrupted => ("interrupted".to_owned(), String::new()),
     };
     eprint!("{}", words::shown(&said, job));

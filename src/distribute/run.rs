@@ -9,10 +9,10 @@ use super::command::{self, Command};
 use super::description::{Description, Job};
 use super::modules::{Common, Modules};
 use super::words;
+use crate::backend::engine::Chosen;
 use crate::backend::launcher::Launcher;
 use crate::backend::post::PostBackend;
 use crate::backend::process::{self, Backend, Engine, Failure};
-use crate::backend::{self};
 use crate::cache::{Cache, Counts, Destination, Keyed};
 use crate::children::Children;
 use crate::observe::stats;
@@ -159,8 +159,8 @@ impl Distribution<'_> {
     }
 
     fn engine(&self, backends: usize, counts: &mut stats::Backends) -> Engine {
-        match self.launcher.filter(|_| backends > 0) {
-            Some(launcher) => backend::launched(launcher.clone(), self.engine, counts),
+        let mut chosen = match self.launcher {
+            Some(launcher) => Chosen::launched(launcher.clone(), self.engine),
             None => {
                 // A server takes -cc1 lines alone.
                 let asked = match self.commands {
@@ -168,9 +168,14 @@ impl Distribution<'_> {
                     None => EngineKind::Process,
                 };
                 let compiler = self.description.compiler();
-                backend::engine(asked, None, backends, compiler, self.staging, self.children, counts)
+                Chosen::of(asked, None, backends, compiler, self.staging, self.children)
             }
+        };
+        if self.engine == EngineKind::Remote {
+            chosen.fallback = Some("a distributor's backends run here alone".to_owned());
         }
+        chosen.tell(backends, counts);
+        chosen.engine
     }
 
     fn timed<R>(&self, job: usize, run: impl FnOnce() -> R) -> R {

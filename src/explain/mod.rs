@@ -121,6 +121,7 @@ pub fn explain(
             _ if !settings.launcher.is_empty() => "process",
             EngineKind::ForkServer => "forkserver",
             EngineKind::Process => "process",
+            EngineKind::Remote => "remote",
         },
         launcher: (!settings.launcher.is_empty())
             .then(|| settings.launcher.join(OsStr::new(" ")).to_string_lossy().into_owned()),

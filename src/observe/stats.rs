@@ -1,6 +1,7 @@
 //! The stats line: one JSON object a link, appended to the file the user named.
 //! Knows nothing of how the figures came about.
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::Path;
@@ -58,6 +59,21 @@ pub struct Backends {
     pub failed: usize,
     /// Compiled remotely.
     pub remote: usize,
+    /// Taken from a shared cache.
+    pub remote_cached: usize,
+    /// Under way here and remotely at once; the first to end counts as what it is.
+    pub raced: usize,
+    /// Compiled here, since the server that was to execute them did not.
+    pub remote_fell_back: usize,
+    /// The reason of those.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote_fallback: Option<String>,
+    /// Compiled here, since they depend on what cannot be sent: how many by each reason.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub remote_stay: BTreeMap<String, usize>,
+    /// Why a shared cache was left alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote_cache_off: Option<String>,
     /// Compiled, but not to be cached: which files their assembly reads cannot be decided.
     pub uncacheable: usize,
     /// Where the options of objects are asked for: how many are compiled with their own.
@@ -79,6 +95,15 @@ pub struct Backends {
     /// Why they were not started through it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub launcher_off: Option<String>,
+}
+
+/// Bytes over the wire to and from remote servers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Bytes {
+    /// Sent.
+    pub up: u64,
+    /// Fetched.
+    pub down: u64,
 }
 
 /// Native objects left for the user.
@@ -128,6 +153,9 @@ pub struct Stats {
     pub modules: usize,
     /// Backends by what became of them.
     pub backends: Backends,
+    /// What went over the wire; absent where no remote server was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<Bytes>,
     /// Null where there was none.
     pub thin_link: Option<ThinLink>,
     /// Native objects left for the user, where that is wanted.
@@ -173,6 +201,7 @@ impl Stats {
             inputs: 0,
             modules: 0,
             backends: Backends::default(),
+            bytes: None,
             thin_link: None,
             native: None,
             output_state: None,

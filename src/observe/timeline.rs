@@ -16,8 +16,11 @@ pub struct Span {
     pub name: String,
     /// Its number among LTO tasks, as in the names of `--lto-obj-path`'s files.
     pub task: usize,
-    /// Which of those that ran at once it was, from 0; none where its object came from the cache.
+    /// Which of those that ran at once it was, from 0; none where its object came from a cache, or from a worker.
     pub slot: Option<usize>,
+    /// The worker that ran it, where it was executed remotely; empty where the server does not say which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<String>,
     /// Milliseconds from the link's beginning to the backend's.
     pub start: f64,
     /// And to its end.
@@ -38,6 +41,15 @@ struct State {
     waiting: VecDeque<usize>,
     running: HashMap<usize, (usize, f64)>,
     done: Vec<Run>,
+    away: HashMap<usize, Away>,
+}
+
+/// What a worker ran.
+#[derive(Debug)]
+struct Away {
+    worker: String,
+    start: f64,
+    end: f64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -104,6 +116,14 @@ impl Timeline {
         state.fill(now);
     }
 
+    /// A module's backend was handed over to a server then, and its object is here now.
+    pub fn away(&self, module: usize, since: Instant, worker: Option<&str>) {
+        let start = milliseconds(since.saturating_duration_since(self.began));
+        let (mut state, end) = self.state();
+        let worker = worker.unwrap_or_default().to_owned();
+        state.away.insert(module, Away { worker, start, end });
+    }
+
     /// Every one of `modules` backends in their order; `describe` tells a module's name and task. Those that never ran
     /// came from the cache.
     pub fn spans(&self, modules: usize, describe: impl Fn(usize) -> (String, usize)) -> Vec<Span> {
@@ -111,11 +131,22 @@ impl Timeline {
         let runs: HashMap<usize, Run> = state.done.iter().map(|run| (run.module, *run)).collect();
         let span = |module| {
             let (name, task) = describe(module);
+            if let Some(away) = state.away.get(&module) {
+                return Span {
+                    name,
+                    task,
+                    slot: None,
+                    worker: Some(away.worker.clone()),
+                    start: away.start,
+                    end: away.end,
+                };
+            }
             let run = runs.get(&module);
             Span {
                 name,
                 task,
                 slot: run.map(|run| run.slot),
+                worker: None,
                 start: run.map_or(0.0, |run| run.start),
                 end: run.map_or(0.0, |run| run.end),
             }

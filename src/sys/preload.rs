@@ -2,12 +2,16 @@
 //! relocated and constructed, and forks workers that call that `main` once for each backend. Knows nothing of LLVM but
 //! the names of its libraries and of what must outlive a `main` that is to be called again.
 //!
+//! On another machine the same library watches over one backend instead ([`guard`]).
+//!
 //! Built by `build.rs` as a library of its own and carried inside the thinlto-ld binary. What it does is by nature
 //! unchecked: it stands in for glibc's `__libc_start_main`, and maps the program's code anew. Each call says why it may.
 //!
 //! Two sockets: on standard input one byte asks for a worker, and the server says of each that ends which backend it was
 //! at and how it ended; on standard output requests come, a datagram each, and whichever worker is idle takes and
 //! answers the next one. So nothing stands between the end of a backend and the start of the next.
+
+mod guard;
 
 use std::ffi::{CStr, CString, c_char, c_int, c_long, c_void};
 use std::fs::File;
@@ -196,7 +200,11 @@ pub unsafe extern "C" fn __libc_start_main(
     }
     let start: Start = unsafe { std::mem::transmute(next) };
     unsafe { REAL_MAIN = Some(main) };
-    let entry = if is_asked() { serve } else { main };
+    let entry = match unsafe { guard::is_asked(argc, argv) } {
+        true => guard::run,
+        false if is_asked() => serve,
+        false => main,
+    };
     start(entry, argc, argv, init, fini, rtld_fini, stack_end)
 }
 

@@ -4,6 +4,7 @@
 pub mod driver;
 pub mod environment;
 pub mod identity;
+pub mod loading;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -41,6 +42,11 @@ impl fmt::Display for LlvmVersion {
 }
 
 impl LlvmVersion {
+    /// What `clang --version` says.
+    pub fn of_clang(said: &str) -> Option<LlvmVersion> {
+        LlvmVersion::find(said, "clang version ")
+    }
+
     /// The first `N.N.N` in a program's `--version` text that follows `marker` (`LLD `, `clang version `).
     fn find(text: &str, marker: &str) -> Option<LlvmVersion> {
         let after = &text[text.find(marker)? + marker.len()..];

@@ -3,7 +3,9 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 pub mod browser;
+pub mod casd;
 pub mod fresh;
+pub mod nginx;
 pub mod pairs;
 pub mod random;
 pub mod sources;

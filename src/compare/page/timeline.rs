@@ -73,10 +73,18 @@ fn gaps(in_process: &Cost, distributed: &Cost) -> Vec<String> {
     } else {
         gaps.push("In-process times are lld's own --time-trace.".to_owned());
     }
-    let cached = distributed.backends.iter().filter(|span| span.slot.is_none()).count();
-    if cached > 0 {
+    let without = distributed.backends.iter().filter(|span| span.slot.is_none());
+    let (away, cached): (Vec<&Span>, Vec<&Span>) = without.partition(|span| span.worker.is_some());
+    if !cached.is_empty() {
         gaps.push(format!(
-            "{cached} of the distributed link's objects came from the cache, and have no bar."
+            "{} of the distributed link's objects came from the cache, and have no bar.",
+            cached.len()
+        ));
+    }
+    if !away.is_empty() {
+        gaps.push(format!(
+            "{} of the distributed link's backends were executed by remote workers, and have no bar.",
+            away.len()
         ));
     }
     gaps
@@ -135,7 +143,8 @@ fn pairs<'s>(in_process: &'s [Span], distributed: &'s [Span]) -> Vec<Pair<'s>> {
 fn took(span: Option<&Span>) -> String {
     match span {
         None => "not told".to_owned(),
-        Some(span) if span.slot.is_none() => "from the cache".to_owned(),
+        Some(span) if span.slot.is_none() && span.worker.is_none() => "from the cache".to_owned(),
+        Some(span) if span.slot.is_none() => format!("{:.1} ms, remotely", span.end - span.start),
         Some(span) => format!("{:.1} ms", span.end - span.start),
     }
 }

@@ -1,0 +1,208 @@
+//! What servers have of backends already: the actions of a link made, looked up in action caches, their results fetched.
+//! Knows nothing of executing what is not there.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use rayon::prelude::*;
+
+use super::action::{Action, Making, Stays};
+use super::ahead::{Ahead, Contents, Ready};
+use super::fill::Filler;
+use super::receive::{self, Due, Flaw, From, Received};
+use super::{By, Ended, Ran, Sharing, place};
+use crate::backend::Backends;
+use crate::backend::prepare::{self, Prepared};
+use crate::remote::{Blob, Client, Digest, RemoteError};
+use crate::settings::remote::Access;
+
+/// A job that can be sent.
+pub(super) struct Sendable {
+    pub(super) job: usize,
+    pub(super) digest: Digest,
+    /// Its own blobs, those of modules and compiler left out.
+    pub(super) blobs: Vec<Blob>,
+}
+
+/// The digests of all modules that these backends read.
+pub(super) fn modules(
+    link: &Backends<'_>,
+    prepared: &[Prepared],
+    ats: &[usize],
+    contents: &Contents,
+) -> HashMap<usize, Digest> {
+    let reads: BTreeSet<usize> = ats.iter().flat_map(|at| prepared[*at].reads.iter().copied()).collect();
+    let reads: Vec<usize> = reads.into_iter().collect();
+    let digest = |read: &usize| {
+        let module = &link.plan.modules[*read];
+        let file = prepare::module_file(module, link).ok()?;
+        // What is put into our own folder is another file every time.
+        let digest = match file.starts_with(link.staging.dir()) {
+            true => Digest::of(link.inputs.bitcode(module.source).ok()?),
+            false => contents.of(&file).ok()?.0,
+        };
+        Some((*read, digest))
+    };
+    reads.par_iter().filter_map(digest).collect()
+}
+
+/// Makes the actions of these jobs; `jobs` are modules. What stays is told with why.
+pub(super) fn actions(
+    making: &Making<'_>,
+    jobs: &[usize],
+    sharing: &Sharing,
+    stays: impl Fn(usize, Stays) + Sync,
+) -> Vec<Sendable> {
+    let make = |(job, at): (usize, &usize)| match making.action(*at) {
+        Ok((action, blobs)) => {
+            let digest = action.digest;
+            tracing::debug!(module = making.link.plan.modules[*at].shown(), action = %digest, "action");
+            keep(sharing, *at, action);
+            Some(Sendable { job, digest, blobs })
+        }
+        Err(why) => {
+            tracing::info!(module = making.link.plan.modules[*at].shown(), %why, "not to be sent");
+            *sharing.account().stay.entry(why.to_string()).or_default() += 1;
+            stays(job, why);
+            None
+        }
+    };
+    jobs.par_iter().enumerate().filter_map(make).collect()
+}
+
+fn keep(sharing: &Sharing, at: usize, action: Action) {
+    if let Some(place) = sharing.actions.get(at) {
+        // Made once; a second would be the same.
+        let _ = place.set(action);
+    }
+}
+
+/// Looks jobs up in a server's action cache: what it has is `due`, what it has not is returned.
+///
+/// # Errors
+/// The first that the server has given for any of them; those are returned as well.
+pub(super) fn look(
+    client: &Client,
+    sendable: Vec<Sendable>,
+    waiting: &[usize],
+    due: &Sender<Due>,
+) -> (Vec<Sendable>, Option<RemoteError>) {
+    let digests: Vec<Digest> = sendable.iter().map(|one| one.digest).collect();
+    let (mut has, mut error) = (vec![false; digests.len()], None);
+    client.cached_all(&digests, |number, answer| match answer {
+        Ok(Some(result)) => {
+            let job = sendable[number].job;
+            has[number] = true;
+            // They are there as long as results come.
+            let _ = due.send(Due {
+                job,
+                at: waiting[job],
+                result,
+                from: From::Cache,
+            });
+        }
+        Ok(None) => {}
+        Err(failed) => {
+            error.get_or_insert(failed);
+        }
+    });
+    let mut has = has.into_iter();
+    let left = sendable.into_iter().filter(|_| has.next() == Some(false));
+    (left.collect(), error)
+}
+
+/// A shared cache behind our own, with nobody who executes.
+pub(in crate::backend) struct Lookups<'a> {
+    pub(in crate::backend) link: &'a Backends<'a>,
+    pub(in crate::backend) prepared: &'a [Prepared],
+    pub(in crate::backend) sharing: &'a Sharing,
+}
+
+impl Lookups<'_> {
+    /// Takes what the cache has of these modules; `ended` is told of each.
+    pub(in crate::backend) fn take(&self, ahead: Ahead, waiting: &[usize], ended: impl Fn(usize, Ended) + Sync) {
+        let platform = ahead.wanted.platform.clone();
+        let ready = ahead.ready();
+        let Ready {
+            cache: Some((access, Ok(client))),
+            compiler: Ok(compiler),
+            contents,
+            ..
+        } = &ready
+        else {
+            self.sharing.account().cache_off = why_not(&ready);
+            return;
+        };
+        let modules = modules(self.link, self.prepared, waiting, contents);
+        let making = Making {
+            link: self.link,
+            prepared: self.prepared,
+            compiler,
+            platform: &platform,
+            digest: &|path: &Path| contents.of(path),
+            modules: &modules,
+        };
+        let sendable = actions(&making, waiting, self.sharing, |_, _| {});
+        let (due, dues) = channel();
+        let dues = Mutex::new(dues);
+        let received = |due: Due, received: Result<Received, Flaw>| self.received(&due, received, &ended);
+        let error = thread::scope(|scope| {
+            for _ in 0..receive::THREADS {
+                scope.spawn(|| receive::attend(client, &dues, &received));
+            }
+            let (_, error) = look(client, sendable, waiting, &due);
+            drop(due);
+            error
+        });
+        let traffic = client.traffic();
+        let mut account = self.sharing.account();
+        (account.up, account.down) = (account.up + traffic.up, account.down + traffic.down);
+        match error {
+            Some(error) => account.cache_off = Some(error.to_string()),
+            None if *access == Access::ReadWrite => {
+                let _ = self.sharing.filler.set(Filler::new(Arc::clone(client)));
+            }
+            None => {}
+        }
+        contents.save();
+    }
+
+    /// What is no object is as if it were not there.
+    fn received(&self, due: &Due, received: Result<Received, Flaw>, ended: &(impl Fn(usize, Ended) + Sync)) {
+        let module = &self.prepared[due.at];
+        let object = module.object.path();
+        let found = match received {
+            Ok(received) => match place(&received, object) {
+                None => {
+                    let said = said_here(self.link, self.sharing, module, due.at, &received.said);
+                    let done = self.link.done(module, said);
+                    ended(due.at, done.map(|stderr| Ran { stderr, by: By::Cache }));
+                    return;
+                }
+                Some(found) => Flaw::Object(found),
+            },
+            Err(flaw) => flaw,
+        };
+        tracing::info!(
+            module = self.link.plan.modules[due.at].shown(),
+            "not taken from the remote cache: {found}"
+        );
+    }
+}
+
+/// What a backend has said elsewhere, as it would have here.
+pub(super) fn said_here(link: &Backends<'_>, sharing: &Sharing, module: &Prepared, at: usize, said: &str) -> String {
+    let action = sharing.actions.get(at).and_then(|action| action.get());
+    action.map_or_else(|| said.to_owned(), |action| action.said_here(said, at, link, module))
+}
+
+fn why_not(ready: &Ready) -> Option<String> {
+    match (&ready.cache, &ready.compiler) {
+        (Some((_, Err(error))), _) => Some(error.to_string()),
+        (_, Err(error)) => Some(error.to_string()),
+        _ => None,
+    }
+}

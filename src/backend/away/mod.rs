@@ -1,0 +1,152 @@
+//! Backends by remote execution and by a shared action cache: which of them travel, who is asked, and what becomes of the
+//! answers. Knows nothing of what runs here, but that all can: a server that fails makes a link slower and nothing else.
+
+mod action;
+mod ahead;
+mod farm;
+mod files;
+mod fill;
+mod looks;
+mod receive;
+mod worker_clang;
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+pub use ahead::{Ahead, Wanted};
+pub(super) use farm::{Farm, beside};
+pub(super) use looks::Lookups;
+
+use super::Backends;
+use super::prepare::Prepared;
+use super::process::{self, Failure};
+use super::run::lasting;
+use crate::observe::stats;
+use action::Action;
+use fill::{Filler, Offer};
+use receive::Received;
+
+/// What the backends of a link have to do with servers: who fills the cache, and what came of it all.
+#[derive(Debug, Default)]
+pub(super) struct Sharing {
+    /// By module; of those that have one.
+    actions: Vec<OnceLock<Action>>,
+    filler: OnceLock<Filler>,
+    account: Mutex<Account>,
+}
+
+/// What the stats tell.
+#[derive(Debug, Default)]
+struct Account {
+    /// Backends that could not travel, by why.
+    stay: BTreeMap<String, usize>,
+    /// Backends that were to be executed remotely and were not, by module.
+    refused: HashSet<usize>,
+    /// How many of them were compiled here.
+    fell_back: usize,
+    /// Why; the first reason there was.
+    why: Option<String>,
+    /// Why there is no shared cache.
+    cache_off: Option<String>,
+    up: u64,
+    down: u64,
+}
+
+impl Sharing {
+    /// Of a link of so many modules.
+    pub(super) fn of(modules: usize) -> Sharing {
+        Sharing {
+            actions: (0..modules).map(|_| OnceLock::new()).collect(),
+            ..Sharing::default()
+        }
+    }
+
+    fn account(&self) -> MutexGuard<'_, Account> {
+        self.account.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Module `at` has been compiled here: its object is for everybody who uses the cache, if it is one to be kept.
+    pub(super) fn offer(&self, link: &Backends<'_>, at: usize, module: &Prepared, said: &str) {
+        let (Some(filler), Some(action)) = (self.filler.get(), self.actions.get(at).and_then(OnceLock::get)) else {
+            return;
+        };
+        let object = module.object.path();
+        let Some(said) = lasting(link.staging, said, object, action::OBJECT) else {
+            return;
+        };
+        if !link.are_unchanged(module) || !action.holds() {
+            return;
+        }
+        match std::fs::read(object) {
+            Ok(object) => filler.offer(Offer {
+                action: action.digest,
+                object,
+                said,
+            }),
+            Err(error) => tracing::debug!(%error, "not shared"),
+        }
+    }
+
+    /// Module `at` has been compiled here.
+    pub(super) fn ran_here(&self, at: usize) {
+        let mut account = self.account();
+        account.fell_back += usize::from(account.refused.contains(&at));
+    }
+
+    /// Waits for what is on its way to the cache, and tells of everything, once.
+    pub(super) fn finish(&mut self, counts: &mut stats::Backends, bytes: &mut Option<stats::Bytes>) {
+        if let Some(error) = self.filler.take().and_then(Filler::finish) {
+            self.account().cache_off.get_or_insert(error.to_string());
+        }
+        let account = std::mem::take(&mut *self.account());
+        if let Some(why) = &account.why {
+            tracing::warn!("{why}: {} backends were compiled here instead", account.fell_back);
+        }
+        if let Some(why) = &account.cache_off {
+            tracing::warn!("the remote cache is left alone: {why}");
+        }
+        counts.remote_fell_back = account.fell_back;
+        counts.remote_fallback = account.why;
+        counts.remote_stay = account.stay;
+        counts.remote_cache_off = account.cache_off;
+        *bytes = Some(stats::Bytes {
+            up: account.up,
+            down: account.down,
+        });
+    }
+}
+
+/// Puts what was received in an object's place, if it is an object; what is wrong with it, if it is none.
+fn place(received: &Received, beside: &Path) -> Option<&'static str> {
+    match std::fs::write(beside, &received.object) {
+        Ok(()) => process::flaw(beside),
+        Err(error) => {
+            tracing::debug!(%error, "{}", beside.display());
+            Some("an object that cannot be written")
+        }
+    }
+}
+
+/// What one end of a backend made.
+pub(super) type Ended = Result<Ran, Failure>;
+
+/// A backend's end.
+#[derive(Debug)]
+pub(super) struct Ran {
+    /// What clang said.
+    pub(super) stderr: String,
+    /// Who ran it.
+    pub(super) by: By,
+}
+
+/// Who ran a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    /// This machine.
+    Here,
+    /// A worker.
+    Worker,
+    /// Somebody, before; it came from a shared cache.
+    Cache,
+}

@@ -1,0 +1,571 @@
+//! Runs jobs here and elsewhere at once: heaviest first to whoever is free, and where nothing else is left, what one has
+//! been at for long is begun by the other too. Knows nothing of backends, nor of what the other place is.
+//!
+//! Elsewhere is taken to be wide: as many jobs are handed over as it has room for. Here is narrow but certain: slots take
+//! what nobody has, then what waits its turn elsewhere, lightest first since that comes last there, and at the end what has
+//! been under way there for longer than such jobs take. A job's first end counts, the other is told to stop.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::Next;
+use crate::slots::{Slots, Supply};
+
+/// What elsewhere tells of a job.
+#[derive(Debug)]
+pub enum Told<R> {
+    /// A worker has it now.
+    Begun,
+    /// Its end.
+    Done(R),
+    /// It is to be run here.
+    Refused,
+}
+
+/// The other place.
+pub trait Elsewhere: Sync {
+    /// How many jobs may be there at once; none when nothing more is to be had of it.
+    fn room(&self) -> usize;
+    /// Takes a job on, and tells of it by [`Tell`]. Called by one thread.
+    fn start(&self, job: usize);
+    /// A job need not be gone on with.
+    fn cancel(&self, job: usize);
+}
+
+/// How elsewhere tells of jobs.
+#[derive(Debug)]
+pub struct Tell<R>(Sender<Event<R>>);
+
+impl<R> Clone for Tell<R> {
+    fn clone(&self) -> Self {
+        Tell(self.0.clone())
+    }
+}
+
+impl<R> Tell<R> {
+    /// Something of a job.
+    pub fn of(&self, job: usize, told: Told<R>) {
+        // Nobody listens any more once every job has ended.
+        let _ = self.0.send(Event::Elsewhere(job, told));
+    }
+
+    /// It is known what elsewhere need not run at all: slots here may begin.
+    pub fn opened(&self) {
+        let _ = self.0.send(Event::Opened);
+    }
+}
+
+#[derive(Debug)]
+enum Event<R> {
+    Token(std::io::Result<jobserver::Acquired>),
+    /// None where its other end came first.
+    Here(usize, Option<R>),
+    Elsewhere(usize, Told<R>),
+    Opened,
+}
+
+/// Which jobs slots here take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Here {
+    /// Any.
+    All,
+    /// Those that elsewhere refuses.
+    Refused,
+}
+
+/// Where a job's end came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// A slot of ours.
+    Here,
+    /// The other place.
+    Elsewhere,
+}
+
+/// How long slots here wait to be told that they may begin.
+const OPENING: Duration = Duration::from_secs(2);
+/// How often it is looked whether all is to end, and whether something takes long.
+const TICK: Duration = Duration::from_millis(50);
+/// Nothing is begun twice that has been under way for less.
+const SOON: Duration = Duration::from_millis(200);
+
+/// The jobs of one run, and what is done with them.
+pub struct Shared<'a, E, F> {
+    /// Of jobs `0..weights.len()`.
+    pub weights: &'a [u64],
+    /// For what runs here.
+    pub slots: &'a Slots,
+    /// What they take.
+    pub here: Here,
+    /// The other place, made with what it tells us by.
+    pub elsewhere: &'a E,
+    /// Told how many may run here at once.
+    pub allow: &'a dyn Fn(usize),
+    /// A job's result on a thread of its own; none where its other end came first.
+    pub run: F,
+    /// Ends what still runs here when every job has ended.
+    pub halt: &'a dyn Fn(),
+    /// Whether everything is to end.
+    pub interrupted: &'a dyn Fn() -> bool,
+}
+
+/// What is told, before there is anybody to hear it.
+pub struct Line<R> {
+    tell: Tell<R>,
+    inbox: mpsc::Receiver<Event<R>>,
+}
+
+impl<R> Line<R> {
+    /// A new one.
+    pub fn new() -> Line<R> {
+        let (sender, inbox) = mpsc::channel();
+        Line {
+            tell: Tell(sender),
+            inbox,
+        }
+    }
+
+    /// What elsewhere tells by.
+    pub fn tell(&self) -> Tell<R> {
+        self.tell.clone()
+    }
+}
+
+impl<R> Default for Line<R> {
+    fn default() -> Self {
+        Line::new()
+    }
+}
+
+/// Where every job is. Jobs go by their place in the order of weights: 0 is the heaviest.
+#[derive(Default)]
+struct Where {
+    /// With nobody, and anybody's.
+    free: BTreeSet<usize>,
+    /// To be run here.
+    refused: BTreeSet<usize>,
+    /// There alone, and not begun.
+    queued: BTreeSet<usize>,
+    /// There alone, since when.
+    begun: BTreeMap<usize, Instant>,
+    /// Here alone, since when, and may go there too.
+    here: BTreeMap<usize, Instant>,
+    /// In both places.
+    both: BTreeSet<usize>,
+    /// Ended.
+    ended: BTreeSet<usize>,
+    /// Those that were under way in both.
+    raced: BTreeSet<usize>,
+    /// Those that may not go there (any more).
+    ours: BTreeSet<usize>,
+    /// How long those took that came back: sum and number.
+    took: (Duration, u32),
+}
+
+impl Where {
+    fn is_away(&self, job: usize) -> bool {
+        self.queued.contains(&job) || self.begun.contains_key(&job) || self.both.contains(&job)
+    }
+
+    fn away(&self) -> usize {
+        self.queued.len() + self.begun.len() + self.both.len()
+    }
+
+    /// How long is long, for what is under way.
+    fn long(&self) -> Duration {
+        match self.took {
+            (_, 0) => SOON * 5,
+            (sum, number) => (sum / number * 2).max(SOON),
+        }
+    }
+
+    /// What a slot here takes up next.
+    fn for_here(&mut self, here: Here) -> Option<usize> {
+        if let Some(job) = self.refused.pop_first() {
+            self.ours.insert(job);
+            return Some(job);
+        }
+        if here == Here::Refused {
+            return None;
+        }
+        if let Some(job) = self.free.pop_first() {
+            return Some(job);
+        }
+        // Who comes last there is taken. It stays wanted from there too: not every server tells what it has begun.
+        if let Some(job) = self.queued.pop_last() {
+            self.both.insert(job);
+            return Some(job);
+        }
+        let long = self.long();
+        let longest = self.begun.iter().min_by_key(|(_, since)| **since);
+        let (job, _) = longest.filter(|(_, since)| since.elapsed() >= long)?;
+        let job = *job;
+        self.begun.remove(&job);
+        self.both.insert(job);
+        self.raced.insert(job);
+        Some(job)
+    }
+
+    /// What is handed over next.
+    fn for_there(&mut self) -> Option<usize> {
+        if let Some(job) = self.free.pop_first() {
+            self.queued.insert(job);
+            return Some(job);
+        }
+        let long = self.long();
+        let longest = self.here.iter().min_by_key(|(_, since)| **since);
+        let (job, _) = longest.filter(|(_, since)| since.elapsed() >= long)?;
+        let job = *job;
+        self.here.remove(&job);
+        self.both.insert(job);
+        Some(job)
+    }
+
+    fn end(&mut self, job: usize) {
+        self.queued.remove(&job);
+        self.begun.remove(&job);
+        self.here.remove(&job);
+        self.both.remove(&job);
+        self.refused.remove(&job);
+        self.ended.insert(job);
+    }
+}
+
+impl<E: Elsewhere, F> Shared<'_, E, F> {
+    /// Runs them; `done` takes each result as it comes, here. Returns how many were in both places, once nothing runs here
+    /// any more and every token is given back.
+    pub fn run<R>(&self, line: Line<R>, mut done: impl FnMut(usize, R, Side) -> Next) -> usize
+    where
+        R: Send + 'static,
+        F: Fn(usize) -> Option<R> + Sync,
+    {
+        let mut order: Vec<usize> = (0..self.weights.len()).collect();
+        order.sort_by_key(|job| std::cmp::Reverse(self.weights[*job]));
+        let mut place = vec![0; order.len()];
+        for (at, job) in order.iter().enumerate() {
+            place[*job] = at;
+        }
+        let mut jobs = Where {
+            free: (0..order.len()).collect(),
+            ..Where::default()
+        };
+        let Line {
+            tell: Tell(events),
+            inbox,
+        } = line;
+        let mut supply: Option<Supply> = None;
+        let (mut running, mut open_at) = (0_usize, Some(Instant::now() + OPENING));
+        let mut stopped = false;
+        thread::scope(|scope| {
+            loop {
+                if !stopped && (self.interrupted)() {
+                    stopped = true;
+                }
+                if stopped {
+                    self.give_up(&mut jobs, &order);
+                }
+                // Elsewhere first: what waits there costs us nothing.
+                while !stopped && jobs.away() < self.elsewhere.room() {
+                    let Some(job) = jobs.for_there() else { break };
+                    self.elsewhere.start(order[job]);
+                }
+                if self.elsewhere.room() == 0 {
+                    let left = std::mem::take(&mut jobs.free);
+                    jobs.refused.extend(left);
+                }
+                let is_open = open_at.is_none_or(|at| Instant::now() >= at) || self.elsewhere.room() == 0;
+                let unended = order.len() - jobs.ended.len();
+                let wanted = match self.here {
+                    Here::All => unended,
+                    Here::Refused => jobs.refused.len() + running,
+                };
+                if supply.is_none() && wanted > 0 && is_open && !stopped {
+                    let lender = events.clone();
+                    supply = Some(Supply::open(self.slots, unended, move |token| {
+                        let _ = lender.send(Event::Token(token));
+                    }));
+                }
+                if let Some(supply) = supply.as_mut().filter(|_| is_open && !stopped) {
+                    supply.look(wanted);
+                    (self.allow)(supply.allowed());
+                    while running < supply.allowed() {
+                        let Some(job) = jobs.for_here(self.here) else { break };
+                        if !jobs.both.contains(&job) && !jobs.ours.contains(&job) {
+                            jobs.here.insert(job, Instant::now());
+                        }
+                        running += 1;
+                        let (events, run, number) = (events.clone(), &self.run, order[job]);
+                        scope.spawn(move || {
+                            let result = run(number);
+                            let _ = events.send(Event::Here(number, result));
+                        });
+                    }
+                    if wanted <= running {
+                        supply.give_back(running);
+                    }
+                }
+                if jobs.ended.len() == order.len() || (stopped && running == 0) {
+                    break;
+                }
+                match inbox.recv_timeout(TICK) {
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => break,
+                    Ok(Event::Opened) => open_at = None,
+                    Ok(Event::Token(token)) => {
+                        if let Some(supply) = &mut supply {
+                            supply.lent(token, wanted);
+                        }
+                    }
+                    Ok(Event::Here(job, result)) => {
+                        running -= 1;
+                        let at = place[job];
+                        if let Some(result) = result.filter(|_| !jobs.ended.contains(&at)) {
+                            if jobs.is_away(at) {
+                                self.elsewhere.cancel(job);
+                            }
+                            jobs.end(at);
+                            stopped |= done(job, result, Side::Here) == Next::Stop;
+                        }
+                    }
+                    Ok(Event::Elsewhere(job, told)) => {
+                        let at = place[job];
+                        if jobs.ended.contains(&at) {
+                            continue;
+                        }
+                        match told {
+                            Told::Begun if jobs.queued.remove(&at) => {
+                                jobs.begun.insert(at, Instant::now());
+                            }
+                            Told::Begun => {
+                                jobs.raced.insert(at);
+                            }
+                            Told::Done(result) => {
+                                if let Some(since) = jobs.begun.get(&at) {
+                                    jobs.took = (jobs.took.0 + since.elapsed(), jobs.took.1 + 1);
+                                }
+                                jobs.end(at);
+                                stopped |= done(job, result, Side::Elsewhere) == Next::Stop;
+                            }
+                            Told::Refused => jobs.come_back(at),
+                        }
+                    }
+                }
+            }
+            for job in jobs.queued.iter().chain(jobs.begun.keys()).chain(&jobs.both) {
+                self.elsewhere.cancel(order[*job]);
+            }
+            // What still runs here has lost.
+            if running > 0 {
+                (self.halt)();
+            }
+        });
+        jobs.raced.len()
+    }
+
+    /// Nothing more is begun, and nothing elsewhere waited for.
+    fn give_up(&self, jobs: &mut Where, order: &[usize]) {
+        let away = jobs.queued.iter().chain(jobs.begun.keys()).chain(&jobs.both);
+        for job in away {
+            self.elsewhere.cancel(order[*job]);
+        }
+        for set in [&mut jobs.free, &mut jobs.refused, &mut jobs.queued, &mut jobs.both] {
+            set.clear();
+        }
+        jobs.begun.clear();
+    }
+}
+
+impl Where {
+    /// Elsewhere has refused a job.
+    fn come_back(&mut self, job: usize) {
+        let was_there = self.queued.remove(&job) || self.begun.remove(&job).is_some();
+        if self.both.remove(&job) {
+            // It runs here already.
+            self.ours.insert(job);
+        } else if was_there {
+            self.refused.insert(job);
+        } else {
+            self.here.remove(&job);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// What elsewhere makes of a job it is handed.
+    #[derive(Clone, Copy)]
+    enum Does {
+        Job(Duration),
+        Refuse,
+        Nothing,
+    }
+
+    struct Other {
+        tell: Tell<usize>,
+        does: Does,
+        room: usize,
+        away: AtomicUsize,
+        most: AtomicUsize,
+        started: Mutex<Vec<usize>>,
+        cancelled: Mutex<HashSet<usize>>,
+    }
+
+    impl Elsewhere for Other {
+        fn room(&self) -> usize {
+            self.room
+        }
+
+        fn start(&self, job: usize) {
+            self.started.lock().unwrap().push(job);
+            self.most
+                .fetch_max(self.away.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            let (tell, does) = (self.tell.clone(), self.does);
+            match does {
+                Does::Nothing => tell.of(job, Told::Begun),
+                Does::Refuse => tell.of(job, Told::Refused),
+                Does::Job(takes) => drop(thread::spawn(move || {
+                    tell.of(job, Told::Begun);
+                    thread::sleep(takes);
+                    tell.of(job, Told::Done(job));
+                })),
+            }
+        }
+
+        fn cancel(&self, job: usize) {
+            self.cancelled.lock().unwrap().insert(job);
+        }
+    }
+
+    struct Outcome {
+        ended: Vec<(usize, Side)>,
+        other: Other,
+        raced: usize,
+    }
+
+    impl Outcome {
+        fn by(&self, side: Side) -> usize {
+            self.ended.iter().filter(|(_, by)| *by == side).count()
+        }
+    }
+
+    fn run(weights: &[u64], (does, room): (Does, usize), here: Here, takes: Duration) -> Outcome {
+        let line = Line::new();
+        let other = Other {
+            tell: line.tell(),
+            does,
+            room,
+            away: AtomicUsize::new(0),
+            most: AtomicUsize::new(0),
+            started: Mutex::default(),
+            cancelled: Mutex::default(),
+        };
+        line.tell().opened();
+        let mut ended = Vec::new();
+        let raced = Shared {
+            weights,
+            slots: &Slots::Fixed(2),
+            here,
+            elsewhere: &other,
+            allow: &|_| {},
+            run: |job| {
+                thread::sleep(takes);
+                Some(job)
+            },
+            halt: &|| {},
+            interrupted: &|| false,
+        }
+        .run(line, |job, result, side| {
+            assert_eq!(job, result);
+            ended.push((job, side));
+            other.away.fetch_sub(1, Ordering::SeqCst);
+            Next::Continue
+        });
+        let each: HashSet<usize> = ended.iter().map(|(job, _)| *job).collect();
+        assert_eq!((each.len(), ended.len()), (weights.len(), weights.len()));
+        Outcome { ended, other, raced }
+    }
+
+    const SHORT: Duration = Duration::from_millis(5);
+
+    #[test]
+    fn elsewhere_alone_does_everything_heaviest_first() {
+        let weights = [3, 9, 1, 7];
+        let outcome = run(&weights, (Does::Job(SHORT), 2), Here::Refused, SHORT);
+        assert_eq!(outcome.by(Side::Elsewhere), 4);
+        assert_eq!(*outcome.other.started.lock().unwrap(), [1, 3, 0, 2]);
+        assert!(outcome.other.most.load(Ordering::SeqCst) <= 2);
+    }
+
+    #[test]
+    fn what_is_refused_is_done_here() {
+        for here in [Here::All, Here::Refused] {
+            let outcome = run(&[1; 9], (Does::Refuse, 4), here, SHORT);
+            assert_eq!(outcome.by(Side::Here), 9);
+        }
+    }
+
+    #[test]
+    fn without_room_elsewhere_all_is_done_here() {
+        let outcome = run(&[1; 9], (Does::Nothing, 0), Here::Refused, SHORT);
+        assert_eq!(outcome.by(Side::Here), 9);
+        assert!(outcome.other.started.lock().unwrap().is_empty());
+    }
+
+    /// Whatever elsewhere has begun and never ends is begun here too, and no longer wanted once it has ended.
+    #[test]
+    fn what_hangs_elsewhere_is_done_here() {
+        let outcome = run(&[1; 5], (Does::Nothing, 3), Here::All, SHORT);
+        assert_eq!(outcome.by(Side::Here), 5);
+        assert!(outcome.raced >= 1);
+        let cancelled = outcome.other.cancelled.lock().unwrap();
+        assert!(
+            outcome
+                .other
+                .started
+                .lock()
+                .unwrap()
+                .iter()
+                .all(|job| cancelled.contains(job))
+        );
+    }
+
+    /// And the other way round: slots here that take long do not keep a free server waiting.
+    #[test]
+    fn what_takes_long_here_is_done_elsewhere() {
+        let outcome = run(&[1; 6], (Does::Job(SHORT), 1), Here::All, Duration::from_secs(4));
+        assert!(outcome.by(Side::Elsewhere) >= 4, "{:?}", outcome.ended);
+    }
+
+    #[test]
+    fn nothing_is_waited_for_once_all_is_to_end() {
+        let line = Line::new();
+        let other = Other {
+            tell: line.tell(),
+            does: Does::Nothing,
+            room: 9,
+            away: AtomicUsize::new(0),
+            most: AtomicUsize::new(0),
+            started: Mutex::default(),
+            cancelled: Mutex::default(),
+        };
+        let shared = Shared {
+            weights: &[1; 4],
+            slots: &Slots::Fixed(1),
+            here: Here::Refused,
+            elsewhere: &other,
+            allow: &|_| {},
+            run: Some,
+            halt: &|| {},
+            interrupted: &|| other.started.lock().unwrap().len() == 4,
+        };
+        shared.run(line, |_, _: usize, _| Next::Continue);
+        assert_eq!(other.cancelled.lock().unwrap().len(), 4);
+    }
+}
