@@ -32,6 +32,7 @@ use crate::narrowed::Asked;
 use crate::native::{self, Left};
 use crate::observe::stats::{LinkMode, OutputState, Stats, ThinLink, milliseconds};
 use crate::observe::timeline::Timeline;
+use crate::observe::trace::Trace;
 use crate::route::{self, Route};
 use crate::settings::remote::Local;
 use crate::settings::{EngineKind, Mode, Settings, Unchanged};
@@ -357,7 +358,8 @@ impl Link {
         symbols.complete(&inputs, plan.modules.iter().map(|module| module.source));
         let asked = Asked::by(&plan, &symbols).map_err(|(module, error)| Stop::left(format!("{module}: {error}")))?;
 
-        let timeline = self.settings.timeline.then(|| Timeline::new(began));
+        let is_traced = self.invocation.has("time-trace");
+        let timeline = (self.settings.timeline || is_traced).then(|| Timeline::new(began));
         let backends = backend::Backends {
             clang: &clang,
             flags: &flags,
@@ -381,16 +383,18 @@ impl Link {
         };
         let compiled = backends.run(ahead, &mut self.stats.backends, &mut self.stats.bytes);
         self.stats.ms.backends = milliseconds(phase.elapsed());
-        self.stats.timeline = timeline.map(|timeline| {
+        let spans = timeline.map(|timeline| {
             timeline.spans(plan.modules.len(), |module| {
                 (plan.modules[module].shown(), flags.first_task() + module)
             })
         });
+        let remote = Trace::of_workers(self.stats.start, spans.iter().flatten());
+        self.stats.timeline = spans.filter(|_| self.settings.timeline);
         let mut compiled = compiled.map_err(|error| match error {
             BackendError::Rejected(text) => Stop::Failed(format!("{}{text}", plan.warnings)),
             other => Stop::from(other),
         })?;
-        self.stats.work = compiled.work.take();
+        self.stats.work = compiled.work.take().filter(|_| self.settings.timeline);
         if let Some(name) = inputs.changed() {
             return Err(BackendError::Changed(name).into());
         }
@@ -440,7 +444,7 @@ impl Link {
         };
         eprint!("{}", finished.stderr);
         self.stats.output_state = Some(OutputState::Linked);
-        traces::join(&self.invocation, &plan, &staging, &compiled.traces)
+        traces::join(&self.invocation, &plan, &staging, &compiled.traces, remote)
             .map_err(|error| Stop::failed(&self.linker_name(), error))?;
         let (status, read) = (finished.status, finished.read.clone());
         let decided = reuse.filter(|_| status.success() && self.stats.thin_link == Some(ThinLink::Run));

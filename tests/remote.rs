@@ -358,6 +358,33 @@ fn a_command_that_leaves_an_empty_object_fails() {
     }
 }
 
+/// Who reads a time trace or the stats sees where each backend ran.
+#[test]
+fn times_are_told_of_what_ran_elsewhere() {
+    let casd = Casd::bare();
+    let mut bench = bench(&casd);
+    bench.env("THINLTO_LD_TIMELINE", "on");
+    let objects = program(&bench);
+    let outcome = bench.both(
+        "clang++",
+        &[&words(&objects)[..], &["-Wl,--time-trace=trace.json"]].concat(),
+    );
+    assert_eq!(ran(&outcome), [0, MODULES, 0], "{}", outcome.stderr);
+    let trace: Value = serde_json::from_str(&bench.text("trace.json")).unwrap();
+    let events = trace["traceEvents"].as_array().unwrap();
+    let remote = events.iter().filter(|event| event["name"] == "Remote backend");
+    let told: Vec<_> = remote.map(|event| event["args"]["detail"].as_str().unwrap()).collect();
+    assert_eq!(told.len() as u64, MODULES);
+    assert!(told.contains(&"main.o"), "{told:?}");
+    let spans = stats(&outcome)["timeline"].as_array().unwrap();
+    assert_eq!(spans.len() as u64, MODULES);
+    assert!(
+        spans
+            .iter()
+            .all(|span| span["worker"].is_string() && span["end"].as_f64() > span["start"].as_f64())
+    );
+}
+
 /// Messages are those of a link that ran here, names and all.
 #[test]
 fn errors_read_as_any_others() {

@@ -59,9 +59,9 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// Whether its object is all it leaves, by a path that can be another.
+    /// Whether its object is all that is wanted of it, by a path that can be another.
     pub(super) fn travels(&self) -> bool {
-        self.traces.is_empty() && self.stages.is_empty() && self.sides.is_empty()
+        self.stages.is_empty() && self.sides.is_empty()
     }
 }
 

@@ -1,4 +1,4 @@
-//! `--time-trace` of a link: the thin link's, the backends' and the final link's as one file, where lld would have written it.
+//! `--time-trace` of a link: the thin link's, the backends' (of those on other machines, when they were there) and the final link's as one file, where lld would have written it.
 //! Knows nothing of what is in a trace.
 
 use std::path::PathBuf;
@@ -19,6 +19,7 @@ pub(super) fn join(
     plan: &Plan,
     staging: &Staging,
     backends: &[PathBuf],
+    remote: Trace,
 ) -> Result<(), String> {
     if !invocation.has("time-trace") {
         return Ok(());
@@ -38,6 +39,6 @@ pub(super) fn join(
         },
         PathBuf::from,
     );
-    let written = Trace::joined(traces.chain(backends).collect()).write(&to);
+    let written = Trace::joined(traces.chain(backends).chain([remote]).collect()).write(&to);
     written.map_err(|error| format!("cannot write {}: {error}", to.display()))
 }

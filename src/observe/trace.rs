@@ -9,6 +9,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::timeline::Span;
+
 /// What LLVM's time profiler writes (llvm/lib/Support/TimeProfiler.cpp).
 #[derive(Debug, Default, Deserialize, Serialize)]
 pub struct Trace {
@@ -19,6 +21,9 @@ pub struct Trace {
     began: u64,
 }
 
+/// What a backend is called that a worker ran.
+const REMOTE: &str = "Remote backend";
+
 /// How the sum over all events of a name is called; there is one for each name.
 const TOTAL: &str = "Total ";
 
@@ -27,6 +32,27 @@ impl Trace {
     pub fn read(path: &Path, translate: impl FnOnce(&str) -> String) -> Option<Trace> {
         let text = fs::read_to_string(path).ok()?;
         serde_json::from_str(&translate(&text)).ok()
+    }
+
+    /// What workers ran, of whose own time there is no trace: when each was handed over and came back, by the clock here.
+    /// `began` is the link's beginning, in seconds since 1970.
+    pub fn of_workers<'a>(began: f64, spans: impl IntoIterator<Item = &'a Span>) -> Trace {
+        let microseconds = |milliseconds: f64| (milliseconds * 1e3) as u64;
+        let event = |(thread, span): (usize, &Span)| {
+            let worker = span.worker.as_ref()?;
+            let event = json!({
+                "pid": std::process::id(), "tid": thread, "ph": "X", "name": REMOTE,
+                "ts": microseconds(span.start), "dur": microseconds(span.end - span.start),
+                "args": {"detail": span.name, "worker": worker},
+            });
+            event.as_object().cloned()
+        };
+        let own = u64::from(std::process::id());
+        let threads = (usize::try_from(own).unwrap_or_default()..).zip(spans);
+        Trace {
+            events: threads.filter_map(event).collect(),
+            began: (began * 1e6) as u64,
+        }
     }
 
     /// All of them, times counting from when the first began.

@@ -66,9 +66,6 @@ pub(in crate::backend) enum Stays {
     /// A name is no UTF-8, which the API wants.
     #[error("name-not-utf8")]
     NotUtf8,
-    /// It writes time traces.
-    #[error("time-trace")]
-    TimeTrace,
     /// It saves stages of its module.
     #[error("save-temps")]
     SaveTemps,
@@ -176,7 +173,8 @@ impl Making<'_> {
             // Only files beside the object are called by it.
             task: 0,
         };
-        let steps = prepared.flags.steps(&prepared.target, &job);
+        // When it was away is told by the clock here.
+        let steps = prepared.flags.untraced().steps(&prepared.target, &job);
         let words = |step: Vec<OsString>| step.into_iter().map(|word| files.word(word)).collect();
         steps.into_iter().map(words).collect()
     }
@@ -258,7 +256,6 @@ fn travels(prepared: &Prepared) -> Result<(), Stays> {
             assembly: AsmFiles::Undecidable(why),
             ..
         } => Err(Stays::Assembly(why.name())),
-        Prepared { traces, .. } if !traces.is_empty() => Err(Stays::TimeTrace),
         Prepared { stages, .. } if !stages.is_empty() => Err(Stays::SaveTemps),
         Prepared { sides, .. } if !sides.is_empty() => Err(Stays::SideOutputs),
         _ => Ok(()),

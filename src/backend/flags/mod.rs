@@ -427,6 +427,15 @@ impl Flags {
         &self.inputs
     }
 
+    /// The same, no time trace written.
+    #[must_use]
+    pub fn untraced(&self) -> Self {
+        Self {
+            trace: None,
+            ..self.clone()
+        }
+    }
+
     /// Every word of the commands for this module, but for the names of files that don't shape the object. The
     /// module's target and, where it is part of a name the object contains, its task are in it.
     #[must_use]
@@ -439,12 +448,8 @@ impl Flags {
             intermediate: none,
             task,
         };
-        let untraced = Self {
-            trace: None,
-            ..self.clone()
-        };
         let mut bytes = Vec::new();
-        for step in untraced.steps(module, &job) {
+        for step in self.untraced().steps(module, &job) {
             for word in step.iter().map(|w| w.as_encoded_bytes()) {
                 bytes.extend((word.len() as u64).to_le_bytes());
                 bytes.extend(word);
