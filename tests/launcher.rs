@@ -104,14 +104,17 @@ fn a_prefix_gets_the_driver_s_lines_and_the_objects_are_lld_s() {
 /// Linux is linked with -r, and names no CPU.
 #[test]
 fn where_the_link_names_no_cpu_the_driver_s_is_taken_back() {
-    let mut bench = Bench::new();
-    let words = program(&bench);
-    bench.env("THINLTO_LD_LAUNCHER", "nice -n 10");
-    let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
-    words.extend(["-r", "--whole-archive"]);
-    let outcome = bench.both_bare(&words);
-    assert_eq!(outcome.backends("run") as usize, MODULES + 1);
-    assert_eq!(launched(&outcome).0, "nice -n 10");
+    for llvm in [22, 19, 16] {
+        let mut bench = Bench::of(llvm);
+        let words = program(&bench);
+        bench.env("THINLTO_LD_LAUNCHER", "nice -n 10");
+        let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
+        words.extend(["-r", "--whole-archive"]);
+        let outcome = bench.both_bare(&words);
+        assert_eq!(outcome.backends("run") as usize, MODULES + 1);
+        let (launcher, _, _, why) = launched(&outcome);
+        assert_eq!((launcher.as_str(), why.as_str()), ("nice -n 10", ""), "LLVM {llvm}");
+    }
 }
 
 #[test]

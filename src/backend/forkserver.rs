@@ -266,6 +266,14 @@ impl ForkServer {
         ))
     }
 
+    /// Ends it, and waits for that.
+    pub fn end(mut self) {
+        self.hang_up();
+        if let Some(clang) = self.clang.take() {
+            let _ = clang.output();
+        }
+    }
+
     fn hang_up(&self) {
         let _ = self.shared.control.shutdown(std::net::Shutdown::Both);
         let _ = self.shared.requests.shutdown(std::net::Shutdown::Both);

@@ -113,6 +113,13 @@ impl Engine {
         }
     }
 
+    /// Waits until nothing of it runs any more, so that what it cost counts among what we did.
+    pub fn end(self) {
+        if let Engine::ForkServer(server) = self {
+            server.end();
+        }
+    }
+
     fn step(&self, clang: &Path, step: &[OsString], children: &Children) -> io::Result<(ExitStatus, String)> {
         match self {
             Engine::ForkServer(server) => {

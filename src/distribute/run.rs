@@ -108,6 +108,7 @@ impl Distribution<'_> {
                 }
             },
         );
+        engine.end();
         if let Some(cache) = self.cache {
             cache.count(Counts {
                 hits: counts.cached as u64,

@@ -29,6 +29,10 @@ const DECIDED: &[(&str, Value)] = &[
 const NO_PASSES: &str = "-disable-llvm-passes";
 const OPTIMISERS: [&str; 3] = ["-vectorize-loops", "-vectorize-slp", "-funroll-loops"];
 
+/// What LLVM 16's driver adds everywhere: where a vector's length is taken for fixed that is not, a warning and no end
+/// (llvm/lib/Support/TypeSize.cpp). The code is the same.
+const ONLY_SAYS: &str = "-mllvm treat-scalable-fixed-error-as-warning";
+
 /// Adds up, in order.
 const FEATURE: &str = "-target-feature";
 
@@ -47,6 +51,7 @@ fn readings(line: &[OsString], major: u32) -> BTreeMap<String, Vec<String>> {
     for words in of_object::reaching(&line, major) {
         readings.insert(of_object::option(&words), words);
     }
+    readings.remove(ONLY_SAYS);
     let mut words = line.iter();
     while let Some(word) = words.next() {
         if word == FEATURE {
