@@ -65,7 +65,10 @@ impl Chosen {
             return;
         }
         counts.engine = Some(self.engine.name());
-        counts.engine_fallback.clone_from(&self.fallback);
+        // Who has a reason already has known it before there was an engine.
+        if self.fallback.is_some() {
+            counts.engine_fallback.clone_from(&self.fallback);
+        }
         if let Engine::Launched(launcher) = &self.engine {
             counts.launcher = Some(launcher.text());
         }
