@@ -8,6 +8,7 @@ mod files;
 mod fill;
 mod looks;
 mod receive;
+mod run;
 mod worker_clang;
 
 use std::collections::{BTreeMap, HashSet};
@@ -15,8 +16,6 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 pub use ahead::{Ahead, Wanted};
-pub(super) use farm::{Farm, beside};
-pub(super) use looks::Lookups;
 
 use super::prepare::Prepared;
 use super::process::{self, Failure};
