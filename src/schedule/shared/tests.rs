@@ -1,0 +1,174 @@
+use super::*;
+use std::collections::HashSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// What elsewhere makes of a job it is handed.
+#[derive(Clone, Copy)]
+enum Does {
+    Job(Duration),
+    Refuse,
+    Nothing,
+}
+
+struct Other {
+    tell: Tell<usize>,
+    does: Does,
+    room: usize,
+    away: AtomicUsize,
+    most: AtomicUsize,
+    started: Mutex<Vec<usize>>,
+    cancelled: Mutex<HashSet<usize>>,
+}
+
+impl Elsewhere for Other {
+    fn room(&self) -> usize {
+        self.room
+    }
+
+    fn start(&self, job: usize) {
+        self.started.lock().unwrap().push(job);
+        self.most
+            .fetch_max(self.away.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        let (tell, does) = (self.tell.clone(), self.does);
+        match does {
+            Does::Nothing => tell.of(job, Told::Begun),
+            Does::Refuse => tell.of(job, Told::Refused),
+            Does::Job(takes) => drop(thread::spawn(move || {
+                tell.of(job, Told::Begun);
+                thread::sleep(takes);
+                tell.of(job, Told::Done(job));
+            })),
+        }
+    }
+
+    fn cancel(&self, job: usize) {
+        self.cancelled.lock().unwrap().insert(job);
+    }
+}
+
+struct Outcome {
+    ended: Vec<(usize, Side)>,
+    other: Other,
+    raced: usize,
+}
+
+impl Outcome {
+    fn by(&self, side: Side) -> usize {
+        self.ended.iter().filter(|(_, by)| *by == side).count()
+    }
+}
+
+fn run(weights: &[u64], (does, room): (Does, usize), here: Here, takes: Duration) -> Outcome {
+    let line = Line::new();
+    let other = Other {
+        tell: line.tell(),
+        does,
+        room,
+        away: AtomicUsize::new(0),
+        most: AtomicUsize::new(0),
+        started: Mutex::default(),
+        cancelled: Mutex::default(),
+    };
+    line.tell().opened();
+    let mut ended = Vec::new();
+    let raced = Shared {
+        weights,
+        slots: &Slots::Fixed(2),
+        here,
+        elsewhere: &other,
+        allow: &|_| {},
+        run: |job| {
+            thread::sleep(takes);
+            Some(job)
+        },
+        halt: &|| {},
+        interrupted: &|| false,
+    }
+    .run(line, |job, result, side| {
+        assert_eq!(job, result);
+        ended.push((job, side));
+        other.away.fetch_sub(1, Ordering::SeqCst);
+        Next::Continue
+    });
+    let each: HashSet<usize> = ended.iter().map(|(job, _)| *job).collect();
+    assert_eq!((each.len(), ended.len()), (weights.len(), weights.len()));
+    Outcome { ended, other, raced }
+}
+
+const SHORT: Duration = Duration::from_millis(5);
+
+#[test]
+fn elsewhere_alone_does_everything_heaviest_first() {
+    let weights = [3, 9, 1, 7];
+    let outcome = run(&weights, (Does::Job(SHORT), 2), Here::Refused, SHORT);
+    assert_eq!(outcome.by(Side::Elsewhere), 4);
+    assert_eq!(*outcome.other.started.lock().unwrap(), [1, 3, 0, 2]);
+    assert!(outcome.other.most.load(Ordering::SeqCst) <= 2);
+}
+
+#[test]
+fn what_is_refused_is_done_here() {
+    for here in [Here::All, Here::Refused] {
+        let outcome = run(&[1; 9], (Does::Refuse, 4), here, SHORT);
+        assert_eq!(outcome.by(Side::Here), 9);
+    }
+}
+
+#[test]
+fn without_room_elsewhere_all_is_done_here() {
+    let outcome = run(&[1; 9], (Does::Nothing, 0), Here::Refused, SHORT);
+    assert_eq!(outcome.by(Side::Here), 9);
+    assert!(outcome.other.started.lock().unwrap().is_empty());
+}
+
+/// Whatever elsewhere has begun and never ends is begun here too, and no longer wanted once it has ended.
+#[test]
+fn what_hangs_elsewhere_is_done_here() {
+    let outcome = run(&[1; 5], (Does::Nothing, 3), Here::All, SHORT);
+    assert_eq!(outcome.by(Side::Here), 5);
+    assert!(outcome.raced >= 1);
+    let cancelled = outcome.other.cancelled.lock().unwrap();
+    assert!(
+        outcome
+            .other
+            .started
+            .lock()
+            .unwrap()
+            .iter()
+            .all(|job| cancelled.contains(job))
+    );
+}
+
+/// And the other way round: slots here that take long do not keep a free server waiting.
+#[test]
+fn what_takes_long_here_is_done_elsewhere() {
+    let outcome = run(&[1; 6], (Does::Job(SHORT), 1), Here::All, Duration::from_secs(4));
+    assert!(outcome.by(Side::Elsewhere) >= 4, "{:?}", outcome.ended);
+}
+
+#[test]
+fn nothing_is_waited_for_once_all_is_to_end() {
+    let line = Line::new();
+    let other = Other {
+        tell: line.tell(),
+        does: Does::Nothing,
+        room: 9,
+        away: AtomicUsize::new(0),
+        most: AtomicUsize::new(0),
+        started: Mutex::default(),
+        cancelled: Mutex::default(),
+    };
+    let shared = Shared {
+        weights: &[1; 4],
+        slots: &Slots::Fixed(1),
+        here: Here::Refused,
+        elsewhere: &other,
+        allow: &|_| {},
+        run: Some,
+        halt: &|| {},
+        interrupted: &|| other.started.lock().unwrap().len() == 4,
+    };
+    shared.run(line, |_, _: usize, _| Next::Continue);
+    assert_eq!(other.cancelled.lock().unwrap().len(), 4);
+}
