@@ -1,4 +1,5 @@
-//! `--time-trace` of a link: the thin link's, the backends' (of those on other machines, when they were there) and the final link's as one file, where lld would have written it.
+//! `--time-trace` of a link: the thin link's, the backends' (of those on other machines, when they were there) and the final
+//! link's as one file, where lld would have written it.
 //! Knows nothing of what is in a trace.
 
 use std::path::PathBuf;

@@ -1,0 +1,238 @@
+//! A link that is distributed: thin link, backends, final link, in this order.
+//! Knows nothing of how each is done, nor of what is done where they stop.
+
+use std::thread;
+use std::time::{Instant, SystemTime};
+
+use super::again::named_reads;
+use super::said::said;
+use super::stop::Stop;
+use super::{Ending, Link, traces, version_memo};
+use crate::backend::flags::{self, Flags};
+use crate::backend::kept::Objects;
+use crate::backend::launcher::Launcher;
+use crate::backend::modules::{Keys, ReadAhead, Wanted};
+use crate::backend::post::PostBackend;
+use crate::backend::{self, BackendError, away};
+use crate::cache::Cache;
+use crate::children::Children;
+use crate::compiled::Commands;
+use crate::final_link::{self, FinalLink, Finished};
+use crate::inputs::Inputs;
+use crate::narrowed::Asked;
+use crate::native;
+use crate::observe::stats::{OutputState, ThinLink, milliseconds};
+use crate::observe::timeline::Timeline;
+use crate::observe::trace::Trace;
+use crate::route::{self, Route};
+use crate::settings::EngineKind;
+use crate::settings::remote::Local;
+use crate::slots::Slots;
+use crate::staging::Staging;
+use crate::thin_link::{self, Reuse, ThinLinkError};
+use crate::toolchain::Clang;
+use crate::unchanged::Identity;
+
+impl Link {
+    /// The way of the data, in order.
+    pub(super) fn try_distributed(
+        &mut self,
+        began: Instant,
+        identity: Option<&Identity>,
+        slots: Slots,
+        children: &Children,
+    ) -> Result<Ending, Stop> {
+        let opened = SystemTime::now();
+        let inputs = Inputs::open(&self.invocation).map_err(|error| Stop::Left(Route::Doomed(error.to_string())))?;
+        self.stats.inputs = inputs.entries.len();
+        if let Some(route) = route::by_inputs(&self.invocation, &inputs) {
+            return Err(Stop::Left(route));
+        }
+        let commands = Commands::of(&self.settings.flags).map_err(|error| Stop::failed(&self.linker_name(), error))?;
+        let post =
+            PostBackend::find(&self.settings.post_backend).map_err(|error| Stop::failed(&self.linker_name(), error))?;
+        let launcher =
+            Launcher::find(&self.settings.launcher).map_err(|error| Stop::failed(&self.linker_name(), error))?;
+        let (cache, cache_off) = Cache::for_link(&self.settings, &self.invocation);
+        self.stats.cache_off = cache_off;
+        let clang = Clang::find(&self.linker, &self.settings, &version_memo()).map_err(|error| Stop::left(error.0))?;
+        self.stats.clang = Some(clang.path.display().to_string());
+        self.stats.llvm = Some(clang.version.to_string());
+        let flags = Flags::derive(
+            &self.invocation.lto,
+            self.invocation.kind,
+            clang.version,
+            flags::Trace::AsLinked,
+        )
+        .map_err(|error| Stop::left(error.reason))?;
+        let staging = self
+            .stage(cache.as_ref())?
+            .with_indexes_in_memory(inputs.bitcode_size());
+        let remote = away::Wanted::by(&self.settings, &clang, cache.as_ref(), &staging).map(away::Wanted::begin);
+        self.stats.ms.scan = milliseconds(began.elapsed());
+
+        let mut phase = Instant::now();
+        let wanted = Wanted {
+            keys: match cache.is_some() || remote.is_some() {
+                true => Keys::Wanted,
+                false => Keys::None,
+            },
+            output: self.invocation.kind,
+        };
+        let modules = inputs.eager_bitcode().len();
+        // A launcher starts a process for each, and needs no server.
+        let engine = match launcher {
+            Some(_) => EngineKind::Process,
+            None => self.settings.engine,
+        };
+        let is_elsewhere = engine == EngineKind::Remote && self.settings.remote.local == Local::Off;
+        // Where another machine does it all, nothing may have to run here.
+        let ours = if is_elsewhere { 0 } else { modules };
+        let (plan, reuse, (ahead, mut symbols), server) = thread::scope(|scope| {
+            let ahead = scope.spawn(|| ReadAhead::of(&inputs, wanted));
+            let server = scope.spawn(|| backend::start_ahead(engine, ours, wanted.keys, &clang, &staging, children));
+            let reuse = cache
+                .as_ref()
+                .and_then(|cache| Reuse::of(cache, &self.linker, clang.version, &self.invocation, &inputs, opened));
+            let (plan, from) = match reuse.as_ref().and_then(|reuse| reuse.find(&staging)) {
+                Some(plan) => (plan, ThinLink::Reused),
+                None => {
+                    let run = thin_link::run(&self.linker, &self.invocation, &inputs, &staging, children);
+                    (run?, ThinLink::Run)
+                }
+            };
+            self.stats.thin_link = Some(from);
+            self.stats.ms.thin_link = milliseconds(phase.elapsed());
+            phase = Instant::now();
+            Ok::<_, ThinLinkError>((plan, reuse, joined(ahead), joined(server)))
+        })?;
+        self.stats.modules = plan.modules.len();
+        symbols.complete(&inputs, plan.modules.iter().map(|module| module.source));
+        let asked = Asked::by(&plan, &symbols).map_err(|(module, error)| Stop::left(format!("{module}: {error}")))?;
+
+        let is_traced = self.invocation.has("time-trace");
+        let timeline = (self.settings.timeline || is_traced).then(|| Timeline::new(began));
+        let backends = backend::Backends {
+            clang: &clang,
+            flags: &flags,
+            commands: commands.as_ref(),
+            invocation: &self.invocation,
+            plan: &plan,
+            inputs: &inputs,
+            symbols: &symbols,
+            asked: &asked,
+            staging: &staging,
+            cache: cache.as_ref(),
+            post: post.as_ref(),
+            engine: self.settings.engine,
+            launcher: launcher.as_ref(),
+            server,
+            remote,
+            slots,
+            timeline: timeline.as_ref(),
+            children,
+            linker_name: self.linker_name(),
+        };
+        let compiled = backends.run(ahead, &mut self.stats.backends, &mut self.stats.bytes);
+        self.stats.ms.backends = milliseconds(phase.elapsed());
+        let spans = timeline.map(|timeline| {
+            timeline.spans(plan.modules.len(), |module| {
+                (plan.modules[module].shown(), flags.first_task() + module)
+            })
+        });
+        let remote = Trace::of_workers(self.stats.start, spans.iter().flatten());
+        self.stats.timeline = spans.filter(|_| self.settings.timeline);
+        let mut compiled = compiled.map_err(|error| match error {
+            BackendError::Rejected(text) => Stop::Failed(format!("{}{text}", plan.warnings)),
+            other => Stop::from(other),
+        })?;
+        self.stats.work = compiled.work.take().filter(|_| self.settings.timeline);
+        if let Some(name) = inputs.changed() {
+            return Err(BackendError::Changed(name).into());
+        }
+        if let Some(cache) = &cache {
+            eprint!("{}", cache.prune_users(flags.first_task() + plan.modules.len()));
+        }
+        let made = Objects {
+            invocation: &self.invocation,
+            inputs: &inputs,
+            plan: &plan,
+            flags: &flags,
+            llvm: clang.version,
+            objects: &compiled.objects,
+        };
+        made.keep().map_err(|(path, error)| {
+            let what = format!("cannot write {}: {error}", path.display());
+            Stop::failed(&self.linker_name(), what)
+        })?;
+
+        let left = native::leave(&self.settings.native, &inputs, &plan, &compiled.objects)
+            .map_err(|error| Stop::failed(&self.linker_name(), error))?;
+        self.stats.native = native::counts(&self.settings.native, &left);
+
+        let phase = Instant::now();
+        let finished = final_link::run(&FinalLink {
+            other: self.settings.final_linker.as_deref(),
+            linker: &self.linker,
+            invocation: &self.invocation,
+            inputs: &inputs,
+            symbols: &symbols,
+            asked: &asked,
+            plan: &plan,
+            objects: &compiled.objects,
+            defines: &compiled.defines,
+            remarks: &compiled.remarks,
+            first_task: flags.first_task(),
+            llvm: clang.version,
+            order: self.settings.order,
+            staging: &staging,
+            children,
+        })?;
+        self.stats.ms.final_link = Some(milliseconds(phase.elapsed()));
+        let finished = Finished {
+            stderr: said(&plan, &compiled.said, &finished.stderr),
+            read: named_reads(&self.invocation, &inputs, finished.read),
+            ..finished
+        };
+        eprint!("{}", finished.stderr);
+        self.stats.output_state = Some(OutputState::Linked);
+        traces::join(&self.invocation, &plan, &staging, &compiled.traces, remote)
+            .map_err(|error| Stop::failed(&self.linker_name(), error))?;
+        let (status, read) = (finished.status, finished.read.clone());
+        let decided = reuse.filter(|_| status.success() && self.stats.thin_link == Some(ThinLink::Run));
+        let plan_to_keep = &plan;
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                match (decided, read) {
+                    (Some(reuse), Some(_)) => reuse.keep(plan_to_keep, &staging),
+                    (Some(_), None) => tracing::debug!("thin link not kept: what it read cannot be told"),
+                    (None, _) => {}
+                }
+                drop(staging);
+            });
+            if let (Some(identity), Some(cache), true) = (identity, &cache, status.success()) {
+                self.remember(identity, cache, (&inputs, opened), &clang, (compiled, left), finished);
+            }
+            if let Some(cache) = &cache {
+                cache.tidy();
+            }
+        });
+        // The process ends now, which frees it all at once.
+        std::mem::forget((asked, symbols));
+        std::mem::forget((plan, inputs));
+        match children.interrupted() {
+            Some(signal) => Ok(Ending::Signal(signal)),
+            None => Ok(Ending::from(status)),
+        }
+    }
+
+    fn stage(&self, cache: Option<&Cache>) -> Result<Staging, Stop> {
+        Staging::beside(cache.map(Cache::dir))
+            .map_err(|(parent, error)| Stop::left(format!("no staging folder in {}: {error}", parent.display())))
+    }
+}
+
+/// What a thread made; its panic is ours.
+fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
