@@ -160,6 +160,8 @@ struct Where {
     raced: BTreeSet<usize>,
     /// Those that may not go there (any more).
     ours: BTreeSet<usize>,
+    /// Those that were left to there, having been here.
+    left: BTreeSet<usize>,
     /// How long those took that came back: sum and number.
     took: (Duration, u32),
 }
@@ -224,6 +226,8 @@ impl Where {
     }
 
     fn end(&mut self, job: usize) {
+        // It may be told of what was never handed over.
+        self.free.remove(&job);
         self.queued.remove(&job);
         self.begun.remove(&job);
         self.here.remove(&job);
@@ -321,13 +325,18 @@ impl<E: Elsewhere, F> Shared<'_, E, F> {
                     Ok(Event::Here(job, result)) => {
                         running -= 1;
                         let at = place[job];
-                        if let Some(result) = result.filter(|_| !jobs.ended.contains(&at)) {
-                            if jobs.is_away(at) {
-                                self.elsewhere.cancel(job);
-                            }
-                            jobs.end(at);
-                            stopped |= done(job, result, Side::Here) == Next::Stop;
+                        if jobs.ended.contains(&at) {
+                            continue;
                         }
+                        let Some(result) = result else {
+                            jobs.leave(at);
+                            continue;
+                        };
+                        if jobs.is_away(at) {
+                            self.elsewhere.cancel(job);
+                        }
+                        jobs.end(at);
+                        stopped |= done(job, result, Side::Here) == Next::Stop;
                     }
                     Ok(Event::Elsewhere(job, told)) => {
                         let at = place[job];
@@ -378,16 +387,30 @@ impl<E: Elsewhere, F> Shared<'_, E, F> {
 }
 
 impl Where {
+    /// What ran here has found its object there already: whose it is will be told.
+    fn leave(&mut self, job: usize) {
+        self.here.remove(&job);
+        match self.ours.contains(&job) {
+            // It was, and has been lost since.
+            true => self.refused.insert(job),
+            false => self.left.insert(job),
+        };
+    }
+
     /// Elsewhere has refused a job.
     fn come_back(&mut self, job: usize) {
-        let was_there = self.queued.remove(&job) || self.begun.remove(&job).is_some();
-        if self.both.remove(&job) {
+        // Refused before its turn, it is not to be handed over.
+        let was_there = self.free.remove(&job) || self.queued.remove(&job) || self.begun.remove(&job).is_some();
+        if self.left.remove(&job) {
+            self.both.remove(&job);
+            self.refused.insert(job);
+        } else if self.both.remove(&job) {
             // It runs here already.
             self.ours.insert(job);
         } else if was_there {
             self.refused.insert(job);
-        } else {
-            self.here.remove(&job);
+        } else if self.here.remove(&job).is_some() {
+            self.ours.insert(job);
         }
     }
 }

@@ -9,6 +9,8 @@ enum Does {
     Job(Duration),
     Refuse,
     Nothing,
+    /// This one is done, nothing is ever heard of another.
+    Only(usize),
 }
 
 struct Other {
@@ -33,6 +35,8 @@ impl Elsewhere for Other {
         let (tell, does) = (self.tell.clone(), self.does);
         match does {
             Does::Nothing => tell.of(job, Told::Begun),
+            Does::Only(one) if one == job => tell.of(job, Told::Done(job)),
+            Does::Only(_) => {}
             Does::Refuse => tell.of(job, Told::Refused),
             Does::Job(takes) => drop(thread::spawn(move || {
                 tell.of(job, Told::Begun);
@@ -59,8 +63,21 @@ impl Outcome {
     }
 }
 
-fn run(weights: &[u64], (does, room): (Does, usize), here: Here, takes: Duration) -> Outcome {
+fn run(weights: &[u64], place: (Does, usize), here: Here, takes: Duration) -> Outcome {
+    run_told(weights, place, here, takes, |_| {})
+}
+
+/// `before` tells of jobs before any is handed over.
+fn run_told(
+    weights: &[u64],
+    (does, room): (Does, usize),
+    here: Here,
+    takes: Duration,
+    before: impl Fn(&Tell<usize>),
+) -> Outcome {
     let line = Line::new();
+    before(&line.tell());
+    let begun = Instant::now();
     let other = Other {
         tell: line.tell(),
         does,
@@ -83,7 +100,8 @@ fn run(weights: &[u64], (does, room): (Does, usize), here: Here, takes: Duration
             Some(job)
         },
         halt: &|| {},
-        interrupted: &|| false,
+        // Whoever hangs fails.
+        interrupted: &|| begun.elapsed() > Duration::from_secs(30),
     }
     .run(line, |job, result, side| {
         assert_eq!(job, result);
@@ -171,4 +189,66 @@ fn nothing_is_waited_for_once_all_is_to_end() {
     };
     shared.run(line, |_, _: usize, _| Next::Continue);
     assert_eq!(other.cancelled.lock().unwrap().len(), 4);
+}
+
+/// Whatever is in a server's cache may be here before its turn has come.
+#[test]
+fn what_has_ended_is_not_handed_over() {
+    let told = |tell: &Tell<usize>| (0..5).for_each(|job| tell.of(job, Told::Done(job)));
+    let outcome = run_told(&[9, 8, 7, 6, 5, 1], (Does::Only(5), 1), Here::Refused, SHORT, told);
+    assert_eq!(outcome.by(Side::Elsewhere), 6);
+}
+
+#[test]
+fn what_is_refused_before_its_turn_is_done_here() {
+    let told = |tell: &Tell<usize>| (0..5).for_each(|job| tell.of(job, Told::Refused));
+    let outcome = run_told(&[9, 8, 7, 6, 5, 1], (Does::Only(5), 1), Here::Refused, SHORT, told);
+    assert_eq!((outcome.by(Side::Here), outcome.by(Side::Elsewhere)), (5, 1));
+}
+
+/// What was left to the other end, which then fails, is begun again here, in whichever order that is heard.
+#[test]
+fn what_both_ends_lose_is_done_here() {
+    for late in [Duration::ZERO, Duration::from_millis(60)] {
+        let line = Line::new();
+        let tell = line.tell();
+        tell.opened();
+        let other = Other {
+            tell: line.tell(),
+            does: Does::Nothing,
+            room: 1,
+            away: AtomicUsize::new(0),
+            most: AtomicUsize::new(0),
+            started: Mutex::default(),
+            cancelled: Mutex::default(),
+        };
+        let (tries, begun) = (AtomicUsize::new(0), Instant::now());
+        let mut ended = Vec::new();
+        Shared {
+            weights: &[1],
+            slots: &Slots::Fixed(2),
+            here: Here::All,
+            elsewhere: &other,
+            allow: &|_| {},
+            run: |job| {
+                if tries.fetch_add(1, Ordering::SeqCst) > 0 {
+                    return Some(job);
+                }
+                let tell = tell.clone();
+                thread::spawn(move || {
+                    thread::sleep(late);
+                    tell.of(job, Told::Refused);
+                });
+                thread::sleep(Duration::from_millis(20));
+                None
+            },
+            halt: &|| {},
+            interrupted: &|| begun.elapsed() > Duration::from_secs(30),
+        }
+        .run(line, |job, _, side| {
+            ended.push((job, side));
+            Next::Continue
+        });
+        assert_eq!(ended, [(0, Side::Here)]);
+    }
 }
