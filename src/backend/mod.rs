@@ -208,7 +208,12 @@ impl Backends<'_> {
                 sharing.finish(counts, bytes);
                 ran?;
             }
-            _ => self.run_here(prepare::stage, &prepared, &waiting, &mut results, None, counts)?,
+            _ => {
+                self.run_here(prepare::stage, &prepared, &waiting, &mut results, None, counts)?;
+                if counts.remote_fallback.is_some() {
+                    counts.remote_fell_back = counts.run;
+                }
+            }
         }
         let Results { done: results, failure } = results;
         self.keep_stages(&prepared)?;

@@ -68,7 +68,14 @@ impl Link {
         let staging = self
             .stage(cache.as_ref())?
             .with_indexes_in_memory(inputs.bitcode_size());
-        let remote = away::Wanted::by(&self.settings, &clang, cache.as_ref(), &staging).map(away::Wanted::begin);
+        let remote = away::Wanted::by(&self.settings, &clang, cache.as_ref(), &staging);
+        let remote = match launcher {
+            Some(_) => {
+                away::no_way_through(remote.as_ref(), &mut self.stats.backends);
+                None
+            }
+            None => remote.map(away::Wanted::begin),
+        };
         self.stats.ms.scan = milliseconds(began.elapsed());
 
         let mut phase = Instant::now();

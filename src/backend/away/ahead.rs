@@ -72,6 +72,16 @@ impl Wanted {
         })
     }
 
+    /// Whether backends are executed by a server.
+    pub(super) fn executes(&self) -> bool {
+        self.server.is_some()
+    }
+
+    /// Whether a cache is used that others use, too.
+    pub(super) fn shares(&self) -> bool {
+        self.cache.is_some()
+    }
+
     /// Begins. What is put into the staging folder is put there now, for that may go before this has ended.
     pub fn begin(self) -> Ahead {
         let wanted = self.clone();
@@ -158,7 +168,7 @@ impl Ahead {
 
     /// Whether backends are executed by a server.
     pub(in crate::backend) fn executes(&self) -> bool {
-        self.wanted.server.is_some()
+        self.wanted.executes()
     }
 
     /// What runs here meanwhile.

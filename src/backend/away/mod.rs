@@ -117,6 +117,20 @@ impl Sharing {
     }
 }
 
+/// What a launcher does to objects no action tells: where backends are started through one, nothing is shared. Says so.
+pub fn no_way_through(wanted: Option<&Wanted>, counts: &mut stats::Backends) {
+    let Some(wanted) = wanted else { return };
+    let why = || Some("a launcher".to_owned());
+    if wanted.executes() {
+        counts.remote_fallback = why();
+        tracing::warn!("a launcher starts backends here alone (THINLTO_LD_LAUNCHER): the server is not asked");
+    }
+    if wanted.shares() {
+        counts.remote_cache_off = why();
+        tracing::warn!("a launcher may change objects (THINLTO_LD_LAUNCHER): the remote cache is left alone");
+    }
+}
+
 /// Puts what was received in an object's place, if it is an object; what is wrong with it, if it is none.
 fn place(received: &Received, beside: &Path) -> Option<&'static str> {
     match std::fs::write(beside, &received.object) {
