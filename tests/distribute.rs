@@ -443,3 +443,29 @@ fn thinlto_ld_passes_dtlto_links_through() {
     assert_eq!(outcome.stats[0]["reason"], "--thinlto-distributor");
     assert_eq!(counts(&outcome), (ALL, 0));
 }
+
+/// A distributor's backends run here alone: who asks for more is told.
+#[test]
+fn a_server_that_is_set_is_not_passed_over_in_silence() {
+    let mut bench = program();
+    bench
+        .env("THINLTO_LD_ENGINE", "remote")
+        .env("THINLTO_LD_REMOTE", "grpc://127.0.0.1:1")
+        .env("THINLTO_LD_REMOTE_CACHE", "grpc://127.0.0.1:1")
+        .env("THINLTO_LD_ORDER", "in-process");
+    let outcome = ours(&bench, INPUTS).ok();
+    assert_eq!(counts(&outcome), (ALL, 0));
+    assert!(
+        outcome.reason().contains("order, remote-cache setting"),
+        "{}",
+        outcome.reason()
+    );
+    let (_, why) = engine(&outcome);
+    assert!(why.contains("here alone"), "{why}");
+    for said in [
+        "no order, remote-cache setting",
+        "the engine setting's server is not asked",
+    ] {
+        assert!(outcome.stderr.contains(said), "{}", outcome.stderr);
+    }
+}

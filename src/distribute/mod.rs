@@ -19,7 +19,7 @@ use crate::children::Children;
 use crate::link::{self, Ending};
 use crate::observe::stats::{LinkMode, Stats, milliseconds};
 use crate::observe::timeline::Timeline;
-use crate::settings::{FlagsFrom, Native, Settings};
+use crate::settings::{FlagsFrom, Native, Order, Settings};
 use crate::slots::Slots;
 use crate::staging::Staging;
 use crate::toolchain::Clang;
@@ -192,6 +192,8 @@ fn unheeded(settings: &Settings) -> Option<String> {
         ("native", settings.native != Native::Off),
         ("final-linker", settings.final_linker.is_some()),
         ("compare", settings.compare.is_some()),
+        ("order", settings.order != Order::CommandLine),
+        ("remote-cache", settings.remote.cache.is_some()),
     ];
     let names: Vec<&str> = asked
         .iter()

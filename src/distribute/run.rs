@@ -173,7 +173,9 @@ impl Distribution<'_> {
             }
         };
         if self.engine == EngineKind::Remote {
-            chosen.fallback = Some("a distributor's backends run here alone".to_owned());
+            let why = "a distributor's backends run here alone";
+            tracing::warn!("{why}: the engine setting's server is not asked");
+            chosen.fallback = Some(why.to_owned());
         }
         chosen.tell(backends, counts);
         chosen.engine
