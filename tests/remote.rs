@@ -6,11 +6,16 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Command;
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::casd::{Casd, free_port};
+use common::silent::{NEVER, Silent, Until};
 use common::{Bench, Outcome};
 use serde_json::Value;
 use thinlto_ld::backend::forkserver::LIBRARY;
@@ -170,6 +175,87 @@ fn workers_may_have_a_clang_of_their_own() {
     let outcome = bench.both("clang++", &words(&objects));
     assert_eq!(ran(&outcome), [0, MODULES, 0], "{}", outcome.stderr);
     assert!(up(&outcome) < 4 << 20, "{} bytes", up(&outcome));
+
+    // It says that it is of our version, and that is all: its objects are not taken for our clang's.
+    assert_eq!(outcome.backends("remote_unkept"), MODULES);
+    let outcome = bench.both("clang++", &words(&objects));
+    assert_eq!((outcome.backends("cached"), ran(&outcome)), (0, [0, 0, MODULES]));
+}
+
+/// Nor are our clang's for theirs: nobody puts there what such a clang has not compiled.
+#[test]
+fn a_cache_of_workers_own_clang_is_not_filled_by_ours() {
+    let casd = Casd::bare();
+    for _ in 0..2 {
+        let mut bench = Bench::new();
+        bench
+            .env("THINLTO_LD_REMOTE_CLANG", "worker")
+            .env("THINLTO_LD_REMOTE_CACHE", &casd.address());
+        let objects = program(&bench);
+        let outcome = bench.both("clang++", &words(&objects));
+        assert_eq!(ran(&outcome), [MODULES, 0, 0]);
+        let why = stats(&outcome)["backends"]["remote_cache_off"].as_str().unwrap();
+        assert!(why.contains("THINLTO_LD_REMOTE_CLANG"), "{why}");
+    }
+}
+
+/// What a launcher does to an object no action says: nothing compiled through one is shared, and nothing is taken for it.
+#[test]
+fn with_a_launcher_nothing_goes_elsewhere_or_comes_from_there() {
+    let casd = Casd::bare();
+    let user = |launcher: Option<&str>| {
+        let mut bench = Bench::new();
+        bench.env("THINLTO_LD_REMOTE_CACHE", &casd.address());
+        if let Some(launcher) = launcher {
+            bench.env("THINLTO_LD_LAUNCHER", launcher);
+        }
+        let objects = program(&bench);
+        (bench, objects)
+    };
+    let off = |outcome: &Outcome, what: &str| stats(outcome)["backends"][what].clone();
+    let (launched, objects) = user(Some("env X=1"));
+    let outcome = launched.both("clang++", &words(&objects));
+    assert_eq!(ran(&outcome), [MODULES, 0, 0]);
+    assert_eq!(off(&outcome, "remote_cache_off"), "a launcher");
+    assert_eq!(outcome.stderr.matches("WARN").count(), 1, "{}", outcome.stderr);
+
+    let (plain, objects) = user(None);
+    let outcome = plain.both("clang++", &words(&objects));
+    assert_eq!(ran(&outcome), [MODULES, 0, 0]);
+    assert!(off(&outcome, "remote_cache_off").is_null());
+
+    let (launched, objects) = user(Some("env X=1"));
+    let outcome = launched.both("clang++", &words(&objects));
+    assert_eq!(ran(&outcome), [MODULES, 0, 0]);
+
+    let mut executing = bench(&casd);
+    executing.env("THINLTO_LD_LAUNCHER", "env X=1");
+    let objects = program(&executing);
+    let outcome = executing.both("clang++", &words(&objects));
+    executing.both_print(PRINTS);
+    assert_eq!(ran(&outcome), [MODULES, 0, 0]);
+    assert_eq!(off(&outcome, "remote_fallback"), "a launcher");
+    assert_eq!(outcome.backends("remote_fell_back"), MODULES);
+    assert_eq!(outcome.stderr.matches("WARN").count(), 1, "{}", outcome.stderr);
+}
+
+/// Most are in the action cache, and the one that is not has its turn after more than the server has room for.
+#[test]
+fn what_is_found_takes_no_room() {
+    let casd = Casd::bare();
+    let mut bench = bench(&casd);
+    bench.env("THINLTO_LD_REMOTE_JOBS", "2").env("THINLTO_LD_CACHE", "off");
+    let mut objects = program(&bench);
+    bench.compile("light.c", "int light(void) { return 1; }\n", THIN);
+    objects.push("light.o".to_owned());
+    objects.push("-Wl,--export-dynamic".to_owned());
+    let outcome = bench.both("clang++", &words(&objects));
+    assert_eq!(ran(&outcome), [0, MODULES + 1, 0], "{}", outcome.stderr);
+    bench.compile("light.c", "int light(void) { return 2; }\n", THIN);
+    let shim = format!("--ld-path={}", bench.shim().display());
+    let line = [&["120", "clang++-22", &shim, "-o", "our.out"][..], &words(&objects)].concat();
+    let outcome = bench.run("timeout", &line).ok();
+    assert_eq!(ran(&outcome), [0, 1, MODULES], "{}", outcome.stderr);
 }
 
 /// What happens to be there is another version, or nothing: no object of it is taken.
@@ -509,6 +595,110 @@ fn a_cache_that_is_not_there_is_left_alone() {
     assert_eq!(ran(&outcome), [MODULES, 0, 0]);
     assert_eq!(outcome.stderr.matches("WARN").count(), 1, "{}", outcome.stderr);
     assert!(stats(&outcome)["backends"]["remote_cache_off"].is_string());
+}
+
+/// Far less than the client's retries of every question would take, and more than any link here does.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Links that use the cache behind each of these: some questions get through and no more, some answers.
+fn silent(casd: &Casd) -> [Silent; 2] {
+    let until = [Until { up: 1500, down: NEVER }, Until { up: NEVER, down: 6000 }];
+    until.map(|until| Silent::before(casd.port, until))
+}
+
+/// A cache filled by a link.
+fn filled() -> Casd {
+    let casd = Casd::bare();
+    let mut bench = Bench::new();
+    bench.env("THINLTO_LD_REMOTE_CACHE", &casd.address());
+    let objects = program(&bench);
+    bench.both("clang++", &words(&objects));
+    casd
+}
+
+/// In the middle of lookups, in the middle of fetching.
+#[test]
+fn a_cache_that_falls_silent_is_left_alone() {
+    let casd = filled();
+    for silent in silent(&casd) {
+        let mut bench = Bench::new();
+        bench.env("THINLTO_LD_REMOTE_CACHE", &silent.address());
+        let objects = program(&bench);
+        let begun = Instant::now();
+        let outcome = bench.both("clang++", &words(&objects));
+        assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
+        bench.both_print(PRINTS);
+        assert!(silent.is_silent());
+        assert_eq!(ran(&outcome).iter().sum::<u64>(), MODULES);
+        assert!(ran(&outcome)[0] > 0);
+        let why = stats(&outcome)["backends"]["remote_cache_off"].as_str().unwrap();
+        assert!(why.contains("no answer") && !why.contains("connecting"), "{why}");
+        assert_eq!(outcome.stderr.matches("WARN").count(), 1, "{}", outcome.stderr);
+    }
+}
+
+/// And one that takes nothing any more of what is compiled here.
+#[test]
+fn a_cache_that_falls_silent_while_it_is_filled_is_left_alone() {
+    let casd = Casd::bare();
+    let silent = Silent::before(casd.port, Until { up: 8000, down: NEVER });
+    let mut bench = Bench::new();
+    bench.env("THINLTO_LD_REMOTE_CACHE", &silent.address());
+    let objects = program(&bench);
+    let begun = Instant::now();
+    let outcome = bench.both("clang++", &words(&objects));
+    assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
+    assert!(silent.is_silent());
+    assert_eq!(ran(&outcome), [MODULES, 0, 0]);
+    let why = stats(&outcome)["backends"]["remote_cache_off"].as_str().unwrap();
+    assert!(why.contains("no answer"), "{why}");
+}
+
+/// Whatever a link waits for of a cache, a signal is heard: while it connects, while it looks, while it fetches.
+#[test]
+fn a_signal_ends_a_link_that_waits_for_a_cache() {
+    let casd = filled();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mute = format!("grpc://127.0.0.1:{}", listener.local_addr().unwrap().port());
+    let held = Mutex::new(Vec::new());
+    let ways = silent(&casd);
+    let waits: [(&str, &dyn Fn() -> bool); 3] = [
+        (&mute, &|| {
+            held.lock().unwrap().push(listener.accept().unwrap());
+            true
+        }),
+        (&ways[0].address(), &|| ways[0].is_silent()),
+        (&ways[1].address(), &|| ways[1].is_silent()),
+    ];
+    for (address, waits) in waits {
+        let mut bench = Bench::new();
+        bench.env("THINLTO_LD_REMOTE_CACHE", address);
+        let objects = program(&bench);
+        let shim = format!("--ld-path={}", bench.shim().display());
+        let line = [
+            &["--default-signal=INT", "clang++-22", &shim, "-o", "our.out"][..],
+            &words(&objects),
+        ]
+        .concat();
+        let mut link = bench.command("env", &line).process_group(0).spawn().unwrap();
+        let begun = Instant::now();
+        while !waits() && begun.elapsed() < PATIENCE {
+            thread::sleep(Duration::from_millis(10));
+        }
+        assert!(waits());
+        let kill = ["-INT", "--", &format!("-{}", link.id())];
+        assert!(Command::new("kill").args(kill).status().unwrap().success());
+        assert!(!link.wait().unwrap().success());
+        // clang has died of it at once; the linker's last word is its stats.
+        let told = Instant::now();
+        let line = || fs::read_to_string(bench.path("stats.json")).unwrap_or_default();
+        while !line().ends_with('\n') && told.elapsed() < Duration::from_secs(4) {
+            thread::sleep(Duration::from_millis(10));
+        }
+        let line: Value = serde_json::from_str(&line()).expect("it still waits");
+        assert!(line["exit"].is_null(), "{line}");
+        assert!(!bench.path("our.out").exists());
+    }
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub mod seen;
 
 use std::path::{Path, PathBuf};
 
-use away::{Ahead, By, Ended, Ran, Sharing};
+use away::{Ahead, By, Ended, Ran, Sharing, Whose};
 
 use crate::cache::{Cache, Counts, Destination};
 use crate::children::Children;
@@ -200,13 +200,19 @@ impl Backends<'_> {
         counts.cached = prepared.len() - waiting.len();
         match self.remote.take() {
             Some(remote) if !waiting.is_empty() => {
-                let mut sharing = Sharing::of(prepared.len());
+                let whose = remote.whose();
+                let mut sharing = Sharing::of(prepared.len(), whose);
                 let ran = match remote.executes() {
                     true => self.run_shared(remote, &prepared, &waiting, &mut results, &sharing, counts),
                     false => self.run_behind_a_cache(remote, &prepared, &waiting, &mut results, &sharing, counts),
                 };
-                sharing.finish(counts, bytes);
+                let has_failed = ran.is_err() || results.failure.is_some();
+                let is_over = || has_failed || self.children.interrupted().is_some();
+                sharing.finish(&is_over, counts, bytes);
                 ran?;
+                if whose == Whose::Workers && self.cache.is_some() {
+                    counts.remote_unkept = counts.remote + counts.remote_cached;
+                }
             }
             _ => {
                 self.run_here(prepare::stage, &prepared, &waiting, &mut results, None, counts)?;
@@ -237,7 +243,9 @@ impl Backends<'_> {
                 .iter()
                 .map(|module| module.key.as_ref())
                 .collect::<Option<Vec<_>>>()
-                .map(|keys| keys.into_iter().flat_map(|key| key.files().cloned()).collect()),
+                .map(|keys| keys.into_iter().flat_map(|key| key.files().cloned()).collect())
+                // Nor is an output kept that is of another clang than its name.
+                .filter(|_| counts.remote_unkept == 0),
             looks,
             work: self.timeline.map(|_| self.work(&prepared)),
             ..Compiled::default()

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use super::away::{self, Ahead, By, Ended, Farm, Lookups, Ran, Sharing};
+use super::away::{self, Ahead, By, Ended, Farm, Lookups, Ran, Sharing, Whose};
 use super::engine::Chosen;
 use super::forkserver::{ForkServer, NoServer};
 use super::launcher::Launcher;
@@ -153,15 +153,15 @@ impl Backends<'_> {
         };
         counts.raced = std::thread::scope(|scope| {
             let farm = &farm;
+            // Whatever ends what is here: else it would be waited for for ever.
+            let _ends = farm.ends();
             scope.spawn(move || farm.attend(remote, inbox));
-            let raced = shared.run(line, |job, ended, side| {
+            shared.run(line, |job, ended, side| {
                 if side == Side::Here {
                     sharing.ran_here(waiting[job]);
                 }
                 results.take(waiting[job], ended, counts)
-            });
-            farm.end();
-            raced
+            })
         });
         if let Some(chosen) = chosen.get() {
             chosen.tell(waiting.len(), counts);
@@ -271,19 +271,36 @@ impl Backends<'_> {
 
     /// An object is in its place: does to it what is to be done, and keeps it if what it was made from is still what its
     /// key was made from.
-    pub(super) fn done(&self, module: &Prepared, mut stderr: String) -> Result<String, Failure> {
+    pub(super) fn done(&self, module: &Prepared, stderr: String) -> Result<String, Failure> {
+        let stderr = self.post(module, stderr)?;
+        self.keep(module, &stderr);
+        Ok(stderr)
+    }
+
+    /// As [`Backends::done`], of one that comes from elsewhere: kept only if it is of the clang that its key is of.
+    pub(super) fn done_elsewhere(&self, module: &Prepared, stderr: String, whose: Whose) -> Result<String, Failure> {
+        match whose {
+            Whose::Ours => self.done(module, stderr),
+            Whose::Workers => self.post(module, stderr),
+        }
+    }
+
+    fn post(&self, module: &Prepared, mut stderr: String) -> Result<String, Failure> {
         if let Some(post) = self.post {
             stderr.push_str(&post.run(module.object.path(), self.children)?);
         }
+        Ok(stderr)
+    }
+
+    fn keep(&self, module: &Prepared, stderr: &str) {
         if let (Some(cache), Some(keyed)) = (self.cache, &module.key)
             && self.are_unchanged(module)
         {
-            match lasting(self.staging, &stderr, module.object.path(), OBJECT) {
+            match lasting(self.staging, stderr, module.object.path(), OBJECT) {
                 Some(said) => cache.put(keyed, module.object.path(), &module.sides, &said),
                 None => tracing::debug!("not kept: it said where it is compiled: {stderr}"),
             }
         }
-        Ok(stderr)
     }
 }
 

@@ -71,6 +71,9 @@ pub struct Backends {
     /// Compiled here, since they depend on what cannot be sent: how many by each reason.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub remote_stay: BTreeMap<String, usize>,
+    /// Compiled by workers' own clang, and so not kept in our cache, which is of the clang here.
+    #[serde(skip_serializing_if = "is_none")]
+    pub remote_unkept: usize,
     /// Why a shared cache was left alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remote_cache_off: Option<String>,
@@ -95,6 +98,11 @@ pub struct Backends {
     /// Why they were not started through it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub launcher_off: Option<String>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's way")]
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 /// Bytes over the wire to and from remote servers.

@@ -55,11 +55,22 @@ impl Client {
             .enable_all()
             .build()
             .map_err(|error| endpoint.error(Kind::Local, "connecting", error.to_string()))?;
-        let shared = runtime.block_on(Shared::connect(endpoint))?;
-        Ok(Client {
-            shared: Arc::new(shared),
-            runtime: Some(runtime),
-        })
+        match runtime.block_on(Shared::connect(endpoint)) {
+            Ok(shared) => Ok(Client {
+                shared: Arc::new(shared),
+                runtime: Some(runtime),
+            }),
+            Err(error) => {
+                // Not dropped, which would wait for a name server that is still asked.
+                runtime.shutdown_background();
+                Err(error)
+            }
+        }
+    }
+
+    /// The server, as the user names it.
+    pub fn name(&self) -> &str {
+        self.shared.endpoint.name()
     }
 
     /// What the server said of itself.

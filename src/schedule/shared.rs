@@ -51,6 +51,11 @@ impl<R> Tell<R> {
         let _ = self.0.send(Event::Elsewhere(job, told));
     }
 
+    /// Elsewhere has met a fault of ours and tells nothing more: everything is to end.
+    pub fn broken(&self) {
+        let _ = self.0.send(Event::Broken);
+    }
+
     /// It is known what elsewhere need not run at all: slots here may begin.
     pub fn opened(&self) {
         let _ = self.0.send(Event::Opened);
@@ -64,6 +69,7 @@ enum Event<R> {
     Here(usize, Option<R>),
     Elsewhere(usize, Told<R>),
     Opened,
+    Broken,
 }
 
 /// Which jobs slots here take.
@@ -317,6 +323,7 @@ impl<E: Elsewhere, F> Shared<'_, E, F> {
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => break,
                     Ok(Event::Opened) => open_at = None,
+                    Ok(Event::Broken) => stopped = true,
                     Ok(Event::Token(token)) => {
                         if let Some(supply) = &mut supply {
                             supply.lent(token, wanted);

@@ -5,9 +5,10 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::{self, JoinHandle, ScopedJoinHandle};
+use std::time::Duration;
 
-use super::worker_clang;
+use super::{Whose, worker_clang};
 use crate::backend::forkserver::LIBRARY;
 use crate::cache::{Cache, Digests};
 use crate::remote::compiler::{CannotTravel, Compiler};
@@ -18,6 +19,9 @@ use crate::settings::remote::{Access, Local, RemoteClang};
 use crate::staging::Staging;
 use crate::stamp::Stamp;
 use crate::toolchain::Clang;
+
+/// How often it is looked whether a connection has been made, or is no longer wanted.
+const GLANCE: Duration = Duration::from_millis(2);
 
 /// What the settings ask for.
 #[derive(Clone, Debug)]
@@ -77,6 +81,11 @@ impl Wanted {
         self.server.is_some()
     }
 
+    /// The server, as the user names it.
+    pub(super) fn server(&self) -> &str {
+        self.server.as_ref().map_or("", Endpoint::name)
+    }
+
     /// Whether a cache is used that others use, too.
     pub(super) fn shares(&self) -> bool {
         self.cache.is_some()
@@ -99,19 +108,18 @@ impl Wanted {
 
     fn make(self) -> Ready {
         let contents = Contents::open(self.memo.as_deref());
-        let (server, compiler) = rayon::join(
-            || {
-                self.server
-                    .as_ref()
-                    .map(|endpoint| Client::connect(endpoint).map(Arc::new))
-            },
-            || self.compiler(&contents),
-        );
-        // Also of one that executes a connection of its own: that may be closed while objects are still on their way.
+        let connect = |endpoint: &Endpoint| Client::connect(endpoint).map(Arc::new);
+        // Threads of their own: they wait, and the pool's have work.
+        let (server, cache, compiler) = thread::scope(|scope| {
+            let server = self.server.as_ref().map(|server| scope.spawn(move || connect(server)));
+            // Also of one that executes a connection of its own: that may be closed while objects are still on their way.
+            let cache = self.cache.as_ref();
+            let cache = cache.map(|(access, cache)| (*access, scope.spawn(move || connect(cache))));
+            let compiler = self.compiler(&contents);
+            let cache = cache.map(|(access, cache)| (access, joined(cache)));
+            (server.map(joined), cache, compiler)
+        });
         let is_one = self.cache.as_ref().map(|(_, cache)| cache) == self.server.as_ref();
-        let cache = self
-            .cache
-            .map(|(access, endpoint)| (access, Client::connect(&endpoint).map(Arc::new)));
         Ready {
             server,
             cache,
@@ -149,21 +157,16 @@ impl Wanted {
 }
 
 impl Ahead {
-    /// Whether it can be taken without waiting.
-    pub(super) fn is_ready(&self) -> bool {
-        self.thread.is_finished()
-    }
-
-    /// Waits until it is.
-    pub(super) fn ready(self) -> Ready {
-        self.thread
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    }
-
-    /// The server, as the user names it.
-    pub(super) fn server(&self) -> &str {
-        self.wanted.server.as_ref().map_or("", Endpoint::name)
+    /// Waits until all is there; none where everything `is_over` before.
+    pub(super) fn ready(self, is_over: &dyn Fn() -> bool) -> Option<Ready> {
+        while !self.thread.is_finished() {
+            if is_over() {
+                return None;
+            }
+            thread::sleep(GLANCE);
+        }
+        let ready = self.thread.join();
+        Some(ready.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     }
 
     /// Whether backends are executed by a server.
@@ -171,10 +174,23 @@ impl Ahead {
         self.wanted.executes()
     }
 
+    /// Whose clang compiles elsewhere.
+    pub(in crate::backend) fn whose(&self) -> Whose {
+        match self.wanted.remote_clang {
+            RemoteClang::Sent => Whose::Ours,
+            RemoteClang::Worker | RemoteClang::At(_) => Whose::Workers,
+        }
+    }
+
     /// What runs here meanwhile.
     pub(in crate::backend) fn local(&self) -> Local {
         self.wanted.local
     }
+}
+
+/// What a thread made; its panic is ours.
+fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// Digests of files as remote execution has them, each file hashed once in its life.

@@ -123,13 +123,42 @@ impl<'a> Farm<'a> {
         self.taken[self.waiting[job]].load(Ordering::Acquire)
     }
 
+    /// Ends it when it is dropped.
+    pub(in crate::backend) fn ends(&self) -> Ends<'_> {
+        Ends(self)
+    }
+
+    /// Has everything end where whoever holds it panics: nobody would hear of the jobs that he was to tell of.
+    fn breaks(&self) -> Breaks<'_> {
+        Breaks(&self.tell)
+    }
+
     /// Ends whatever is under way.
-    pub(in crate::backend) fn end(&self) {
+    fn end(&self) {
         self.state().is_over = true;
         if let Some(client) = self.client.get() {
             client.close();
         }
         let _ = self.orders.send(Order::End);
+    }
+}
+
+/// Ends a farm.
+pub(in crate::backend) struct Ends<'a>(&'a Farm<'a>);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+struct Breaks<'a>(&'a Tell<Ended>);
+
+impl Drop for Breaks<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.broken();
+        }
     }
 }
 

@@ -3,21 +3,20 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex};
 use std::thread;
 
 use rayon::prelude::*;
 
 use super::action::{Action, Making, Stays};
 use super::ahead::{Ahead, Contents, Ready};
-use super::fill::Filler;
 use super::receive::{self, Due, Flaw, From, Received};
+use super::watch::{GivenUp, Watch};
 use super::{By, Ended, Ran, Sharing, place};
 use crate::backend::Backends;
 use crate::backend::prepare::{self, Prepared};
 use crate::remote::{Blob, Client, Digest, RemoteError};
-use crate::settings::remote::Access;
 
 /// A job that can be sent.
 pub(super) struct Sendable {
@@ -80,38 +79,76 @@ fn keep(sharing: &Sharing, at: usize, action: Action) {
     }
 }
 
-/// Looks jobs up in a server's action cache: what it has is `due`, what it has not is returned.
+/// Looks jobs up in a server's action cache: what it has is `due`, and by its place in the list whether it has one.
+/// `heard` is told of each answer.
 ///
 /// # Errors
-/// The first that the server has given for any of them; those are returned as well.
+/// The first that the server has given for any of them. After one that others would share no more is asked or fetched.
 pub(super) fn look(
     client: &Client,
-    sendable: Vec<Sendable>,
+    sendable: &[Sendable],
     waiting: &[usize],
     due: &Sender<Due>,
-) -> (Vec<Sendable>, Option<RemoteError>) {
+    heard: impl Fn(),
+) -> (Vec<bool>, Option<RemoteError>) {
     let digests: Vec<Digest> = sendable.iter().map(|one| one.digest).collect();
     let (mut has, mut error) = (vec![false; digests.len()], None);
-    client.cached_all(&digests, |number, answer| match answer {
-        Ok(Some(result)) => {
-            let job = sendable[number].job;
-            has[number] = true;
-            // They are there as long as results come.
-            let _ = due.send(Due {
-                job,
-                at: waiting[job],
-                result,
-                from: From::Cache,
-            });
-        }
-        Ok(None) => {}
-        Err(failed) => {
-            error.get_or_insert(failed);
+    client.cached_all(&digests, |number, answer| {
+        heard();
+        match answer {
+            Ok(Some(result)) => {
+                let job = sendable[number].job;
+                has[number] = true;
+                // They are there as long as results come.
+                let _ = due.send(Due {
+                    job,
+                    at: waiting[job],
+                    result,
+                    from: From::Cache,
+                });
+            }
+            Ok(None) => {}
+            Err(failed) => {
+                // It has been tried again; the others would be as often.
+                if failed.is_retryable() {
+                    client.close();
+                }
+                error.get_or_insert(failed);
+            }
         }
     });
-    let mut has = has.into_iter();
-    let left = sendable.into_iter().filter(|_| has.next() == Some(false));
-    (left.collect(), error)
+    (has, error)
+}
+
+/// Looks jobs up in a cache and fetches what it has, for as long as that makes sense: `received` is told of each, and says
+/// what is wrong where it is no good. By its place whether the cache has had a job, and why the cache was given up, if it was.
+pub(super) fn take(
+    client: &Client,
+    sendable: &[Sendable],
+    waiting: &[usize],
+    is_over: &(dyn Fn() -> bool + Sync),
+    received: &(dyn Fn(Due, Result<Received, Flaw>) -> Option<Flaw> + Sync),
+) -> (Vec<bool>, Option<GivenUp>) {
+    let (due, dues) = channel();
+    let dues = Mutex::new(dues);
+    let ((has, error), given_up) = Watch::of(client, is_over).over(|watch| {
+        let received = |due: Due, fetched: Result<Received, Flaw>| {
+            watch.heard();
+            if let Some(Flaw::Server(error)) = received(due, fetched) {
+                watch.failed(&error);
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 0..receive::THREADS {
+                scope.spawn(|| receive::attend(client, &dues, &received));
+            }
+            let looked = look(client, sendable, waiting, &due, || watch.heard());
+            drop(due);
+            looked
+        })
+    });
+    let failed = error.map(|error| GivenUp::Failed(error.to_string()));
+    (has, given_up.or(failed))
 }
 
 /// A shared cache behind our own, with nobody who executes.
@@ -124,8 +161,11 @@ pub(in crate::backend) struct Lookups<'a> {
 impl Lookups<'_> {
     /// Takes what the cache has of these modules; `ended` is told of each.
     pub(in crate::backend) fn take(&self, ahead: Ahead, waiting: &[usize], ended: impl Fn(usize, Ended) + Sync) {
+        let is_over = || self.link.children.interrupted().is_some();
         let platform = ahead.wanted.platform.clone();
-        let ready = ahead.ready();
+        let Some(ready) = ahead.ready(&is_over) else { return };
+        self.sharing
+            .asks(ready.cache.iter().filter_map(|(_, client)| client.as_ref().ok()));
         let Ready {
             cache: Some((access, Ok(client))),
             compiler: Ok(compiler),
@@ -146,41 +186,32 @@ impl Lookups<'_> {
             modules: &modules,
         };
         let sendable = actions(&making, waiting, self.sharing, |_, _| {});
-        let (due, dues) = channel();
-        let dues = Mutex::new(dues);
         let received = |due: Due, received: Result<Received, Flaw>| self.received(&due, received, &ended);
-        let error = thread::scope(|scope| {
-            for _ in 0..receive::THREADS {
-                scope.spawn(|| receive::attend(client, &dues, &received));
-            }
-            let (_, error) = look(client, sendable, waiting, &due);
-            drop(due);
-            error
-        });
-        let traffic = client.traffic();
-        let mut account = self.sharing.account();
-        (account.up, account.down) = (account.up + traffic.up, account.down + traffic.down);
-        match error {
-            Some(error) => account.cache_off = Some(error.to_string()),
-            None if *access == Access::ReadWrite => {
-                let _ = self.sharing.filler.set(Filler::new(Arc::clone(client)));
-            }
-            None => {}
+        let (_, given_up) = take(client, &sendable, waiting, &is_over, &received);
+        match given_up {
+            Some(GivenUp::Failed(why)) => self.sharing.account().cache_off = Some(why),
+            Some(GivenUp::Over) => {}
+            None => self.sharing.fill(*access, client),
         }
         contents.save();
     }
 
     /// What is no object is as if it were not there.
-    fn received(&self, due: &Due, received: Result<Received, Flaw>, ended: &(impl Fn(usize, Ended) + Sync)) {
+    fn received(
+        &self,
+        due: &Due,
+        received: Result<Received, Flaw>,
+        ended: &(impl Fn(usize, Ended) + Sync),
+    ) -> Option<Flaw> {
         let module = &self.prepared[due.at];
         let object = module.object.path();
         let found = match received {
             Ok(received) => match place(&received, object) {
                 None => {
                     let said = said_here(self.link, self.sharing, module, due.at, &received.said);
-                    let done = self.link.done(module, said);
+                    let done = self.link.done_elsewhere(module, said, self.sharing.whose);
                     ended(due.at, done.map(|stderr| Ran { stderr, by: By::Cache }));
-                    return;
+                    return None;
                 }
                 Some(found) => Flaw::Object(found),
             },
@@ -190,6 +221,7 @@ impl Lookups<'_> {
             module = self.link.plan.modules[due.at].shown(),
             "not taken from the remote cache: {found}"
         );
+        Some(found)
     }
 }
 

@@ -8,11 +8,12 @@ mod files;
 mod fill;
 mod looks;
 mod receive;
+mod watch;
 mod worker_clang;
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 pub use ahead::{Ahead, Wanted};
 pub(super) use farm::{Farm, beside};
@@ -23,18 +24,35 @@ use super::prepare::Prepared;
 use super::process::{self, Failure};
 use super::run::lasting;
 use crate::observe::stats;
+use crate::remote::Client;
+use crate::settings::remote::Access;
 use action::Action;
 use fill::{Filler, Offer};
 use receive::Received;
 
 /// What the backends of a link have to do with servers: who fills the cache, and what came of it all.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sharing {
+    pub(super) whose: Whose,
     /// By module; of those that have one.
     actions: Vec<OnceLock<Action>>,
     filler: OnceLock<Filler>,
     account: Mutex<Account>,
+    /// The servers that were asked.
+    clients: Mutex<Vec<Arc<Client>>>,
 }
+
+/// Whose clang it is that compiles elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// Ours, sent along: its objects are as good as those made here.
+    Ours,
+    /// Workers' own: it says that it is of our version, and may be another all the same.
+    Workers,
+}
+
+/// Why objects made here are not for a cache of theirs.
+const OF_WORKERS: &str = "not filled: workers' own clang is another (THINLTO_LD_REMOTE_CLANG)";
 
 /// What the stats tell.
 #[derive(Debug, Default)]
@@ -49,16 +67,36 @@ struct Account {
     why: Option<String>,
     /// Why there is no shared cache.
     cache_off: Option<String>,
-    up: u64,
-    down: u64,
+    /// Why one that is used is not filled, as the settings have it.
+    unfilled: Option<&'static str>,
 }
 
 impl Sharing {
     /// Of a link of so many modules.
-    pub(super) fn of(modules: usize) -> Sharing {
+    pub(super) fn of(modules: usize, whose: Whose) -> Sharing {
         Sharing {
+            whose,
             actions: (0..modules).map(|_| OnceLock::new()).collect(),
-            ..Sharing::default()
+            filler: OnceLock::new(),
+            account: Mutex::default(),
+            clients: Mutex::default(),
+        }
+    }
+
+    /// These are asked; what goes to and from them is counted in the end.
+    fn asks<'a>(&self, clients: impl Iterator<Item = &'a Arc<Client>>) {
+        let mut asked = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.extend(clients.cloned());
+    }
+
+    /// From now on what is compiled here is put into this cache, if it may be.
+    fn fill(&self, access: Access, client: &Arc<Client>) {
+        match (access, self.whose) {
+            (Access::ReadOnly, _) => {}
+            (Access::ReadWrite, Whose::Ours) => {
+                let _ = self.filler.set(Filler::new(Arc::clone(client)));
+            }
+            (Access::ReadWrite, Whose::Workers) => self.account().unfilled = Some(OF_WORKERS),
         }
     }
 
@@ -94,10 +132,15 @@ impl Sharing {
         account.fell_back += usize::from(account.refused.contains(&at));
     }
 
-    /// Waits for what is on its way to the cache, and tells of everything, once.
-    pub(super) fn finish(&mut self, counts: &mut stats::Backends, bytes: &mut Option<stats::Bytes>) {
-        if let Some(error) = self.filler.take().and_then(Filler::finish) {
-            self.account().cache_off.get_or_insert(error.to_string());
+    /// Waits for what is on its way to the cache, unless all `is_over`, and tells of everything, once.
+    pub(super) fn finish(
+        &mut self,
+        is_over: &(dyn Fn() -> bool + Sync),
+        counts: &mut stats::Backends,
+        bytes: &mut Option<stats::Bytes>,
+    ) {
+        if let Some(why) = self.filler.take().and_then(|filler| filler.finish(is_over)) {
+            self.account().cache_off.get_or_insert(why);
         }
         let account = std::mem::take(&mut *self.account());
         if let Some(why) = &account.why {
@@ -109,11 +152,13 @@ impl Sharing {
         counts.remote_fell_back = account.fell_back;
         counts.remote_fallback = account.why;
         counts.remote_stay = account.stay;
-        counts.remote_cache_off = account.cache_off;
-        *bytes = Some(stats::Bytes {
-            up: account.up,
-            down: account.down,
-        });
+        counts.remote_cache_off = account.cache_off.or(account.unfilled.map(str::to_owned));
+        let clients = std::mem::take(&mut *self.clients.lock().unwrap_or_else(PoisonError::into_inner));
+        let traffic = clients.iter().map(|client| client.traffic());
+        *bytes = Some(traffic.fold(stats::Bytes::default(), |sum, traffic| stats::Bytes {
+            up: sum.up + traffic.up,
+            down: sum.down + traffic.down,
+        }));
     }
 }
 

@@ -12,7 +12,7 @@ use crate::remote::{CacheLookup, Cancel, Client, Executed, Execution, Heard, Kin
 use crate::schedule::shared::Told;
 
 /// After so many jobs one after the other that failed, nothing more is expected of a server.
-const STRIKES: usize = 5;
+pub(super) const STRIKES: usize = 5;
 
 impl Farm<'_> {
     pub(super) fn take_orders(&self, client: &Arc<Client>, inbox: &Receiver<Order>, kit: &Kit<'_>) {
@@ -33,8 +33,12 @@ impl Farm<'_> {
     }
 
     fn start(&self, client: &Arc<Client>, job: usize, kit: &Kit<'_>, cache: CacheLookup) {
-        let Some(action) = kit.digests.get(&job).filter(|_| !self.is_taken(job)) else {
+        if self.is_taken(job) {
             return;
+        }
+        let Some(action) = kit.digests.get(&job) else {
+            // It stays here, which may be told only now.
+            return self.tell.of(job, Told::Refused);
         };
         let cancel = Cancel::new();
         self.state().flights.entry(job).or_insert_with(Flight::new).cancel = cancel.clone();
@@ -112,27 +116,34 @@ impl Farm<'_> {
             blobs,
         };
         match self.send(client, &[one], kit) {
-            Ok(()) => self.start(client, job, kit, cache),
+            // It may have been refused for what was to be sent.
+            Ok(refused) if refused.is_empty() => self.start(client, job, kit, cache),
+            Ok(_) => {}
             Err(error) => self.failed_all(&error),
         }
+    }
+
+    /// This one is done here, through no fault of the server's.
+    pub(super) fn keep_back(&self, job: usize, why: String) {
+        self.state().flights.remove(&job);
+        let mut account = self.sharing.account();
+        account.refused.insert(self.waiting[job]);
+        account.why.get_or_insert(why);
+        drop(account);
+        self.tell.of(job, Told::Refused);
     }
 
     /// This one is done here.
     fn refuse(&self, job: usize, why: String) {
         let strikes = {
             let mut state = self.state();
-            state.flights.remove(&job);
             state.strikes += 1;
             state.strikes
         };
-        if strikes >= STRIKES {
-            return self.down(why);
+        match strikes >= STRIKES {
+            true => self.down(why),
+            false => self.keep_back(job, why),
         }
-        let mut account = self.sharing.account();
-        account.refused.insert(self.waiting[job]);
-        account.why.get_or_insert(why);
-        drop(account);
-        self.tell.of(job, Told::Refused);
     }
 
     pub(super) fn failed_all(&self, error: &RemoteError) {

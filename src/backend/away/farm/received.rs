@@ -11,31 +11,35 @@ use crate::backend::prepare::Prepared;
 use crate::schedule::shared::Told;
 
 impl Farm<'_> {
-    /// A result has been fetched, or not.
+    /// A result of the server's has been fetched, or not.
     pub(super) fn received(&self, due: Due, received: Result<Received, Flaw>) {
+        if let Some((due, flaw)) = self.take(due, received) {
+            let _ = self.orders.send(Order::Flawed(due, flaw));
+        }
+    }
+
+    /// Puts a result in its place, unless it is there already; what is wrong with it, if it is no good.
+    pub(super) fn take(&self, due: Due, received: Result<Received, Flaw>) -> Option<(Due, Flaw)> {
+        let _breaks = self.breaks();
         let module = &self.prepared[due.at];
         let object = module.object.path();
         let beside = beside(object, "away");
-        let flaw = match received {
-            Err(flaw) => Some(flaw),
-            Ok(received) => match place(&received, &beside) {
-                Some(found) => Some(Flaw::Object(found)),
-                None if self.taken[due.at].swap(true, Ordering::AcqRel) => None,
-                None => match std::fs::rename(&beside, object) {
-                    Ok(()) => {
-                        self.received_whole(&due, module, &received.said);
-                        return;
-                    }
-                    Err(_) => {
-                        self.taken[due.at].store(false, Ordering::Release);
-                        Some(Flaw::Object("an object that cannot be put in its place"))
-                    }
-                },
-            },
+        let received = match received {
+            Err(flaw) => return Some((due, flaw)),
+            Ok(received) => received,
         };
-        if let Some(flaw) = flaw {
-            let _ = self.orders.send(Order::Flawed(due, flaw));
+        if let Some(found) = place(&received, &beside) {
+            return Some((due, Flaw::Object(found)));
         }
+        if self.taken[due.at].swap(true, Ordering::AcqRel) {
+            return None;
+        }
+        if std::fs::rename(&beside, object).is_err() {
+            self.taken[due.at].store(false, Ordering::Release);
+            return Some((due, Flaw::Object("an object that cannot be put in its place")));
+        }
+        self.received_whole(&due, module, &received.said);
+        None
     }
 
     fn received_whole(&self, due: &Due, module: &Prepared, said: &str) {
@@ -54,7 +58,7 @@ impl Farm<'_> {
                 By::Worker
             }
         };
-        let done = self.link.done(module, said);
+        let done = self.link.done_elsewhere(module, said, self.sharing.whose);
         self.tell.of(due.job, Told::Done(done.map(|stderr| Ran { stderr, by })));
     }
 }

@@ -6,40 +6,44 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
 
+use super::orders::STRIKES;
 use super::{Farm, Flight, Inbox, Kit, Order};
 use crate::backend::away::action::{Making, Stays};
 use crate::backend::away::ahead::{Ahead, Ready};
-use crate::backend::away::fill::Filler;
 use crate::backend::away::looks::{self, Sendable};
 use crate::backend::away::receive::{self, Due, Flaw, Received};
+use crate::backend::away::watch::GivenUp;
 use crate::remote::compiler::Compiler;
-use crate::remote::{Blob, Cancel, Client, RemoteError};
+use crate::remote::{Blob, Cancel, Client, Kind, RemoteError};
 use crate::schedule::shared::Told;
-use crate::settings::remote::Access;
-
-/// How often it is looked whether a connection has been made, or is no longer wanted.
-const GLANCE: Duration = Duration::from_millis(5);
 
 impl Farm<'_> {
     /// Does everything, until [`Farm::end`].
     pub(in crate::backend) fn attend(&self, ahead: Ahead, Inbox(inbox): Inbox) {
-        while !ahead.is_ready() {
-            if self.is_over() {
-                return self.came_too_late(&ahead);
-            }
-            thread::sleep(GLANCE);
-        }
+        let _breaks = self.breaks();
         let wanted = ahead.wanted.clone();
-        let ready = ahead.ready();
+        let Some(ready) = ahead.ready(&|| self.is_over()) else {
+            return self.came_too_late(wanted.server());
+        };
+        if self.is_over() {
+            ready.contents.save();
+            return self.came_too_late(wanted.server());
+        }
+        let cache = ready.cache.as_ref().and_then(|(_, client)| client.as_ref().ok());
+        let server = ready.server.as_ref().and_then(|client| client.as_ref().ok());
+        self.sharing.asks(cache.into_iter().chain(server));
         match (&ready.server, &ready.compiler) {
             (Some(Ok(client)), Ok(compiler)) => {
                 let _ = self.client.set(Arc::clone(client));
+                // Whoever has ended it meanwhile has not seen the client.
+                if self.is_over() {
+                    client.close();
+                }
                 match wanted.refused(client, &Cancel::new()) {
-                    Some(_) if self.is_over() => {}
+                    Some(_) if self.is_over() => self.came_too_late(wanted.server()),
                     Some(why) => self.down(why),
                     None => self.serve(client, compiler, &ready, &wanted.platform, &inbox),
                 }
@@ -55,12 +59,6 @@ impl Farm<'_> {
                 Order::End => break,
                 _ => {}
             }
-        }
-        let cache = ready.cache.as_ref().and_then(|(_, client)| client.as_ref().ok());
-        let clients = cache.into_iter().chain(self.client.get());
-        let mut account = self.sharing.account();
-        for traffic in clients.map(|client| client.traffic()) {
-            (account.up, account.down) = (account.up + traffic.up, account.down + traffic.down);
         }
         ready.contents.save();
     }
@@ -91,20 +89,23 @@ impl Farm<'_> {
         let received = |due: Due, received: Result<Received, Flaw>| self.received(due, received);
         thread::scope(|scope| {
             let digests = sendable.iter().map(|one| (one.job, one.digest)).collect();
-            let kit = Kit { making, digests, due };
-            let sendable = self.shared_cache(ready, sendable, &received);
+            let mut kit = Kit { making, digests, due };
+            let sendable = self.shared_cache(ready, sendable);
             for _ in 0..receive::THREADS {
                 scope.spawn(|| receive::attend(client, &dues, &received));
             }
             let looked: Vec<usize> = sendable.iter().map(|one| one.job).collect();
-            let (left, error) = looks::look(client, sendable, self.waiting, &kit.due);
+            let (has, error) = looks::look(client, &sendable, self.waiting, &kit.due, || {});
             if let Some(error) = error {
                 return self.failed_all(&error);
             }
+            let mut has = has.into_iter();
+            let left: Vec<Sendable> = sendable.into_iter().filter(|_| has.next() == Some(false)).collect();
             self.found(looked, &left);
             self.tell.opened();
-            if let Err(error) = self.send(client, &left, &kit) {
-                return self.failed_all(&error);
+            match self.send(client, &left, &kit) {
+                Err(error) => return self.failed_all(&error),
+                Ok(refused) => kit.digests.retain(|job, _| !refused.contains(job)),
             }
             drop(left);
             self.take_orders(client, inbox, &kit);
@@ -120,27 +121,23 @@ impl Farm<'_> {
         }
     }
 
+    fn is_all_made(&self) -> bool {
+        let mut modules = self.waiting.iter();
+        modules.all(|at| self.taken[*at].load(Ordering::Acquire))
+    }
+
     /// Everything has been made here before the server has said a word.
-    fn came_too_late(&self, ahead: &Ahead) {
-        let left = self
-            .waiting
-            .iter()
-            .filter(|at| !self.taken[**at].load(Ordering::Acquire));
-        if left.count() > 0 {
+    fn came_too_late(&self, server: &str) {
+        if !self.is_all_made() {
             return;
         }
         let mut account = self.sharing.account();
         account.fell_back = self.waiting.len();
-        account.why = Some(format!("{}: no answer yet", ahead.server()));
+        account.why = Some(format!("{server}: no answer yet"));
     }
 
     /// Takes what a cache beside the server has, before that is asked; what it has not.
-    fn shared_cache(
-        &self,
-        ready: &Ready,
-        sendable: Vec<Sendable>,
-        received: &(dyn Fn(Due, Result<Received, Flaw>) + Sync),
-    ) -> Vec<Sendable> {
+    fn shared_cache(&self, ready: &Ready, sendable: Vec<Sendable>) -> Vec<Sendable> {
         let (access, client) = match &ready.cache {
             Some((access, Ok(client))) => (access, client),
             Some((_, Err(error))) => {
@@ -149,39 +146,78 @@ impl Farm<'_> {
             }
             None => return sendable,
         };
-        let (due, dues) = channel();
-        let dues = Mutex::new(dues);
-        let (left, error) = thread::scope(|scope| {
-            // What it has the server will be asked for anyway.
-            if ready.is_one {
-                return (sendable, None);
-            }
-            for _ in 0..receive::THREADS {
-                scope.spawn(|| receive::attend(client, &dues, received));
-            }
-            let looked = looks::look(client, sendable, self.waiting, &due);
-            drop(due);
-            looked
-        });
-        match error {
-            Some(error) => self.sharing.account().cache_off = Some(error.to_string()),
-            None if *access == Access::ReadWrite => {
-                let _ = self.sharing.filler.set(Filler::new(Arc::clone(client)));
-            }
-            None => {}
+        // What it has the server will be asked for anyway.
+        if ready.is_one {
+            self.sharing.fill(*access, client);
+            return sendable;
         }
-        left
+        // What is no good there is for the server to make, and no fault of its.
+        let flawed = Mutex::new(HashSet::new());
+        let received = |due: Due, received: Result<Received, Flaw>| {
+            let (due, flaw) = self.take(due, received)?;
+            let module = self.link.plan.modules[due.at].shown();
+            tracing::info!(module, "not taken from the remote cache: {flaw}");
+            flawed.lock().unwrap_or_else(PoisonError::into_inner).insert(due.job);
+            Some(flaw)
+        };
+        let (has, given_up) = looks::take(client, &sendable, self.waiting, &|| self.is_over(), &received);
+        match given_up {
+            Some(GivenUp::Failed(why)) => self.sharing.account().cache_off = Some(why),
+            Some(GivenUp::Over) if !self.is_all_made() => {}
+            Some(GivenUp::Over) => {
+                self.sharing.account().cache_off = Some(format!("{}: no answer yet", client.name()));
+            }
+            None => self.sharing.fill(*access, client),
+        }
+        let flawed = flawed.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let left = sendable.into_iter().zip(has);
+        let left = left.filter(|(one, has)| !has || flawed.contains(&one.job));
+        left.map(|(one, _)| one).collect()
     }
 
-    /// Sends all that these need and the server does not have, the compiler with it.
-    pub(super) fn send(&self, client: &Client, jobs: &[Sendable], kit: &Kit<'_>) -> Result<(), RemoteError> {
+    /// Sends all that these need and the server does not have, the compiler with it. Which of them were refused, since what
+    /// they need is not to be had, or is not what it was any more.
+    pub(super) fn send(
+        &self,
+        client: &Client,
+        jobs: &[Sendable],
+        kit: &Kit<'_>,
+    ) -> Result<HashSet<usize>, RemoteError> {
         let wanted: Vec<&Sendable> = jobs.iter().filter(|one| !self.is_taken(one.job)).collect();
+        let mut refused = HashSet::new();
         if wanted.is_empty() {
-            return Ok(());
+            return Ok(refused);
         }
+        match self.upload(client, &wanted, kit) {
+            Err(error) if is_of_a_blob(&error) && self.upload(client, &[], kit).is_ok() => {}
+            sent => return sent.map(|()| refused),
+        }
+        // One by one, to see whose it is: what has been sent is not sent again.
+        let mut in_a_row = 0;
+        for one in wanted {
+            match self.upload(client, &[one], kit) {
+                Ok(()) => in_a_row = 0,
+                // A server that says so of everything means itself.
+                Err(error) if is_of_a_blob(&error) && (error.kind == Kind::Local || in_a_row < STRIKES) => {
+                    in_a_row += 1;
+                    self.keep_back(one.job, error.to_string());
+                    refused.insert(one.job);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(refused)
+    }
+
+    fn upload(&self, client: &Client, wanted: &[&Sendable], kit: &Kit<'_>) -> Result<(), RemoteError> {
         let mut blobs: Vec<Blob> = kit.making.compiler.blobs.clone();
         blobs.extend(kit.making.modules(wanted.iter().map(|one| self.waiting[one.job])));
         blobs.extend(wanted.iter().flat_map(|one| one.blobs.iter().cloned()));
         client.upload(&blobs).map(drop)
     }
+}
+
+/// Whether another blob may fare better: a file cannot be read, or the server says that it is not what it was.
+fn is_of_a_blob(error: &RemoteError) -> bool {
+    matches!(error.kind, Kind::Local | Kind::Failed { .. })
 }
