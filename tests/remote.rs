@@ -682,10 +682,10 @@ fn a_signal_ends_a_link_that_waits_for_a_cache() {
         .concat();
         let mut link = bench.command("env", &line).process_group(0).spawn().unwrap();
         let begun = Instant::now();
-        while !waits() && begun.elapsed() < PATIENCE {
+        while !waits() {
+            assert!(begun.elapsed() < PATIENCE, "{address} is not asked");
             thread::sleep(Duration::from_millis(10));
         }
-        assert!(waits());
         let kill = ["-INT", "--", &format!("-{}", link.id())];
         assert!(Command::new("kill").args(kill).status().unwrap().success());
         assert!(!link.wait().unwrap().success());

@@ -194,14 +194,14 @@ fn nothing_is_waited_for_once_all_is_to_end() {
 /// Whatever is in a server's cache may be here before its turn has come.
 #[test]
 fn what_has_ended_is_not_handed_over() {
-    let told = |tell: &Tell<usize>| (0..5).for_each(|job| tell.of(job, Told::Done(job)));
+    let told = |tell: &Tell<usize>| (0..5).rev().for_each(|job| tell.of(job, Told::Done(job)));
     let outcome = run_told(&[9, 8, 7, 6, 5, 1], (Does::Only(5), 1), Here::Refused, SHORT, told);
     assert_eq!(outcome.by(Side::Elsewhere), 6);
 }
 
 #[test]
 fn what_is_refused_before_its_turn_is_done_here() {
-    let told = |tell: &Tell<usize>| (0..5).for_each(|job| tell.of(job, Told::Refused));
+    let told = |tell: &Tell<usize>| (0..5).rev().for_each(|job| tell.of(job, Told::Refused));
     let outcome = run_told(&[9, 8, 7, 6, 5, 1], (Does::Only(5), 1), Here::Refused, SHORT, told);
     assert_eq!((outcome.by(Side::Here), outcome.by(Side::Elsewhere)), (5, 1));
 }
