@@ -45,7 +45,7 @@ use diagnostics::{Message, Severity, Warnings};
 use flags::{Flags, SavedStage};
 use forkserver::{ForkServer, Load, NoServer};
 use launcher::Launcher;
-use modules::{Keys, ReadAhead, Wanted};
+use modules::{Keys, ReadAhead};
 use post::PostBackend;
 use prepare::Prepared;
 use process::Failure;
@@ -322,14 +322,6 @@ impl Backends<'_> {
             imports: prepared.reads.get(1..).unwrap_or_default().to_vec(),
         });
         work.collect()
-    }
-
-    fn wanted(&self) -> Wanted {
-        let is_wanted = self.cache.is_some() || self.remote.is_some();
-        Wanted {
-            keys: if is_wanted { Keys::Wanted } else { Keys::None },
-            output: self.invocation.kind,
-        }
     }
 
     /// Takes what the cache has; the modules it does not have.

@@ -127,8 +127,12 @@ fn texts(bitcode: &[u8]) -> Result<Vec<Text>, BitcodeError> {
 }
 
 /// Modules read before it was known which are linked.
-#[derive(Debug, Default)]
-pub struct ReadAhead(HashMap<BitcodeSource, ReadModule>);
+#[derive(Debug)]
+pub struct ReadAhead {
+    read: HashMap<BitcodeSource, ReadModule>,
+    /// Of those that are read later, too.
+    wanted: Wanted,
+}
 
 impl ReadAhead {
     /// Reads the bitcode that is linked whoever refers to it; of the rest, most archives' members are not. What cannot be
@@ -142,7 +146,8 @@ impl ReadAhead {
             (module.ok().map(|module| (source, module)), (source, symbols))
         });
         let (modules, symbols): (Vec<_>, HashMap<_, _>) = read.unzip();
-        (ReadAhead(modules.into_iter().flatten().collect()), symbols.into())
+        let read = modules.into_iter().flatten().collect();
+        (ReadAhead { read, wanted }, symbols.into())
     }
 
     /// These modules in their order; those not read yet are read now.
@@ -151,9 +156,9 @@ impl ReadAhead {
         inputs: &Inputs,
         symbols: &LinkSymbols<'_>,
         sources: &[BitcodeSource],
-        wanted: Wanted,
     ) -> Vec<Result<ReadModule, String>> {
-        let read: Vec<Option<ReadModule>> = sources.iter().map(|source| self.0.remove(source)).collect();
+        let read: Vec<Option<ReadModule>> = sources.iter().map(|source| self.read.remove(source)).collect();
+        let wanted = self.wanted;
         let sources = read.into_par_iter().zip(sources);
         sources
             .map(|(read, source)| {

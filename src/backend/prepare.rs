@@ -227,7 +227,7 @@ fn bytes<'a>(module: &PlannedModule, link: &Backends<'a>) -> Result<&'a [u8], Ba
 fn read(link: &Backends<'_>, mut ahead: ReadAhead) -> Result<Vec<ReadModule>, BackendError> {
     let modules = &link.plan.modules;
     let sources: Vec<BitcodeSource> = modules.iter().map(|module| module.source).collect();
-    let read = ahead.take(link.inputs, link.symbols, &sources, link.wanted());
+    let read = ahead.take(link.inputs, link.symbols, &sources);
     modules
         .iter()
         .zip(read)

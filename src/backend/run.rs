@@ -14,6 +14,7 @@ use super::prepare::{self, Prepared};
 use super::process::{self, Engine, Failure};
 use super::{BackendError, Backends, OBJECT, Results};
 use crate::observe::stats;
+use crate::observe::timeline::timed;
 use crate::schedule::shared::{Here, Line, Shared, Side};
 use crate::schedule::{self, Next};
 use crate::settings::remote::Local;
@@ -57,7 +58,7 @@ impl Backends<'_> {
                 }
                 engine.allow(running)
             },
-            |job| self.timed(waiting[job], || compile(waiting[job])),
+            |job| timed(self.timeline, waiting[job], || compile(waiting[job])),
             |job, result| {
                 let ended = result.map(|stderr| Ran { stderr, by: By::Here });
                 results.take(waiting[job], ended, counts)
@@ -144,7 +145,7 @@ impl Backends<'_> {
             },
             run: |job: usize| {
                 let module = waiting[job];
-                self.timed(module, || {
+                timed(self.timeline, module, || {
                     self.compile_beside(engine_here(), prepared, module, &taken[module], sharing, &ranks)
                 })
             },
@@ -258,15 +259,6 @@ impl Backends<'_> {
             }
         }
         Some(launcher.clone())
-    }
-
-    /// What `run` makes, the time it takes told to whoever asks.
-    fn timed<R>(&self, module: usize, run: impl FnOnce() -> R) -> R {
-        let Some(timeline) = self.timeline else { return run() };
-        timeline.given(module);
-        let made = run();
-        timeline.ended(module);
-        made
     }
 
     /// An object is in its place: does to it what is to be done, and keeps it if what it was made from is still what its

@@ -16,7 +16,7 @@ use crate::backend::process::{self, Backend, Engine, Failure};
 use crate::cache::{Cache, Counts, Destination, Keyed};
 use crate::children::Children;
 use crate::observe::stats;
-use crate::observe::timeline::Timeline;
+use crate::observe::timeline::{Timeline, timed};
 use crate::schedule::{self, Next};
 use crate::settings::EngineKind;
 use crate::slots::Slots;
@@ -90,7 +90,7 @@ impl Distribution<'_> {
                 engine.allow(running)
             },
             |at| {
-                self.timed(waiting[at], || {
+                timed(self.timeline, waiting[at], || {
                     self.compile(&engine, waiting[at], keys[waiting[at]].as_ref())
                 })
             },
@@ -179,14 +179,6 @@ impl Distribution<'_> {
         }
         chosen.tell(backends, counts);
         chosen.engine
-    }
-
-    fn timed<R>(&self, job: usize, run: impl FnOnce() -> R) -> R {
-        let Some(timeline) = self.timeline else { return run() };
-        timeline.given(job);
-        let made = run();
-        timeline.ended(job);
-        made
     }
 
     fn compile(&self, engine: &Engine, at: usize, key: Option<&Keyed>) -> Result<String, Failure> {

@@ -73,6 +73,15 @@ impl State {
     }
 }
 
+/// What `run` makes; whoever asks is told when it did.
+pub fn timed<R>(timeline: Option<&Timeline>, module: usize, run: impl FnOnce() -> R) -> R {
+    let Some(timeline) = timeline else { return run() };
+    timeline.given(module);
+    let made = run();
+    timeline.ended(module);
+    made
+}
+
 impl Timeline {
     /// Of a link that began then.
     pub fn new(began: Instant) -> Timeline {
