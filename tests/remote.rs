@@ -15,6 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::casd::{Casd, free_port};
+use common::nginx::Nginx;
 use common::silent::{NEVER, Silent, Until};
 use common::{Bench, Outcome};
 use serde_json::Value;
@@ -472,6 +473,22 @@ fn times_are_told_of_what_ran_elsewhere() {
 }
 
 /// Messages are those of a link that ran here, names and all.
+#[test]
+fn a_server_that_takes_few_at_once_is_given_few_at_once() {
+    let casd = Casd::bare();
+    let narrow = Nginx::narrow(casd.port, 2);
+    let mut bench = bench(&casd);
+    bench.env("THINLTO_LD_REMOTE", &narrow.plain_address());
+    let objects = program(&bench);
+    let outcome = bench.both("clang++", &words(&objects));
+    bench.both_print(PRINTS);
+    assert!(narrow.refusals() > 0);
+    // What was under way when it was left to the server may have come out meanwhile.
+    let [here, remote, cached] = ran(&outcome);
+    assert_eq!((here, remote + cached), (0, MODULES), "{}", outcome.stderr);
+    assert_eq!(outcome.stderr, "");
+}
+
 #[test]
 fn errors_read_as_any_others() {
     let casd = Casd::bare();

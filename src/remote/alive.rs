@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::error::RemoteError;
+use super::error::{Kind, RemoteError};
 use super::shared::Shared;
 
 /// An answer is good for so long.
@@ -25,7 +25,11 @@ impl Shared {
         {
             return answer.clone();
         }
-        let answer = self.ask("asking whether the server is still there").await.map(|_| ());
+        let answer = match self.ask("asking whether the server is still there").await {
+            // One that has no time is there.
+            Err(error) if error.kind != Kind::Full => Err(error),
+            _ => Ok(()),
+        };
         *last = Some((Instant::now(), answer.clone()));
         answer
     }

@@ -15,6 +15,7 @@ use super::error::{Kind, RemoteError};
 use super::retry::Patience;
 use super::shared::{Line, Shared, sized};
 use super::times::Times;
+use super::window::{Fullness, Place};
 
 /// How often it is asked whether the server is still there, while it says nothing of an execution.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -131,11 +132,26 @@ impl Waiting<'_> {
     async fn finish(&mut self) -> Result<Executed, RemoteError> {
         let mut patience = Patience::default();
         let mut lost_streams = 0;
+        let shared = Arc::clone(self.shared);
         loop {
-            let mut error = match self.attempt().await {
-                Ok(executed) => return Ok(executed),
+            let place = shared.window.enter().await;
+            let ended = tokio::select! {
+                biased;
+                ended = self.attempt(&place) => ended,
+                // The server goes on with it, and is asked about it later.
+                () = place.is_wanted() => continue,
+            };
+            let mut error = match ended {
+                Ok(executed) => {
+                    place.ended_well();
+                    return Ok(executed);
+                }
                 Err(error) => error,
             };
+            if error.kind == Kind::Full && place.is_refused() == Fullness::Ours {
+                continue;
+            }
+            drop(place);
             if self.was_heard && error.kind == Kind::Unreachable && lost_streams < LOST_STREAMS {
                 // It was under way, and may be still.
                 lost_streams += 1;
@@ -149,7 +165,7 @@ impl Waiting<'_> {
     }
 
     /// Executes, or waits for what is being executed, until the stream ends.
-    async fn attempt(&mut self) -> Result<Executed, RemoteError> {
+    async fn attempt(&mut self, place: &Place<'_>) -> Result<Executed, RemoteError> {
         self.was_heard = false;
         let line = self.shared.waits();
         let mut stream = self.stream(&line).await?;
@@ -162,6 +178,7 @@ impl Waiting<'_> {
             }
             self.was_heard = true;
             if is_executing(&operation) {
+                place.begins();
                 (self.begun)();
             }
             if !operation.name.is_empty() {

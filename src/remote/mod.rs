@@ -24,6 +24,7 @@ mod stream;
 pub mod times;
 pub mod tree;
 pub mod upload;
+mod window;
 
 /// The messages of the API, as its definition has them.
 pub use bazel_remote_apis::build::bazel::remote::execution::v2 as api;

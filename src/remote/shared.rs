@@ -20,6 +20,7 @@ use super::error::{Kind, RemoteError, with_causes};
 use super::farewells::Farewells;
 use super::held::Held;
 use super::retry::{Patience, patiently};
+use super::window::Window;
 
 /// How long a call may take that carries next to nothing.
 pub(super) const SHORT: Duration = Duration::from_secs(15);
@@ -50,6 +51,8 @@ pub(super) struct Shared {
     /// What the server is known to have.
     pub held: Held,
     pub transfers: Semaphore,
+    /// What executions go through.
+    pub window: Window,
     pub alive: Alive,
     pub farewells: Farewells,
     up: AtomicU64,
@@ -95,6 +98,7 @@ impl Shared {
             capabilities: Capabilities::none(),
             held: Held::default(),
             transfers: Semaphore::new(TRANSFERS),
+            window: Window::default(),
             alive: Alive::default(),
             farewells: Farewells::default(),
             up: AtomicU64::new(0),

@@ -1,4 +1,4 @@
-//! nginx before another server, as farms have it: TLS, client certificates, API keys.
+//! nginx before another server, as farms have it: TLS, client certificates, API keys, limits.
 //! Knows nothing of what passes through it.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
@@ -25,17 +25,51 @@ impl Nginx {
     pub fn before(server: u16, key: &str) -> Nginx {
         let dir = tempfile::tempdir().unwrap();
         certificates(dir.path());
+        let folder = dir.path().display();
+        let who = format!(
+            "ssl_certificate {folder}/server.pem; ssl_certificate_key {folder}/server.key;
+             ssl_client_certificate {folder}/ca.pem; ssl_verify_client on;
+             if ($http_x_api_key != '{key}') {{ return 401; }}
+             location / {{ grpc_pass grpc://127.0.0.1:{server}; grpc_read_timeout 1h; }}"
+        );
+        Nginx::with(dir, "ssl http2", "", &who)
+    }
+
+    /// Before the server at this port, which is to have no more executions at once than this.
+    pub fn narrow(server: u16, executions: usize) -> Nginx {
+        let pass = format!("grpc_pass grpc://127.0.0.1:{server}; grpc_read_timeout 1h;");
+        let how = format!(
+            "location / {{ {pass} }}
+             location /build.bazel.remote.execution.v2.Execution/ {{ limit_conn all {executions}; limit_conn_status 429; {pass} }}"
+        );
+        let zone = "limit_conn_zone $server_port zone=all:1m;";
+        Nginx::with(tempfile::tempdir().unwrap(), "http2", zone, &how)
+    }
+
+    fn with(dir: TempDir, listen: &str, common: &str, server: &str) -> Nginx {
         for _ in 0..10 {
             let port = free_port();
-            if let Some(child) = start(dir.path(), port, server, key) {
+            if let Some(child) = start(dir.path(), port, listen, common, server) {
                 return Nginx { dir, port, child };
             }
         }
         panic!("{}", fs::read_to_string(dir.path().join("log")).unwrap_or_default());
     }
 
+    /// By TLS.
     pub fn address(&self) -> String {
         format!("grpcs://localhost:{}", self.port)
+    }
+
+    /// Without it.
+    pub fn plain_address(&self) -> String {
+        format!("grpc://127.0.0.1:{}", self.port)
+    }
+
+    /// How often it has had too many at once.
+    pub fn refusals(&self) -> usize {
+        let log = fs::read_to_string(self.file("log")).unwrap();
+        log.matches("limiting connections").count()
     }
 
     /// `ca.pem`, `client.pem`, `client.key`; `other.pem` and `other.key` are of another authority.
@@ -51,7 +85,7 @@ impl Drop for Nginx {
     }
 }
 
-fn start(dir: &Path, port: u16, server: u16, key: &str) -> Option<Child> {
+fn start(dir: &Path, port: u16, listen: &str, common: &str, server: &str) -> Option<Child> {
     let dir = dir.display();
     let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|what| format!("{what}_temp_path {dir}/{what};"))
@@ -60,14 +94,8 @@ fn start(dir: &Path, port: u16, server: u16, key: &str) -> Option<Child> {
         "daemon off; master_process off; pid {dir}/pid; error_log {dir}/log;
          events {{}}
          http {{
-           access_log off; {temporary} client_max_body_size 0;
-           server {{
-             listen 127.0.0.1:{port} ssl http2;
-             ssl_certificate {dir}/server.pem; ssl_certificate_key {dir}/server.key;
-             ssl_client_certificate {dir}/ca.pem; ssl_verify_client on;
-             if ($http_x_api_key != '{key}') {{ return 401; }}
-             location / {{ grpc_pass grpc://127.0.0.1:{server}; grpc_read_timeout 1h; }}
-           }}
+           access_log off; {temporary} client_max_body_size 0; {common}
+           server {{ listen 127.0.0.1:{port} {listen}; {server} }}
          }}"
     );
     let file = format!("{dir}/nginx.conf");
