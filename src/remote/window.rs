@@ -1,5 +1,5 @@
-//! How many executions are at the server at once: fewer after it has said that it is full, then by and by more again, as TCP
-//! does it with a network. Knows nothing of what is executed, nor of what is to be done about a server that takes none.
+//! How many executions are at the server at once: more as its workers take what is there, fewer after it has said that it is
+//! full, as TCP does it with a network. Knows nothing of what is executed, nor of what is to be done about a server that takes none.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,24 +17,49 @@ pub(super) struct Window {
     leave: Semaphore,
 }
 
+/// So many at first. There are servers with a thread for each that is waited for and few threads, which their workers need too.
+const START: usize = 128;
+
 #[derive(Debug)]
 struct State {
     width: usize,
     under_way: usize,
-    /// Those that went well since it was last made wider.
-    ended_well: usize,
+    /// Those of them that a worker is at.
+    begun: usize,
+    /// Whether the server tells that a worker is at something.
+    tells: bool,
+    /// When it was last made narrower.
     narrowed: Option<Instant>,
+    /// How often it could have been wider since it was last made so.
+    wishes: usize,
+}
+
+impl State {
+    /// Something has gone on. While nothing has been refused the window grows with each; after that, when all of a width have.
+    fn grow(&mut self) {
+        // What waits in the server's queue is enough for its workers.
+        let is_enough = self.tells && (self.under_way - self.begun) * 2 > self.width;
+        if self.under_way < self.width || is_enough {
+            return;
+        }
+        self.wishes += 1;
+        if self.narrowed.is_none() || self.wishes >= self.width {
+            self.width += 1;
+            self.wishes = 0;
+        }
+    }
 }
 
 impl Default for Window {
-    /// As wide as anybody asks, until the server has something against it.
     fn default() -> Self {
         Window {
             state: Mutex::new(State {
-                width: usize::MAX,
+                width: START,
                 under_way: 0,
-                ended_well: 0,
+                begun: 0,
+                tells: false,
                 narrowed: None,
+                wishes: 0,
             }),
             room: Notify::new(),
             leave: Semaphore::new(0),
@@ -64,6 +89,13 @@ impl Window {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Tells one of those who wait, if there is room. He tells the next.
+    fn offer(&self, state: &State) {
+        if state.under_way < state.width {
+            self.room.notify_one();
+        }
+    }
+
     /// Waits for room.
     pub(super) async fn enter(&self) -> Place<'_> {
         loop {
@@ -73,9 +105,7 @@ impl Window {
                 let mut state = self.state();
                 if state.under_way < state.width {
                     state.under_way += 1;
-                    if state.under_way < state.width {
-                        self.room.notify_one();
-                    }
+                    self.offer(&state);
                     return Place {
                         window: self,
                         since: Instant::now(),
@@ -99,7 +129,7 @@ impl Place<'_> {
         if state.narrowed.is_none_or(|narrowed| narrowed < self.since) {
             state.width = (state.under_way / 2).max(1);
             state.narrowed = Some(Instant::now());
-            state.ended_well = 0;
+            state.wishes = 0;
             let width = state.width;
             // We are about to leave too.
             let over = (state.under_way - 1).saturating_sub(width);
@@ -110,19 +140,26 @@ impl Place<'_> {
         Fullness::Ours
     }
 
-    /// It ended well: when all of a width have, there may be room for one more.
-    pub(super) fn ended_well(&self) {
-        let mut state = self.window.state();
-        state.ended_well += 1;
-        if state.width != usize::MAX && state.ended_well >= state.width {
-            state.width += 1;
-            state.ended_well = 0;
-        }
-    }
-
     /// A worker is at it: it is soon over, and is not asked to leave.
     pub(super) fn begins(&self) {
-        self.has_begun.store(true, Ordering::Relaxed);
+        if self.has_begun.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let mut state = self.window.state();
+        state.tells = true;
+        state.begun += 1;
+        state.grow();
+        self.window.offer(&state);
+    }
+
+    /// It ended well.
+    pub(super) fn ended_well(&self) {
+        // Else the window grew when it began.
+        if !self.has_begun.load(Ordering::Relaxed) {
+            let mut state = self.window.state();
+            state.grow();
+            self.window.offer(&state);
+        }
     }
 
     /// Until it is asked to leave.
@@ -143,9 +180,10 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut state = self.window.state();
         state.under_way -= 1;
-        if state.under_way < state.width {
-            self.window.room.notify_one();
+        if self.has_begun.load(Ordering::Relaxed) {
+            state.begun -= 1;
         }
+        self.window.offer(&state);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use super::{Fullness, Place, Window};
+use super::{Fullness, Place, START, Window};
 
 fn run<T>(what: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread();
@@ -79,6 +79,26 @@ fn what_a_worker_is_at_is_not_asked_to_leave() {
         assert!(!is_soon(&mut first).await);
         // It was asked, and another is in its stead.
         assert!(is_soon(places[1].is_wanted()).await);
+    });
+}
+
+#[test]
+fn it_grows_as_workers_take_what_is_there() {
+    run(async {
+        let window = Window::default();
+        let mut places = entered(&window, START).await;
+        assert!(!is_soon(window.enter()).await);
+        // More than half of it waits: workers have enough.
+        for place in &places[..START / 2 - 1] {
+            place.begins();
+        }
+        assert!(!is_soon(window.enter()).await);
+        for at in START / 2 - 1..START {
+            places[at].begins();
+            while is_soon(async { places.push(window.enter().await) }).await {}
+        }
+        // As many as were taken while less than half of it waited.
+        assert_eq!(places.len(), START + START / 2 + 1);
     });
 }
 
