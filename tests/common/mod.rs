@@ -8,6 +8,7 @@ pub mod fresh;
 pub mod nginx;
 pub mod pairs;
 pub mod random;
+pub mod remote;
 pub mod silent;
 pub mod sources;
 pub mod traces;
