@@ -100,6 +100,26 @@ fn workers_may_have_a_clang_of_their_own() {
     assert_eq!((outcome.backends("cached"), ran(&outcome)), (0, [0, 0, MODULES]));
 }
 
+/// Farms that serve several teams have an instance for each; its name may have slashes.
+#[test]
+fn an_instance_may_have_a_name() {
+    let casd = Casd::with(&["--local-server-instance=team/one"]);
+    let mut bench = bench(&casd);
+    bench.env("THINLTO_LD_REMOTE", &format!("{}/team/one", casd.address()));
+    bench.env("THINLTO_LD_CACHE", "off");
+    let objects = program(&bench);
+    let outcome = bench.both("clang++", &words(&objects));
+    bench.both_print(PRINTS);
+    assert_eq!(ran(&outcome), [0, MODULES, 0], "{}", outcome.stderr);
+
+    bench.env("THINLTO_LD_REMOTE", &format!("{}/team/two", casd.address()));
+    let outcome = bench.both("clang++", &words(&objects));
+    bench.both_print(PRINTS);
+    assert_eq!(ran(&outcome), [MODULES, 0, 0]);
+    assert_eq!(outcome.stderr.matches("WARN").count(), 1, "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("team/two"), "{}", outcome.stderr);
+}
+
 /// What happens to be there is another version, or nothing: no object of it is taken.
 #[test]
 fn a_clang_of_another_version_is_not_used() {

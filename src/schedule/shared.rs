@@ -354,9 +354,11 @@ impl<E: Elsewhere, F> Shared<'_, E, F> {
                             Told::Begun if jobs.queued.remove(&at) => {
                                 jobs.begun.insert(at, Instant::now());
                             }
-                            Told::Begun => {
+                            Told::Begun if jobs.both.contains(&at) => {
                                 jobs.raced.insert(at);
                             }
+                            // By another worker, after one that was lost.
+                            Told::Begun => {}
                             Told::Done(result) => {
                                 if let Some(since) = jobs.begun.get(&at) {
                                     jobs.took = (jobs.took.0 + since.elapsed(), jobs.took.1 + 1);
