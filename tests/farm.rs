@@ -14,7 +14,7 @@ mod recording;
 use common::Bench;
 use farm::{Farm, Hands};
 use model::Bound;
-use recording::{Recording, Task};
+use recording::{Made, Recording, Task};
 use thinlto_ld::observe::work::Work;
 
 /// Whatever can be free is.
@@ -185,8 +185,15 @@ fn a_real_link_leaves_a_recording() {
         error.ends_with("a.o came from the cache: record with THINLTO_LD_CACHE=off"),
         "{error}"
     );
+    let error = Made::read(&stats).unwrap_err();
+    assert!(
+        error.ends_with("0 backends run and 3 from a cache: nothing to compare with"),
+        "{error}"
+    );
     bench.env("THINLTO_LD_CACHE", "off");
     bench.through(&words).ok();
+    let made = Made::read(&stats).unwrap();
+    assert!(made.backends > 0.0 && made.slots == 1, "{made:?}");
     let recording = Recording::read(&stats).unwrap();
     assert_eq!(
         (recording.tasks.len(), recording.slots, recording.llvm.as_str()),

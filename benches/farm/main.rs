@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use farm::{Farm, Hands};
-use recording::Recording;
+use recording::{Made, Recording};
 
 /// The engines whose figures come with the project.
 const ENGINES: [(&str, &str); 3] = [
@@ -92,9 +92,9 @@ fn simulate(arguments: &Arguments) -> Result<String, String> {
         .collect::<Result<_, _>>()?;
     if !arguments.check.is_empty() {
         let farm = farms.first().ok_or("--check needs an --engine")?;
-        let made = arguments.check.iter().map(|file| Recording::read(file));
-        let made: Vec<Recording> = made.collect::<Result<_, _>>()?;
-        let hands = |real: &Recording| Hands {
+        let made = arguments.check.iter().map(|file| Made::read(file));
+        let made: Vec<Made> = made.collect::<Result<_, _>>()?;
+        let hands = |real: &Made| Hands {
             workers: arguments.check_workers,
             local: arguments.check_local.unwrap_or(real.slots),
         };

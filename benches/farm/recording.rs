@@ -46,8 +46,19 @@ struct Line {
     llvm: Option<String>,
     timeline: Option<Vec<Span>>,
     work: Option<Vec<Work>>,
+    #[serde(default)]
+    backends: Backends,
     ms: Milliseconds,
     cpu_ms: f64,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Backends {
+    run: usize,
+    cached: usize,
+    remote: usize,
+    remote_cached: usize,
 }
 
 #[derive(Deserialize)]
@@ -58,16 +69,63 @@ struct Milliseconds {
     final_link: Option<f64>,
 }
 
+/// A link to compare with: of a farm's workers no more is told than when all was done.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// What was linked.
+    pub name: String,
+    /// Seconds of all backends.
+    pub backends: f64,
+    /// How many ran at once on the linking machine, at most; none where it left all to the farm, or did not tell.
+    pub slots: usize,
+}
+
+impl Made {
+    /// Reads the last line of a stats file.
+    ///
+    /// # Errors
+    /// For people: it is no stats line, or of a link that had backends neither made here nor executed by a farm.
+    pub fn read(file: &Path) -> Result<Made, String> {
+        let told = |error| format!("{}: {error}", file.display());
+        let line = last_line(file).and_then(|line| parsed(&line)).map_err(told)?;
+        let (ran, kept) = (
+            line.backends.run + line.backends.remote,
+            line.backends.cached + line.backends.remote_cached,
+        );
+        if line.mode != "distributed" || ran == 0 || kept > 0 {
+            let what = format!("a {} link, {ran} backends run and {kept} from a cache", line.mode);
+            return Err(told(format!("{what}: nothing to compare with")));
+        }
+        Ok(Made {
+            name: line.output,
+            backends: line.ms.backends / 1e3,
+            slots: slots(line.timeline.as_deref().unwrap_or_default()),
+        })
+    }
+}
+
+fn last_line(file: &Path) -> Result<String, String> {
+    let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
+    Ok(text.lines().last().unwrap_or_default().to_owned())
+}
+
+fn parsed(line: &str) -> Result<Line, String> {
+    serde_json::from_str(line).map_err(|error| format!("no stats line: {error}"))
+}
+
+fn slots(timeline: &[Span]) -> usize {
+    let slots = timeline.iter().filter_map(|span| span.slot);
+    slots.max().map_or(0, |slot| slot + 1)
+}
+
 impl Recording {
     /// Reads the last line of a stats file.
     ///
     /// # Errors
     /// What is missing, for people: the link was not recorded, or not all of its backends ran.
     pub fn read(file: &Path) -> Result<Recording, String> {
-        let shown = file.display();
-        let text = fs::read_to_string(file).map_err(|error| format!("{shown}: {error}"))?;
-        let line = text.lines().last().unwrap_or_default();
-        Recording::of(line).map_err(|error| format!("{shown}: {error}"))
+        let told = |error| format!("{}: {error}", file.display());
+        Recording::of(&last_line(file).map_err(told)?).map_err(told)
     }
 
     /// Reads a line of a stats file.
@@ -75,7 +133,7 @@ impl Recording {
     /// # Errors
     /// As [`Recording::read`].
     pub fn of(line: &str) -> Result<Recording, String> {
-        let line: Line = serde_json::from_str(line).map_err(|error| format!("no stats line: {error}"))?;
+        let line = parsed(line)?;
         let (Some(timeline), Some(work)) = (line.timeline, line.work) else {
             return Err("the link was made without THINLTO_LD_TIMELINE=on".to_owned());
         };
@@ -92,11 +150,7 @@ impl Recording {
                 kept.name
             ));
         }
-        let slots = timeline
-            .iter()
-            .filter_map(|span| span.slot)
-            .max()
-            .map_or(1, |slot| slot + 1);
+        let slots = slots(&timeline);
         let tasks = timeline.iter().zip(work).map(|(span, work)| Task {
             seconds: (span.end - span.start) / 1e3,
             work,

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::farm::{Farm, Hands};
 use crate::model::{self, Outcome};
-use crate::recording::Recording;
+use crate::recording::{Made, Recording};
 
 /// A table for each engine: a row for each number of workers, a column for each size.
 pub fn tables(link: &Recording, farms: &[Farm], sizes: &[usize], hands: &[Hands]) -> String {
@@ -71,7 +71,7 @@ fn row(links: &[Recording], outcome: impl Fn(&Recording) -> Outcome) -> String {
 }
 
 /// How long links took that were really made, and what the recording says of them.
-pub fn checked(link: &Recording, made: &[Recording], farm: &Farm, hands: impl Fn(&Recording) -> Hands) -> String {
+pub fn checked(link: &Recording, made: &[Made], farm: &Farm, hands: impl Fn(&Made) -> Hands) -> String {
     let mut text = told(link);
     text.push_str("\n| link | slots here | workers | backends, made | simulated | error |\n| --- | --- | --- | --- | --- | --- |\n");
     for real in made {
