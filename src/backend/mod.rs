@@ -17,6 +17,7 @@ mod prepare;
 pub mod process;
 mod run;
 pub mod seen;
+pub mod user_command;
 
 use std::path::{Path, PathBuf};
 
