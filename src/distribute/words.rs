@@ -4,24 +4,29 @@
 use std::path::Path;
 
 use super::description::Job;
+use crate::backend::jobs::Called;
 
-/// What stands for the module, the index and the object.
+/// What stands for the module, the index and the object in our cache.
 const NAMES: [&str; 3] = ["\0module\0", "\0index\0", "\0object\0"];
+
+/// The same.
+pub fn kept() -> Called<'static> {
+    let [module, index, object] = NAMES.map(Path::new);
+    Called { module, index, object }
+}
 
 fn files(job: &Job) -> [&Path; 3] {
     [job.module(), job.index(), job.object()]
 }
 
-/// Without the names of this job's files; none where it names another file of the job's.
-pub fn lasting(said: &str, job: &Job) -> Option<String> {
+/// With these names for this job's files; none where it names another file of the job's.
+pub fn lasting(said: &str, job: &Job, called: Called<'_>) -> Option<String> {
     if said.is_empty() {
         return Some(String::new());
     }
-    let mut files: Vec<(String, &str)> = files(job)
-        .iter()
-        .map(|path| path.to_string_lossy().into_owned())
-        .zip(NAMES)
-        .collect();
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let names = [called.module, called.index, called.object].map(text);
+    let mut files: Vec<(String, String)> = files(job).map(text).into_iter().zip(names).collect();
     // An index is called as its object, and more.
     files.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
     let said = files
@@ -62,10 +67,10 @@ mod tests {
     #[test]
     fn names_come_back_as_those_of_the_next_link() {
         let said = "1/m: warning: 1/o.o of 1/o.o.thinlto.bc\n";
-        let kept = lasting(said, &job("1")).unwrap();
+        let kept = lasting(said, &job("1"), kept()).unwrap();
         assert!(!kept.contains("1/"));
         assert_eq!(here(&kept, &job("2")), said.replace("1/", "2/"));
-        assert_eq!(lasting("1/other: warning\n", &job("1")), None);
-        assert_eq!(lasting("", &job("1")), Some(String::new()));
+        assert_eq!(lasting("1/other: warning\n", &job("1"), super::kept()), None);
+        assert_eq!(lasting("", &job("1"), super::kept()), Some(String::new()));
     }
 }

@@ -74,9 +74,9 @@ pub enum Stays {
     /// It writes other files beside its object.
     #[error("side-outputs")]
     SideOutputs,
-    /// It reads a file that neither its index nor a word of its command names.
-    #[error("unnamed-input")]
-    UnnamedInput,
+    /// What it is said to read is not what its index and its command name.
+    #[error("unlisted-input")]
+    Unlisted,
     /// Something cannot be read; its run here will say so.
     #[error("unreadable")]
     Unreadable,
