@@ -542,10 +542,31 @@ fn here_and_elsewhere_together_make_the_same_objects() {
         .env("THINLTO_LD_TIMELINE", "on");
     let outcome = ours(&bench, INPUTS).ok();
     assert_eq!(ran(&outcome).iter().sum::<u64>(), ALL, "{}", outcome.stderr);
+    assert_eq!(engine(&outcome).0, "remote");
     assert_eq!(outcome.backends("remote_fell_back"), 0);
     assert_eq!(outcome.stats[0]["timeline"].as_array().unwrap().len() as u64, ALL);
     same(&bench, INPUTS, ALL);
     tidy(&bench);
+}
+
+/// It says that it is of our version, and that is all: its objects are not taken for our clang's.
+#[test]
+fn workers_may_have_a_clang_of_their_own() {
+    let casd = Casd::start();
+    let mut bench = program();
+    executed_by(&mut bench, &casd);
+    bench
+        .env("THINLTO_LD_REMOTE_CLANG", "worker")
+        .env("THINLTO_LD_TIMELINE", "on");
+    let outcome = ours(&bench, INPUTS).ok();
+    assert_eq!(ran(&outcome), [0, ALL, 0], "{}", outcome.stderr);
+    assert!(sent(&outcome) < 4 << 20, "{} bytes", sent(&outcome));
+    assert_eq!(outcome.backends("remote_unkept"), ALL);
+    let spans = outcome.stats[0]["timeline"].as_array().unwrap();
+    assert!(spans.len() as u64 == ALL && spans.iter().all(|span| span["worker"].is_string()));
+    same(&bench, INPUTS, ALL);
+    let again = ours(&bench, INPUTS).ok();
+    assert_eq!((counts(&again), ran(&again)), ((0, 0), [0, 0, ALL]));
 }
 
 /// One folder fills it with what local engines make; another reads it, and a farm finds the same actions there.
@@ -713,6 +734,9 @@ fn a_job_that_fails_elsewhere_is_told_as_any_other() {
     );
     let said = outcome.stderr.matches("invalid instruction mnemonic 'bogus'").count();
     assert_eq!(said, 1, "{}", outcome.stderr);
+    assert!(sent(&outcome) > 0);
+    let why = told(&outcome, "remote_fallback").as_str().unwrap();
+    assert!(why.starts_with("a remote backend failed (1): "), "{why}");
     assert!(!bench.path("our.out").exists());
     tidy(&bench);
 }
