@@ -11,33 +11,6 @@ use super::description::{Description, Job};
 use crate::backend::jobs::Called;
 use crate::toolchain::driver;
 
-/// The files that each command names.
-#[derive(Clone, Copy)]
-struct Files<'a> {
-    module: &'a Path,
-    index: &'a Path,
-    object: &'a Path,
-}
-
-impl<'a> Files<'a> {
-    fn of(job: &'a Job) -> Files<'a> {
-        Files {
-            module: job.module(),
-            index: job.index(),
-            object: job.object(),
-        }
-    }
-
-    fn path(&self, which: Which) -> &OsStr {
-        match which {
-            Which::Module => self.module.as_os_str(),
-            Which::Index => self.index.as_os_str(),
-            Which::Object => self.object.as_os_str(),
-            Which::ModuleName => self.module.file_name().unwrap_or_default(),
-        }
-    }
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Which {
     Module,
@@ -45,6 +18,17 @@ enum Which {
     Object,
     /// The module's name without folders, which the driver tells `-cc1`.
     ModuleName,
+}
+
+impl Which {
+    fn of(self, called: Called<'_>) -> &OsStr {
+        match self {
+            Which::Module => called.module.as_os_str(),
+            Which::Index => called.index.as_os_str(),
+            Which::Object => called.object.as_os_str(),
+            Which::ModuleName => called.module.file_name().unwrap_or_default(),
+        }
+    }
 }
 
 /// A word of a command, or where one of its files is named: alone, or behind a `=`.
@@ -56,10 +40,10 @@ enum Part {
 
 type Parts = Vec<Part>;
 
-fn parts(words: impl IntoIterator<Item = OsString>, files: Files<'_>, named: &[Which]) -> Parts {
+fn parts(words: impl IntoIterator<Item = OsString>, files: Called<'_>, named: &[Which]) -> Parts {
     let part = |word: OsString| {
         let of = |which: &Which| {
-            let before = word.as_bytes().strip_suffix(files.path(*which).as_bytes())?;
+            let before = word.as_bytes().strip_suffix(which.of(files).as_bytes())?;
             let is_named = before.is_empty() || before.ends_with(b"=");
             is_named.then(|| Part::File(OsStr::from_bytes(before).to_owned(), *which))
         };
@@ -68,16 +52,16 @@ fn parts(words: impl IntoIterator<Item = OsString>, files: Files<'_>, named: &[W
     words.into_iter().map(part).collect()
 }
 
-fn filled(parts: &[Part], files: Files<'_>) -> Vec<OsString> {
+fn filled<'a>(parts: impl IntoIterator<Item = &'a Part>, files: Called<'_>) -> Vec<OsString> {
     let word = |part: &Part| match part {
         Part::Word(word) => word.clone(),
         Part::File(before, which) => {
             let mut word = before.clone();
-            word.push(files.path(*which));
+            word.push(which.of(files));
             word
         }
     };
-    parts.iter().map(word).collect()
+    parts.into_iter().map(word).collect()
 }
 
 /// What the driver makes of all jobs of one kind.
@@ -102,19 +86,13 @@ const SEARCHES: [&str; 3] = ["-I", "-isystem", "-iquote"];
 impl Command {
     /// The `-cc1` line of one job.
     pub fn of(&self, job: &Job) -> Vec<OsString> {
-        filled(&self.parts, Files::of(job))
+        filled(&self.parts, job.called())
     }
 
     /// The same of a job whose files are called so on another machine: without what only a front end reads, which names
     /// folders of this one.
     pub fn away(&self, called: Called<'_>) -> Vec<OsString> {
-        let files = Files {
-            module: called.module,
-            index: called.index,
-            object: called.object,
-        };
-        let parts: Parts = self.travelling().cloned().collect();
-        filled(&parts, files)
+        filled(self.travelling(), called)
     }
 
     fn travelling(&self) -> impl Iterator<Item = &Part> {
@@ -214,7 +192,7 @@ pub fn of_jobs(description: &Description, scratch: &Path) -> Result<Vec<Command>
     let mut commands = Vec::new();
     for job in &description.jobs {
         let all = [Which::Module, Which::Index, Which::Object];
-        let own = parts(job.args.iter().map(OsString::from), Files::of(job), &all);
+        let own = parts(job.args.iter().map(OsString::from), job.called(), &all);
         // By that the driver tells what is in a file.
         let extension = job.module().extension().unwrap_or_default().to_owned();
         let kind = (own, extension);
@@ -239,7 +217,7 @@ fn ask(
     // Names that nothing else has, so that all places where they are used are seen.
     let module = scratch.join(NAME).with_extension(extension);
     let [index, object] = ["index", "object.o"].map(|name| scratch.join(format!("{NAME}.{name}")));
-    let files = Files {
+    let files = Called {
         module: &module,
         index: &index,
         object: &object,

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::backend::jobs::Called;
+
 /// The backends of one link. What later versions of LLVM add to it is passed over.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Description {
@@ -137,6 +139,15 @@ impl Job {
     /// Where the object goes.
     pub fn object(&self) -> &Path {
         self.outputs.first().map_or(Path::new(""), PathBuf::as_path)
+    }
+
+    /// These three.
+    pub fn called(&self) -> Called<'_> {
+        Called {
+            module: self.module(),
+            index: self.index(),
+            object: self.object(),
+        }
     }
 
     /// The module as lld calls it: what it has taken out of an archive it has given a file `libx.a(m.o at 96).SEQUENCE.PID.o`

@@ -56,8 +56,7 @@ impl ListedJobs<'_> {
 
     fn keep(&self, at: usize, said: &str) {
         let job = self.job(at);
-        if let (Some(cache), Some(key), Some(lasting)) =
-            (self.cache, &self.keys[at], words::lasting(said, job, words::kept()))
+        if let (Some(cache), Some(key), Some(lasting)) = (self.cache, &self.keys[at], words::lasting(said, job))
             && self.modules.hold(job)
         {
             cache.put(key, job.object(), &[], &lasting);
@@ -140,7 +139,7 @@ impl Jobs for ListedJobs<'_> {
     }
 
     fn lasting(&self, at: usize, said: &str, called: Called<'_>) -> Option<String> {
-        words::lasting(said, self.job(at), called)
+        words::lasting(said, self.job(at)).map(|said| words::naming(&said, called))
     }
 
     fn user_files(&self, at: usize) -> Result<UserFiles<'_>, Stays> {

@@ -27,7 +27,7 @@ use crate::staging::Staging;
 use crate::toolchain::Clang;
 use description::Description;
 use jobs::ListedJobs;
-use modules::Modules;
+use modules::{Common, Modules};
 use run::{Distribution, Undone};
 
 /// Does the jobs that the last of `words` lists; before it may stand settings (`--thinlto-ld-jobs=2`), as on a link line.
@@ -117,20 +117,33 @@ fn distribute(
     stats.ms.scan = milliseconds(began.elapsed());
 
     let phase = Instant::now();
+    let jobs = &description.jobs;
+    let keys = match (&cache, &clang, &commands) {
+        (Some(cache), Some(clang), Some(commands)) => {
+            let common = Common {
+                cache,
+                clang,
+                inputs: &description.common.inputs,
+                launcher: launcher.as_ref(),
+                post: post.as_ref(),
+            };
+            modules.keys(jobs, commands, &common)
+        }
+        _ => jobs.iter().map(|_| None).collect(),
+    };
     let timeline = settings.timeline.then(|| Timeline::new(began));
     let distribution = Distribution {
         jobs: ListedJobs {
             description: &description,
             modules: &modules,
             commands: commands.as_deref(),
-            keys: Vec::new(),
+            keys,
             cache: cache.as_ref(),
             launcher: launcher.as_ref(),
             post: post.as_ref(),
             staging: &staging,
             children,
         },
-        clang: clang.as_ref(),
         engine: settings.engine,
         remote: remote.filter(|_| no_way.is_none()),
         slots,
@@ -138,7 +151,6 @@ fn distribute(
     };
     let done = distribution.run(stats);
     stats.ms.backends = milliseconds(phase.elapsed());
-    let jobs = &description.jobs;
     stats.timeline = timeline.map(|timeline| timeline.spans(jobs.len(), |job| (jobs[job].shown(), job + 1)));
     if let Some(cache) = &cache {
         cache.tidy();

@@ -130,11 +130,21 @@ impl<'a> Modules<'a> {
         }
     }
 
+    /// The key of each job's object; none where that must not be kept.
+    pub fn keys(&self, jobs: &[Job], commands: &[Command], common: &Common<'_>) -> Vec<Option<Keyed>> {
+        let keys = jobs.par_iter().zip(commands).map(|(job, command)| {
+            let key = self.key(job, command, common);
+            key.inspect_err(|why| tracing::debug!(module = job.shown(), why, "not cached"))
+                .ok()
+        });
+        keys.collect()
+    }
+
     /// The key of a job's object.
     ///
     /// # Errors
     /// Why it must not be kept.
-    pub fn key(&self, job: &Job, command: &Command, common: &Common<'_>) -> Result<Keyed, String> {
+    fn key(&self, job: &Job, command: &Command, common: &Common<'_>) -> Result<Keyed, String> {
         if job.outputs.len() > 1 {
             return Err("it writes more than an object".to_owned());
         }

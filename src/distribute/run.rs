@@ -4,26 +4,22 @@
 use rayon::prelude::*;
 
 use super::jobs::ListedJobs;
-use super::modules::Common;
 use super::words;
 use crate::backend::away::Ahead;
 use crate::backend::jobs::Jobs;
 use crate::backend::process::Failure;
 use crate::backend::results::{Done, Made, Results};
 use crate::backend::run::{Counts, Runs};
-use crate::cache::{self, Destination, Keyed};
+use crate::cache::{self, Destination};
 use crate::observe::stats::Stats;
 use crate::observe::timeline::Timeline;
 use crate::settings::EngineKind;
 use crate::slots::Slots;
-use crate::toolchain::Clang;
 
 /// Who does the jobs, and with what.
 pub struct Distribution<'a> {
-    /// The jobs, whose keys are not made yet.
+    /// The jobs.
     pub jobs: ListedJobs<'a>,
-    /// The compiler; none where nobody could tell which it is.
-    pub clang: Option<&'a Clang>,
     /// What runs them.
     pub engine: EngineKind,
     /// Servers that execute them, or have their objects.
@@ -50,7 +46,6 @@ impl Distribution<'_> {
     /// The first that failed; nothing runs any more when it is returned.
     pub fn run(mut self, stats: &mut Stats) -> Result<Vec<String>, Undone> {
         let counts = &mut stats.backends;
-        self.jobs.keys = self.keys();
         let jobs = &self.jobs;
         let unkeyed = jobs.keys.iter().filter(|key| jobs.are_kept() && key.is_none());
         counts.uncacheable = unkeyed.count();
@@ -99,26 +94,6 @@ impl Distribution<'_> {
         .collect()
     }
 
-    fn keys(&self) -> Vec<Option<Keyed>> {
-        let list = &self.jobs.description;
-        let (Some(cache), Some(clang), Some(commands)) = (self.jobs.cache, self.clang, self.jobs.commands) else {
-            return list.jobs.iter().map(|_| None).collect();
-        };
-        let common = Common {
-            cache,
-            clang,
-            inputs: &list.common.inputs,
-            launcher: self.jobs.launcher,
-            post: self.jobs.post,
-        };
-        let keys = list.jobs.par_iter().zip(commands).map(|(job, command)| {
-            let key = self.jobs.modules.key(job, command, &common);
-            key.inspect_err(|why| tracing::debug!(module = job.shown(), why, "not cached"))
-                .ok()
-        });
-        keys.collect()
-    }
-
     /// Puts a kept object in place. lld leaves it there where the user saves temporary files, so it must not be the cache's
     /// own.
     fn kept(&self, at: usize) -> Option<Done> {
@@ -128,7 +103,7 @@ impl Distribution<'_> {
             .cache?
             .get(key, Destination::Public(self.jobs.object(at)), &[])?;
         Some(Done {
-            stderr: words::here(&said, &self.jobs.description.jobs[at]),
+            stderr: words::naming(&said, self.jobs.description.jobs[at].called()),
             made: Made::Cached,
         })
     }

@@ -6,27 +6,23 @@ use std::path::Path;
 use super::description::Job;
 use crate::backend::jobs::Called;
 
-/// What stands for the module, the index and the object in our cache.
+/// What stands for the module, the index and the object.
 const NAMES: [&str; 3] = ["\0module\0", "\0index\0", "\0object\0"];
 
-/// The same.
-pub fn kept() -> Called<'static> {
-    let [module, index, object] = NAMES.map(Path::new);
-    Called { module, index, object }
+fn paths(called: Called<'_>) -> [&Path; 3] {
+    [called.module, called.index, called.object]
 }
 
-fn files(job: &Job) -> [&Path; 3] {
-    [job.module(), job.index(), job.object()]
-}
-
-/// With these names for this job's files; none where it names another file of the job's.
-pub fn lasting(said: &str, job: &Job, called: Called<'_>) -> Option<String> {
+/// Without the names of this job's files; none where it names another file of the job's.
+pub fn lasting(said: &str, job: &Job) -> Option<String> {
     if said.is_empty() {
         return Some(String::new());
     }
-    let text = |path: &Path| path.to_string_lossy().into_owned();
-    let names = [called.module, called.index, called.object].map(text);
-    let mut files: Vec<(String, String)> = files(job).map(text).into_iter().zip(names).collect();
+    let mut files: Vec<(String, &str)> = paths(job.called())
+        .iter()
+        .map(|path| path.to_string_lossy().into_owned())
+        .zip(NAMES)
+        .collect();
     // An index is called as its object, and more.
     files.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
     let said = files
@@ -37,9 +33,9 @@ pub fn lasting(said: &str, job: &Job, called: Called<'_>) -> Option<String> {
     others.next().is_none().then_some(said)
 }
 
-/// With the names of this job's files.
-pub fn here(lasting: &str, job: &Job) -> String {
-    let names = NAMES.iter().zip(files(job));
+/// With the names of somebody's files.
+pub fn naming(lasting: &str, called: Called<'_>) -> String {
+    let names = NAMES.iter().zip(paths(called));
     names.fold(lasting.to_owned(), |said, (name, path)| {
         said.replace(name, &path.to_string_lossy())
     })
@@ -67,10 +63,10 @@ mod tests {
     #[test]
     fn names_come_back_as_those_of_the_next_link() {
         let said = "1/m: warning: 1/o.o of 1/o.o.thinlto.bc\n";
-        let kept = lasting(said, &job("1"), kept()).unwrap();
+        let kept = lasting(said, &job("1")).unwrap();
         assert!(!kept.contains("1/"));
-        assert_eq!(here(&kept, &job("2")), said.replace("1/", "2/"));
-        assert_eq!(lasting("1/other: warning\n", &job("1"), super::kept()), None);
-        assert_eq!(lasting("", &job("1"), super::kept()), Some(String::new()));
+        assert_eq!(naming(&kept, job("2").called()), said.replace("1/", "2/"));
+        assert_eq!(lasting("1/other: warning\n", &job("1")), None);
+        assert_eq!(lasting("", &job("1")), Some(String::new()));
     }
 }
