@@ -126,7 +126,17 @@ impl Staging {
         self.indexes().join("i").join(format!("{rank:08}.thinlto.bc"))
     }
 
-    /// Makes the folders that [`Staging::module`], [`Staging::bytes`] and [`Staging::index`] name files in.
+    /// The index of job `at` as it is sent elsewhere.
+    pub fn index_away(&self, at: usize) -> PathBuf {
+        self.indexes().join("i").join(format!("{at:08}.away"))
+    }
+
+    /// The object of job `at` before it is known to be the one that counts; `side` has made it.
+    pub fn half_made(&self, at: usize, side: &str) -> PathBuf {
+        self.objects.dir.join("b").join(format!("{at:08}.{side}.o"))
+    }
+
+    /// Makes the folders that [`Staging::module`], [`Staging::bytes`], [`Staging::index`] and what is like them name files in.
     ///
     /// # Errors
     /// As the file system says.

@@ -8,137 +8,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use common::{Bench, Outcome};
-
-const THINLTO: &str = env!("CARGO_BIN_EXE_thinlto");
-
-/// What llvm/utils/dtlto/local.py does: every job by itself, one after the other.
-const PLAIN: &str = "import json, subprocess, sys\n\
-                     jobs = json.load(open(sys.argv[-1]))\n\
-                     for job in jobs['jobs']:\n    subprocess.check_call(jobs['common']['args'] + job['args'])\n";
-
-const FLAGS: &[&str] = &["-flto=thin", "-O2", "-g", "-fPIC"];
-const MODULES: usize = 10;
-
-fn shape(n: usize, factor: usize) -> String {
-    format!(
-        "#include \"shapes.h\"\nnamespace {{ int count = {n}; struct Own : Shape {{ int area(int x) const override {{ \
-         return x * {factor} + twice(x) + count++; }} }}; }}\n\
-         std::unique_ptr<Shape> make{n}() {{ return std::make_unique<Own>(); }}\n"
-    )
-}
-
-/// Ten classes behind one interface, two of them in an archive, two in a thin one, and who uses them all.
-fn program() -> Bench {
-    let bench = Bench::new();
-    bench.write("plain.py", PLAIN);
-    bench.write(
-        "shapes.h",
-        "#pragma once\n#include <memory>\n#include <string>\n#include <vector>\n\
-         struct Shape { virtual ~Shape() = default; virtual int area(int) const = 0; };\nint twice(int);\n",
-    );
-    bench.compile("twice.cc", "int twice(int x) { return x + x; }\n", FLAGS);
-    let mut main = String::from("#include \"shapes.h\"\n#include <iostream>\n");
-    let mut all = String::new();
-    for n in 0..MODULES {
-        bench.compile(&format!("s{n}.cc"), &shape(n, n), FLAGS);
-        main += &format!("std::unique_ptr<Shape> make{n}();\n");
-        all += &format!("all.push_back(make{n}());");
-    }
-    main += &format!(
-        "int main(int c, char **) {{ std::vector<std::unique_ptr<Shape>> all; {all} int sum = 0; \
-         for (auto &shape : all) sum += shape->area(c); std::cout << sum << std::endl; }}\n"
-    );
-    bench.compile("main.cc", &main, FLAGS);
-    archives(&bench);
-    bench
-}
-
-fn archives(bench: &Bench) {
-    let _ = fs::remove_file(bench.path("libfat.a"));
-    bench.ar(&["rc", "libfat.a", "s6.o", "s7.o", "twice.o"]);
-    let _ = fs::remove_file(bench.path("libthin.a"));
-    bench.ar(&["rcT", "libthin.a", "s8.o", "s9.o"]);
-}
-
-const INPUTS: &[&str] = &[
-    "main.o",
-    "s0.o",
-    "s1.o",
-    "s2.o",
-    "s3.o",
-    "s4.o",
-    "s5.o",
-    "libthin.a",
-    "libfat.a",
-    "-pie",
-];
-const ALL: u64 = MODULES as u64 + 2;
-
-/// A DTLTO link by clang; its objects go to `P`, `P1` …
-fn dtlto(bench: &Bench, name: &str, distributor: &[&str], words: &[&str]) -> Outcome {
-    let objects = format!("-Wl,--lto-obj-path={name}.P");
-    let output = format!("{name}.out");
-    let mut all = vec!["-fuse-ld=lld", "-flto=thin", "-O2", "-o", &output, &objects];
-    let program = format!("-fthinlto-distributor={}", distributor[0]);
-    let arguments: Vec<String> = distributor[1..]
-        .iter()
-        .map(|argument| format!("-Xthinlto-distributor={argument}"))
-        .collect();
-    all.push(&program);
-    all.extend(arguments.iter().map(String::as_str));
-    all.extend(words);
-    bench.run("clang++-22", &all)
-}
-
-fn plain(bench: &Bench, words: &[&str]) -> Outcome {
-    let python = which::which("python3").unwrap();
-    dtlto(bench, "in", &[python.to_str().unwrap(), "plain.py"], words).ok()
-}
-
-fn ours(bench: &Bench, words: &[&str]) -> Outcome {
-    let outcome = dtlto(bench, "our", &[THINLTO, "distribute"], words);
-    if outcome.status == 0 {
-        assert_eq!(outcome.mode(), "distributor");
-        assert_eq!(outcome.stats.len(), 1);
-    }
-    outcome
-}
-
-/// The objects of both, and the outputs, to the byte.
-#[track_caller]
-fn same(bench: &Bench, words: &[&str], count: u64) {
-    plain(bench, words);
-    assert_eq!(
-        bench.objects("in.P").len() as u64,
-        count + 1,
-        "one a module, and that of regular LTO"
-    );
-    assert_eq!(bench.differing_objects(), [""; 0]);
-    assert!(bench.read("in.out") == bench.read("our.out"));
-}
-
-/// Backends (run, cached).
-fn counts(outcome: &Outcome) -> (u64, u64) {
-    (outcome.backends("run"), outcome.backends("cached"))
-}
-
-fn engine(outcome: &Outcome) -> (String, String) {
-    let backends = &outcome.stats.last().unwrap()["backends"];
-    let text = |name: &str| backends[name].as_str().unwrap_or_default().to_owned();
-    (text("engine"), text("engine_fallback"))
-}
-
-/// Nothing of either is left in the folder of the output.
-#[track_caller]
-fn tidy(bench: &Bench) {
-    let entries = fs::read_dir(bench.path(".")).unwrap().flatten();
-    let left: Vec<String> = entries
-        .map(|entry| entry.file_name().into_string().unwrap())
-        .filter(|name| name.contains(".native.o") || name.ends_with(".json") && name != "stats.json")
-        .collect();
-    assert_eq!(left, [""; 0]);
-}
+use common::Bench;
+use common::dtlto::{ALL, FLAGS, INPUTS, MODULES, THINLTO, archives, counts, engine, ours, program, same, shape, tidy};
 
 #[test]
 fn every_object_is_a_plain_distributor_s_and_the_second_link_compiles_none() {
@@ -444,28 +315,14 @@ fn thinlto_ld_passes_dtlto_links_through() {
     assert_eq!(counts(&outcome), (ALL, 0));
 }
 
-/// A distributor's backends run here alone: who asks for more is told.
+/// What only who makes the link can do is told to whoever asks for it.
 #[test]
-fn a_server_that_is_set_is_not_passed_over_in_silence() {
+fn a_setting_that_is_not_heeded_is_not_passed_over_in_silence() {
     let mut bench = program();
-    bench
-        .env("THINLTO_LD_ENGINE", "remote")
-        .env("THINLTO_LD_REMOTE", "grpc://127.0.0.1:1")
-        .env("THINLTO_LD_REMOTE_CACHE", "grpc://127.0.0.1:1")
-        .env("THINLTO_LD_ORDER", "in-process");
+    bench.env("THINLTO_LD_ORDER", "in-process");
     let outcome = ours(&bench, INPUTS).ok();
     assert_eq!(counts(&outcome), (ALL, 0));
-    assert!(
-        outcome.reason().contains("order, remote-cache setting"),
-        "{}",
-        outcome.reason()
-    );
-    let (_, why) = engine(&outcome);
-    assert!(why.contains("here alone"), "{why}");
-    for said in [
-        "no order, remote-cache setting",
-        "the engine setting's server is not asked",
-    ] {
-        assert!(outcome.stderr.contains(said), "{}", outcome.stderr);
-    }
+    let said = "a distributor heeds no order setting";
+    assert_eq!(outcome.reason(), said);
+    assert!(outcome.stderr.contains(said), "{}", outcome.stderr);
 }

@@ -211,7 +211,7 @@ fn a_command_that_fails_fails_the_link_and_names_the_user_s_object() {
     );
     let said = fails(&mut bench, "no-such-program --x");
     assert!(
-        said.starts_with("ld.lld-22: error: post-backend command no-such-program: "),
+        said.starts_with("ld.lld-22: error: THINLTO_LD_POST_BACKEND=no-such-program --x: "),
         "{said}"
     );
 }

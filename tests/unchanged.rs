@@ -172,7 +172,7 @@ fn another_post_backend_program_is_another_link() {
     }
     bench.env("PATH", &path);
     let missing = bench.run(bench.shim(), &LINK);
-    assert!(missing.status == 1 && missing.stderr.contains("post-backend command post"));
+    assert!(missing.status == 1 && missing.stderr.contains("THINLTO_LD_POST_BACKEND=post"));
 }
 
 #[test]

@@ -1,23 +1,22 @@
 //! A command of the user's that each backend is started through (`nice -n 10`, a compiler cache): it gets the line that a
 //! person would type for clang's driver. Knows nothing of what the command does; whatever it is, it counts as part of the compiler.
 
-use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::Command;
 
 use super::flags::readings;
 use super::process::Backend;
+use super::user_command::UserCommand;
 use crate::shell::Words;
 use crate::toolchain::{Clang, driver};
 
-/// The command, its program found.
+/// The command.
 #[derive(Clone, Debug)]
-pub struct Launcher {
-    /// What is run.
-    pub program: PathBuf,
-    /// The words as they were given, the program's name first.
-    pub words: Words,
-}
+pub struct Launcher(pub UserCommand);
+
+/// The setting that names it.
+pub const SETTING: &str = "THINLTO_LD_LAUNCHER";
 
 /// `-cc1` words that the driver has words of its own for, and what follows them.
 const DRIVERS: &[(&str, Follows)] = &[("-o", Follows::Word), ("-x", Follows::Input)];
@@ -36,25 +35,18 @@ impl Launcher {
     /// # Errors
     /// There is no such program: a text that names the setting.
     pub fn find(words: &Words) -> Result<Option<Launcher>, String> {
-        let Some(name) = words.first() else { return Ok(None) };
-        match which::which(name) {
-            Ok(program) => Ok(Some(Launcher {
-                program,
-                words: words.clone(),
-            })),
-            Err(error) => Err(format!("THINLTO_LD_LAUNCHER={}: {error}", self::text(words))),
-        }
+        Ok(UserCommand::find(words, SETTING)?.map(Launcher))
     }
 
     /// As given, for people.
     pub fn text(&self) -> String {
-        text(&self.words)
+        self.0.text()
     }
 
     /// The command that runs a step: one of `-cc1`, or a driver's line already.
     pub fn command(&self, clang: &Path, step: &[OsString]) -> Command {
-        let mut command = Command::new(&self.program);
-        command.args(self.words.iter().skip(1)).arg(clang);
+        let mut command = Command::new(&self.0.program);
+        command.args(self.0.words.iter().skip(1)).arg(clang);
         match step.first().is_some_and(|word| word == "-cc1") {
             true => command.args(driver_words(step)),
             false => command.args(step),
@@ -78,10 +70,6 @@ impl Launcher {
         }
         Ok(())
     }
-}
-
-fn text(words: &Words) -> String {
-    words.join(OsStr::new(" ")).to_string_lossy().into_owned()
 }
 
 /// What a person would type for a `-cc1` step: the driver's own words where it has one, the others handed on as they are.
@@ -144,16 +132,6 @@ mod tests {
              -Xclang -target-cpu -Xclang x86-64 --target=x86_64-linux-gnu -emit-llvm -O1 -fthinlto-index=i -o o.bc -x ir m",
         );
         assert_eq!(driver_words(&step), expected);
-    }
-
-    #[test]
-    fn a_program_that_is_missing_is_told_by_the_setting() {
-        let error = Launcher::find(&words("no-such-launcher -n 1")).unwrap_err();
-        assert!(
-            error.starts_with("THINLTO_LD_LAUNCHER=no-such-launcher -n 1: "),
-            "{error}"
-        );
-        assert!(Launcher::find(&Words::new()).unwrap().is_none());
     }
 
     #[test]

@@ -8,21 +8,25 @@ pub mod diagnostics;
 pub mod engine;
 pub mod flags;
 pub mod forkserver;
+pub mod jobs;
 pub mod kept;
 pub mod launcher;
 pub mod modules;
+mod of_link;
 mod own;
 pub mod post;
 mod prepare;
 pub mod process;
-mod run;
+pub mod results;
+pub mod run;
 pub mod seen;
+pub mod user_command;
 
 use std::path::{Path, PathBuf};
 
-use away::{Ahead, By, Ended, Ran, Sharing, Whose};
+use away::Ahead;
 
-use crate::cache::{Cache, Counts, Destination};
+use crate::cache::{self, Cache, Destination};
 use crate::children::Children;
 use crate::cmdline::Invocation;
 use crate::color::Color;
@@ -34,7 +38,6 @@ use crate::narrowed::{Asked, Defines};
 use crate::observe::stats;
 use crate::observe::timeline::Timeline;
 use crate::observe::work::Work;
-use crate::schedule::Next;
 use crate::settings::EngineKind;
 use crate::slots::Slots;
 use crate::staging::Staging;
@@ -46,9 +49,12 @@ use flags::{Flags, SavedStage};
 use forkserver::{ForkServer, Load, NoServer};
 use launcher::Launcher;
 use modules::{Keys, ReadAhead};
+use of_link::LinkJobs;
 use post::PostBackend;
 use prepare::Prepared;
 use process::Failure;
+use results::{Done, Made, Results};
+use run::{Counts, Runs};
 
 /// The backends of one link.
 #[derive(Debug)]
@@ -133,49 +139,6 @@ pub enum BackendError {
     Interrupted,
 }
 
-/// One module's result.
-struct Done {
-    stderr: String,
-    made: Made,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Made {
-    Compiled(By),
-    Cached,
-}
-
-/// What backends have ended so far, and the first that failed.
-#[derive(Default)]
-struct Results {
-    done: Vec<Option<Done>>,
-    failure: Option<(usize, Failure)>,
-}
-
-impl Results {
-    fn take(&mut self, module: usize, ended: Ended, counts: &mut stats::Backends) -> Next {
-        match ended {
-            Ok(Ran { stderr, by }) => {
-                *match by {
-                    By::Here => &mut counts.run,
-                    By::Worker => &mut counts.remote,
-                    By::Cache => &mut counts.remote_cached,
-                } += 1;
-                self.done[module] = Some(Done {
-                    stderr,
-                    made: Made::Compiled(by),
-                });
-                Next::Continue
-            }
-            Err(error) => {
-                counts.failed += 1;
-                self.failure.get_or_insert((module, error));
-                Next::Stop
-            }
-        }
-    }
-}
-
 impl Backends<'_> {
     /// Makes every object. What has been read of modules already is not read again.
     ///
@@ -188,39 +151,31 @@ impl Backends<'_> {
         bytes: &mut Option<stats::Bytes>,
     ) -> Result<Compiled, BackendError> {
         let (prepared, looks) = prepare::all(&self, ahead, counts)?;
-        let mut results = Results {
-            done: prepared.iter().map(|_| None).collect(),
-            failure: None,
-        };
         counts.uncacheable = prepared
             .iter()
             .filter(|module| self.cache.is_some() && module.key.is_none())
             .count();
-        let waiting = self.take_cached(&prepared, &mut results.done);
+        let mut results = Results::of(self.take_cached(&prepared));
+        let waiting = results.waiting();
         counts.cached = prepared.len() - waiting.len();
-        match self.remote.take() {
-            Some(remote) if !waiting.is_empty() => {
-                let whose = remote.whose();
-                let mut sharing = Sharing::of(prepared.len(), whose);
-                let ran = match remote.executes() {
-                    true => self.run_shared(remote, &prepared, &waiting, &mut results, &sharing, counts),
-                    false => self.run_behind_a_cache(remote, &prepared, &waiting, &mut results, &sharing, counts),
-                };
-                let has_failed = ran.is_err() || results.failure.is_some();
-                let is_over = || has_failed || self.children.interrupted().is_some();
-                sharing.finish(&is_over, counts, bytes);
-                ran?;
-                if whose == Whose::Workers && self.cache.is_some() {
-                    counts.remote_unkept = counts.remote + counts.remote_cached;
-                }
-            }
-            _ => {
-                self.run_here(prepare::stage, &prepared, &waiting, &mut results, None, counts)?;
-                if counts.remote_fallback.is_some() {
-                    counts.remote_fell_back = counts.run;
-                }
-            }
-        }
+        let (server, remote) = (self.server.take(), self.remote.take());
+        let jobs = LinkJobs::new(&self, &prepared);
+        let runs = Runs {
+            jobs: &jobs,
+            clang: &self.clang.path,
+            engine: self.engine,
+            launcher: jobs.launcher(&waiting, counts),
+            server,
+            staging: self.staging,
+            slots: &self.slots,
+            timeline: self.timeline,
+            children: self.children,
+        };
+        let of = Counts {
+            backends: counts,
+            bytes,
+        };
+        runs.run(remote, &mut results, of).map_err(BackendError::Unfit)?;
         let Results { done: results, failure } = results;
         self.keep_stages(&prepared)?;
         if let Some((module, failure)) = failure {
@@ -287,7 +242,7 @@ impl Backends<'_> {
             return Err(BackendError::Rejected(compiled.said));
         }
         if let Some(cache) = self.cache {
-            cache.count(Counts {
+            cache.count(cache::Counts {
                 hits: counts.cached as u64,
                 misses: (counts.run + counts.remote + counts.remote_cached).saturating_sub(counts.uncacheable) as u64,
                 uncacheable: counts.uncacheable as u64,
@@ -324,24 +279,19 @@ impl Backends<'_> {
         work.collect()
     }
 
-    /// Takes what the cache has; the modules it does not have.
-    fn take_cached(&self, prepared: &[Prepared], results: &mut [Option<Done>]) -> Vec<usize> {
+    /// Takes what the cache has.
+    fn take_cached(&self, prepared: &[Prepared]) -> Vec<Option<Done>> {
         use rayon::prelude::*;
-        let Some(cache) = self.cache else {
-            return (0..prepared.len()).collect();
-        };
-        results.par_iter_mut().zip(prepared).for_each(|(result, module)| {
-            let Some(key) = &module.key else { return };
+        let kept = |module: &Prepared| {
             let object = module.object.path();
             let place = Destination::Staging(object);
-            *result = cache.get(key, place, &module.sides).map(|said| Done {
+            let said = self.cache?.get(module.key.as_ref()?, place, &module.sides)?;
+            Some(Done {
                 stderr: said.replace(OBJECT, &object.to_string_lossy()),
                 made: Made::Cached,
-            });
-        });
-        (0..prepared.len())
-            .filter(|module| results[*module].is_none())
-            .collect()
+            })
+        };
+        prepared.par_iter().map(kept).collect()
     }
 }
 

@@ -3,39 +3,31 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::process::{self, Failure};
+use super::user_command::UserCommand;
 use crate::children::{Children, Running};
 use crate::shell::Words;
 
 /// What stands for the object's path among the words.
 const OBJECT: &[u8] = b"{}";
 
-/// The command, its program found.
+/// The command.
 #[derive(Clone, Debug)]
-pub struct PostBackend {
-    /// What is run; its content is part of what an object depends on.
-    pub program: PathBuf,
-    /// The words as they were given, the program's name first.
-    pub words: Words,
-}
+pub struct PostBackend(pub UserCommand);
+
+/// The setting that names it.
+pub const SETTING: &str = "THINLTO_LD_POST_BACKEND";
 
 impl PostBackend {
     /// The command of these words; none where there are none.
     ///
     /// # Errors
-    /// There is no such program.
+    /// There is no such program: a text that names the setting.
     pub fn find(words: &Words) -> Result<Option<PostBackend>, String> {
-        let Some(name) = words.first() else { return Ok(None) };
-        match which::which(name) {
-            Ok(program) => Ok(Some(PostBackend {
-                program,
-                words: words.clone(),
-            })),
-            Err(error) => Err(format!("post-backend command {}: {error}", name.display())),
-        }
+        Ok(UserCommand::find(words, SETTING)?.map(PostBackend))
     }
 
     /// Runs it on the object at `object`, which it may change or replace; what it says on stderr.
@@ -43,14 +35,14 @@ impl PostBackend {
     /// # Errors
     /// `Post` where it fails or leaves no object, `Interrupted` after a signal.
     pub fn run(&self, object: &Path, children: &Children) -> Result<String, Failure> {
-        let mut command = Command::new(&self.program);
+        let mut command = Command::new(&self.0.program);
         command
             .args(self.arguments(object))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let failed = |what: String, said: String| Failure::Post {
-            command: self.words.join(OsStr::new(" ")).to_string_lossy().into_owned(),
+            command: self.0.text(),
             what,
             said,
         };
@@ -74,7 +66,7 @@ impl PostBackend {
         let object = object.as_os_str().as_bytes();
         let mut placed = false;
         let mut words: Vec<OsString> = Vec::new();
-        for word in self.words.iter().skip(1) {
+        for word in self.0.words.iter().skip(1) {
             let mut rest = word.as_bytes();
             let mut filled = Vec::new();
             while let Some(at) = rest.windows(OBJECT.len()).position(|two| two == OBJECT) {
@@ -100,10 +92,10 @@ mod tests {
     #[test]
     fn the_object_stands_last_or_where_it_is_wanted() {
         let arguments = |words: &[&str]| {
-            let post = PostBackend {
+            let post = PostBackend(UserCommand {
                 program: "x".into(),
                 words: words.iter().map(OsString::from).collect(),
-            };
+            });
             post.arguments(Path::new("a.o"))
         };
         assert_eq!(arguments(&["objtool", "--x"]), ["--x", "a.o"]);

@@ -59,13 +59,6 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// Whether its object is all that is wanted of it, by a path that can be another.
-    pub(super) fn travels(&self) -> bool {
-        self.stages.is_empty() && self.sides.is_empty()
-    }
-}
-
-impl Prepared {
     /// Its command but for the names of files: what backends have in common for which clang would do the same.
     pub(super) fn kind(&self) -> Vec<u8> {
         self.flags.fingerprint(&self.target, 0)
@@ -76,7 +69,7 @@ fn unfit(module: &PlannedModule, what: &str, error: impl std::fmt::Display) -> B
     BackendError::Unfit(format!("{}: {what}: {error}", module.shown()))
 }
 
-/// Prepares every module of the plan, but for what only a backend that runs needs ([`stage`]).
+/// Prepares every module of the plan, but for what only a backend that runs needs ([`stage_modules`], [`stage_indexes`]).
 ///
 /// # Errors
 /// `Unfit` where a module or an index cannot be read, or clang would not take the options.
@@ -151,24 +144,19 @@ fn place(module: &PlannedModule, link: &Backends<'_>) -> Result<Place, BackendEr
     place.map_err(|error| unfit(module, "no place for its object", error))
 }
 
-/// Puts the modules and indexes that these backends read where their commands expect them.
+/// Puts the indexes that these backends read where their commands expect them.
 ///
 /// # Errors
 /// `Unfit` where one cannot be written.
-pub(super) fn stage(link: &Backends<'_>, prepared: &[Prepared], running: &[usize]) -> Result<(), BackendError> {
-    stage_modules(link, prepared, running)?;
-    stage_indexes(link, prepared, running)
-}
-
-/// As [`stage`], of the indexes alone.
-///
-/// # Errors
-/// `Unfit` where one cannot be written.
-pub(super) fn stage_indexes(link: &Backends<'_>, prepared: &[Prepared], running: &[usize]) -> Result<(), BackendError> {
-    let ranks = ranks(link);
+pub(super) fn stage_indexes(
+    link: &Backends<'_>,
+    prepared: &[Prepared],
+    running: &[usize],
+    ranks: &HashMap<&[u8], usize>,
+) -> Result<(), BackendError> {
     running
         .par_iter()
-        .map(|at| stage_index(link, prepared, *at, &ranks))
+        .map(|at| stage_index(link, prepared, *at, ranks))
         .collect()
 }
 
@@ -197,7 +185,7 @@ pub(super) fn stage_index(
     fs::write(&path, index).map_err(|error| unfit(module, "its index cannot be written", error))
 }
 
-/// As [`stage`], of the modules alone.
+/// As [`stage_indexes`], of the modules.
 ///
 /// # Errors
 /// `Unfit` where one cannot be written.

@@ -1,57 +1,123 @@
-//! Where the backends that must run do: here, here behind a cache that is shared, or at a server and here at once.
+//! Where the jobs that must run do: here, here behind a cache that is shared, or at a server and here at once.
 //! Knows nothing of which those are, nor of what is made of their words.
 
-use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use super::away::{self, Ahead, By, Ended, Farm, Lookups, Ran, Sharing, Whose};
+use super::away::{Ahead, By, Ended, Farm, Lookups, Ran, Sharing, Whose, settle};
 use super::engine::Chosen;
 use super::forkserver::{ForkServer, NoServer};
+use super::jobs::Jobs;
 use super::launcher::Launcher;
-use super::prepare::{self, Prepared};
 use super::process::{self, Engine, Failure};
-use super::{BackendError, Backends, OBJECT, Results};
+use super::results::Results;
+use crate::children::Children;
 use crate::observe::stats;
-use crate::observe::timeline::timed;
+use crate::observe::timeline::{Timeline, timed};
 use crate::schedule::shared::{Here, Line, Shared, Side};
 use crate::schedule::{self, Next};
+use crate::settings::EngineKind;
 use crate::settings::remote::Local;
+use crate::slots::Slots;
 use crate::staging::Staging;
 
-impl Backends<'_> {
-    /// Compiles these modules here, once `stage` has put in place what they read.
-    pub(super) fn run_here(
-        &mut self,
-        stage: impl Fn(&Backends<'_>, &[Prepared], &[usize]) -> Result<(), BackendError> + Sync,
-        prepared: &[Prepared],
+/// Who runs jobs, and with what.
+pub struct Runs<'a> {
+    /// The jobs.
+    pub jobs: &'a dyn Jobs,
+    /// The compiler.
+    pub clang: &'a Path,
+    /// What runs them here.
+    pub engine: EngineKind,
+    /// What they are started through.
+    pub launcher: Option<Launcher>,
+    /// What was started before it was known how many there would be.
+    pub server: Option<Result<ForkServer, NoServer>>,
+    /// Where workers' words and what is half made are put.
+    pub staging: &'a Staging,
+    /// How many at once.
+    pub slots: &'a Slots,
+    /// Who is told when each of them runs, where somebody asks.
+    pub timeline: Option<&'a Timeline>,
+    /// Our children.
+    pub children: &'a Children,
+}
+
+/// Where what is counted goes.
+pub struct Counts<'a> {
+    /// Backends.
+    pub backends: &'a mut stats::Backends,
+    /// What went over the wire.
+    pub bytes: &'a mut Option<stats::Bytes>,
+}
+
+impl Runs<'_> {
+    /// Runs those that wait, by servers too where there are any. What ran those here, where something did.
+    ///
+    /// # Errors
+    /// What they read cannot be put in place: a text for people. Of a job that fails the results know.
+    pub fn run(
+        mut self,
+        remote: Option<Ahead>,
+        results: &mut Results,
+        counts: Counts<'_>,
+    ) -> Result<Option<Engine>, String> {
+        let waiting = results.waiting();
+        let Counts { backends, bytes } = counts;
+        let Some(remote) = remote.filter(|_| !waiting.is_empty()) else {
+            let stage = |waiting: &[usize]| {
+                self.jobs.stage_modules(waiting)?;
+                self.jobs.stage_indexes(waiting)
+            };
+            let server = self.server.take();
+            let engine = self.run_here(server, stage, &waiting, results, None, backends)?;
+            if backends.remote_fallback.is_some() {
+                backends.remote_fell_back = backends.run;
+            }
+            return Ok(Some(engine));
+        };
+        let whose = remote.whose();
+        let mut sharing = Sharing::of(self.jobs.count(), whose);
+        let ran = match remote.executes() {
+            true => self.run_shared(remote, &waiting, results, &sharing, backends),
+            false => self.run_behind_a_cache(remote, &waiting, results, &sharing, backends),
+        };
+        let has_failed = ran.is_err() || results.failure.is_some();
+        let is_over = || has_failed || self.children.interrupted().is_some();
+        sharing.finish(&is_over, backends, bytes);
+        if ran.is_ok() && whose == Whose::Workers && self.jobs.are_kept() {
+            backends.remote_unkept = backends.remote + backends.remote_cached;
+        }
+        ran
+    }
+
+    /// Compiles these here, once `stage` has put in place what they read.
+    fn run_here(
+        &self,
+        server: Option<Result<ForkServer, NoServer>>,
+        stage: impl Fn(&[usize]) -> Result<(), String> + Sync,
         waiting: &[usize],
         results: &mut Results,
         sharing: Option<&Sharing>,
         counts: &mut stats::Backends,
-    ) -> Result<(), BackendError> {
-        let weights: Vec<u64> = waiting.iter().map(|module| prepared[*module].weight).collect();
-        let server = self.server.take();
+    ) -> Result<Engine, String> {
         // clang is started while files are put in place for it, and asked whether it takes the options.
-        let launcher = self.launcher(prepared, waiting, counts);
-        let (chosen, staged) = rayon::join(
-            || self.engine(launcher, server, waiting.len()),
-            || stage(self, prepared, waiting),
-        );
+        let (chosen, staged) = rayon::join(|| self.choose(server, waiting.len()), || stage(waiting));
         staged?;
         chosen.tell(waiting.len(), counts);
         let engine = chosen.engine;
-        let compile = |module: usize| {
-            let said = process::run(&engine, &self.clang.path, &prepared[module].backend, self.children)?;
+        let compile = |at: usize| {
+            let ran = process::run(&engine, self.clang, &self.jobs.backend(at), self.children);
+            let said = ran.inspect_err(|_| self.jobs.discard(at))?;
             if let Some(sharing) = sharing {
-                sharing.offer(self, module, &prepared[module], &said);
+                sharing.offer(self.jobs, at, &said);
             }
-            self.done(&prepared[module], said)
+            self.jobs.done(at, said, Whose::Ours)
         };
         schedule::run(
-            &weights,
-            &self.slots,
+            &self.weights(waiting),
+            self.slots,
             |running| {
                 if let Some(timeline) = self.timeline {
                     timeline.allow(running);
@@ -64,93 +130,88 @@ impl Backends<'_> {
                 results.take(waiting[job], ended, counts)
             },
         );
-        Ok(())
+        Ok(engine)
     }
 
     /// Takes what a shared cache has, and compiles the rest here.
-    pub(super) fn run_behind_a_cache(
+    fn run_behind_a_cache(
         &mut self,
         remote: Ahead,
-        prepared: &[Prepared],
         waiting: &[usize],
         results: &mut Results,
         sharing: &Sharing,
         counts: &mut stats::Backends,
-    ) -> Result<(), BackendError> {
-        prepare::stage_modules(self, prepared, waiting)?;
+    ) -> Result<Option<Engine>, String> {
+        self.jobs.stage_modules(waiting)?;
         let taken = Mutex::new(Vec::new());
         let lookups = Lookups {
-            link: self,
-            prepared,
+            jobs: self.jobs,
+            staging: self.staging,
+            children: self.children,
             sharing,
         };
-        lookups.take(remote, waiting, |module, ended| {
-            taken
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push((module, ended));
+        lookups.take(remote, waiting, |at, ended| {
+            taken.lock().unwrap_or_else(PoisonError::into_inner).push((at, ended));
         });
         let taken = taken.into_inner().unwrap_or_else(PoisonError::into_inner);
-        for (module, ended) in taken {
-            if results.take(module, ended, counts) == Next::Stop {
-                return Ok(());
+        for (at, ended) in taken {
+            if results.take(at, ended, counts) == Next::Stop {
+                return Ok(None);
             }
         }
-        let left: Vec<usize> = waiting
-            .iter()
-            .copied()
-            .filter(|module| results.done[*module].is_none())
-            .collect();
-        self.run_here(prepare::stage_indexes, prepared, &left, results, Some(sharing), counts)
+        let left = results.waiting();
+        let stage = |left: &[usize]| self.jobs.stage_indexes(left);
+        let server = self.server.take();
+        self.run_here(server, stage, &left, results, Some(sharing), counts)
+            .map(Some)
     }
 
-    /// Has a server execute these modules' backends, and compiles here as well.
-    pub(super) fn run_shared(
+    /// Has a server execute these, and compiles here as well.
+    fn run_shared(
         &mut self,
         remote: Ahead,
-        prepared: &[Prepared],
         waiting: &[usize],
         results: &mut Results,
         sharing: &Sharing,
         counts: &mut stats::Backends,
-    ) -> Result<(), BackendError> {
-        let weights: Vec<u64> = waiting.iter().map(|module| prepared[*module].weight).collect();
-        prepare::stage_modules(self, prepared, waiting)?;
-        let taken: Vec<AtomicBool> = prepared.iter().map(|_| AtomicBool::new(false)).collect();
+    ) -> Result<Option<Engine>, String> {
+        let server = Mutex::new(self.server.take());
+        let this = &*self;
+        this.jobs.stage_modules(waiting)?;
+        let weights = this.weights(waiting);
+        let taken: Vec<AtomicBool> = (0..this.jobs.count()).map(|_| AtomicBool::new(false)).collect();
         let here = match remote.local() {
             Local::On => Here::All,
             Local::Off => Here::Refused,
         };
-        let launcher = self.launcher(prepared, waiting, counts);
-        let (server, chosen) = (Mutex::new(self.server.take()), OnceLock::new());
+        let chosen = OnceLock::new();
         // Nothing may have to run here at all.
         let engine_here = || {
             let server = || server.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let choose = || self.engine(launcher.clone(), server(), waiting.len());
+            let choose = || this.choose(server(), waiting.len());
             &chosen.get_or_init(choose).engine
         };
         let line = Line::new();
-        let (farm, inbox) = Farm::new(self, (prepared, waiting), (sharing, &taken), &remote, line.tell());
-        let ranks = prepare::ranks(self);
+        let (farm, inbox) = Farm::new(this, waiting, (sharing, &taken), &remote, line.tell());
         let shared = Shared {
             weights: &weights,
-            slots: &self.slots,
+            slots: this.slots,
             here,
             elsewhere: &farm,
             allow: &|running| {
-                if let Some(timeline) = self.timeline {
+                if let Some(timeline) = this.timeline {
                     timeline.allow(running);
                 }
                 engine_here().allow(running);
             },
             run: |job: usize| {
-                let module = waiting[job];
-                timed(self.timeline, module, || {
-                    self.compile_beside(engine_here(), prepared, module, &taken[module], sharing, &ranks)
+                let at = waiting[job];
+                timed(this.timeline, at, || {
+                    this.compile_beside(engine_here(), at, &taken[at], sharing)
                 })
             },
-            halt: &|| self.children.kill(),
-            interrupted: &|| self.children.interrupted().is_some(),
+            halt: &|| this.children.kill(),
+            interrupted: &|| this.children.interrupted().is_some(),
         };
         counts.raced = std::thread::scope(|scope| {
             let farm = &farm;
@@ -168,35 +229,30 @@ impl Backends<'_> {
             chosen.tell(waiting.len(), counts);
         }
         counts.engine = Some("remote");
-        Ok(())
+        Ok(chosen.into_inner().map(|chosen| chosen.engine))
     }
 
-    /// Compiles one module that may be compiled elsewhere too; none where its object has come from there first.
-    fn compile_beside(
-        &self,
-        engine: &Engine,
-        prepared: &[Prepared],
-        module: usize,
-        taken: &AtomicBool,
-        sharing: &Sharing,
-        ranks: &HashMap<&[u8], usize>,
-    ) -> Option<Ended> {
-        let object = prepared[module].object.path();
+    /// Compiles one that may be compiled elsewhere too; none where its object has come from there first.
+    fn compile_beside(&self, engine: &Engine, at: usize, taken: &AtomicBool, sharing: &Sharing) -> Option<Ended> {
         let is_taken = || taken.load(Ordering::Acquire);
         if is_taken() {
             return None;
         }
+        let object = self.jobs.object(at);
+        let half_made = self.jobs.leaves_one(at).then(|| self.staging.half_made(at, "here"));
         let compile = || {
-            let staged = prepare::stage_index(self, prepared, module, ranks);
-            staged.map_err(|error| Failure::Unprepared(error.to_string()))?;
-            // What writes more than its object runs nowhere else, and names those files by it.
-            match prepared[module].travels() {
-                false => process::run(engine, &self.clang.path, &prepared[module].backend, self.children),
-                true => {
-                    let beside = away::beside(object, "here");
-                    let backend = prepared[module].backend.leaving(&beside);
-                    let said = process::run(engine, &self.clang.path, &backend, self.children)?;
-                    Ok(said.replace(&*beside.to_string_lossy(), &object.to_string_lossy()))
+            self.jobs.stage_index(at).map_err(Failure::Unprepared)?;
+            let backend = self.jobs.backend(at);
+            match &half_made {
+                // What writes more than its object runs nowhere else, and names those files by it.
+                None => {
+                    let ran = process::run(engine, self.clang, &backend, self.children);
+                    ran.inspect_err(|_| self.jobs.discard(at))
+                }
+                Some(half_made) => {
+                    let backend = backend.leaving(half_made);
+                    let said = process::run(engine, self.clang, &backend, self.children)?;
+                    Ok(said.replace(&*half_made.to_string_lossy(), &object.to_string_lossy()))
                 }
             }
         };
@@ -208,99 +264,23 @@ impl Backends<'_> {
         if taken.swap(true, Ordering::AcqRel) {
             return None;
         }
-        if prepared[module].travels()
-            && let Err(error) = std::fs::rename(away::beside(object, "here"), object)
-        {
+        if let Some(Err(error)) = half_made.map(|half_made| settle(&half_made, object)) {
+            self.jobs.discard(at);
             return Some(Err(Failure::Unprepared(error.to_string())));
         }
-        sharing.offer(self, module, &prepared[module], &said);
-        let done = self.done(&prepared[module], said);
+        sharing.offer(self.jobs, at, &said);
+        let done = self.jobs.done(at, said, Whose::Ours);
         Some(done.map(|stderr| Ran { stderr, by: By::Here }))
     }
 
-    /// Whether the modules it is made from are still what they were when they were read.
-    pub(super) fn are_unchanged(&self, module: &Prepared) -> bool {
-        let mut sources = module.reads.iter().map(|read| self.plan.modules[*read].source);
-        sources.all(|source| self.inputs.change(source).is_none())
+    fn weights(&self, waiting: &[usize]) -> Vec<u64> {
+        waiting.iter().map(|at| self.jobs.weight(*at)).collect()
     }
 
-    fn engine(
-        &self,
-        launcher: Option<Launcher>,
-        ahead: Option<Result<ForkServer, NoServer>>,
-        backends: usize,
-    ) -> Chosen {
-        match launcher {
-            Some(launcher) => Chosen::launched(launcher, self.engine),
-            None => Chosen::of(
-                self.engine,
-                ahead,
-                backends,
-                &self.clang.path,
-                self.staging,
-                self.children,
-            ),
+    fn choose(&self, ahead: Option<Result<ForkServer, NoServer>>, backends: usize) -> Chosen {
+        match &self.launcher {
+            Some(launcher) => Chosen::launched(launcher.clone(), self.engine),
+            None => Chosen::of(self.engine, ahead, backends, self.clang, self.staging, self.children),
         }
     }
-
-    /// What the backends that run are started through, where clang's driver makes of every target among them what it should.
-    fn launcher(&self, prepared: &[Prepared], running: &[usize], counts: &mut stats::Backends) -> Option<Launcher> {
-        let launcher = self.launcher.filter(|_| !running.is_empty())?;
-        let mut asked = HashSet::new();
-        for module in running.iter().map(|at| &prepared[*at]) {
-            // One question a command: modules differ by target, and by their own options.
-            if !asked.insert(module.kind()) {
-                continue;
-            }
-            if let Err(why) = launcher.suits(self.clang, &module.backend) {
-                tracing::warn!("{why}: backends are not started through {}", launcher.text());
-                counts.launcher_off = Some(why);
-                return None;
-            }
-        }
-        Some(launcher.clone())
-    }
-
-    /// An object is in its place: does to it what is to be done, and keeps it if what it was made from is still what its
-    /// key was made from.
-    pub(super) fn done(&self, module: &Prepared, stderr: String) -> Result<String, Failure> {
-        let stderr = self.post(module, stderr)?;
-        self.keep(module, &stderr);
-        Ok(stderr)
-    }
-
-    /// As [`Backends::done`], of one that comes from elsewhere: kept only if it is of the clang that its key is of.
-    pub(super) fn done_elsewhere(&self, module: &Prepared, stderr: String, whose: Whose) -> Result<String, Failure> {
-        match whose {
-            Whose::Ours => self.done(module, stderr),
-            Whose::Workers => self.post(module, stderr),
-        }
-    }
-
-    fn post(&self, module: &Prepared, mut stderr: String) -> Result<String, Failure> {
-        if let Some(post) = self.post {
-            stderr.push_str(&post.run(module.object.path(), self.children)?);
-        }
-        Ok(stderr)
-    }
-
-    fn keep(&self, module: &Prepared, stderr: &str) {
-        if let (Some(cache), Some(keyed)) = (self.cache, &module.key)
-            && self.are_unchanged(module)
-        {
-            match lasting(self.staging, stderr, module.object.path(), OBJECT) {
-                Some(said) => cache.put(keyed, module.object.path(), &module.sides, &said),
-                None => tracing::debug!("not kept: it said where it is compiled: {stderr}"),
-            }
-        }
-    }
-}
-
-/// What a backend said, as it is true of a later link too: `called` for its object. None where it names another file that
-/// only exists in this one.
-pub(super) fn lasting(staging: &Staging, stderr: &str, object: &Path, called: &str) -> Option<String> {
-    let said = stderr.replace(&*object.to_string_lossy(), called);
-    let here = [staging.dir(), staging.indexes()];
-    let is_lasting = here.iter().all(|dir| !said.contains(&*dir.to_string_lossy()));
-    is_lasting.then_some(said)
 }

@@ -169,8 +169,8 @@ impl Cache {
         // What stands before the compiler may set what that hears (`env`), or be a compiler itself (`ccache`).
         let launcher = parts
             .launcher
-            .map(|launcher| (LAUNCHER, &launcher.words, &launcher.program));
-        let post = parts.post.map(|post| (POST, &post.words, &post.program));
+            .map(|launcher| (LAUNCHER, &launcher.0.words, &launcher.0.program));
+        let post = parts.post.map(|post| (POST, &post.0.words, &post.0.program));
         for (tag, words, program) in launcher.into_iter().chain(post) {
             options.push(OsStr::new(tag));
             options.extend(words.iter().map(OsString::as_os_str));

@@ -8,34 +8,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::description::{Description, Job};
+use crate::backend::jobs::Called;
 use crate::toolchain::driver;
-
-/// The files that each command names.
-#[derive(Clone, Copy)]
-struct Files<'a> {
-    module: &'a Path,
-    index: &'a Path,
-    object: &'a Path,
-}
-
-impl<'a> Files<'a> {
-    fn of(job: &'a Job) -> Files<'a> {
-        Files {
-            module: job.module(),
-            index: job.index(),
-            object: job.object(),
-        }
-    }
-
-    fn path(&self, which: Which) -> &OsStr {
-        match which {
-            Which::Module => self.module.as_os_str(),
-            Which::Index => self.index.as_os_str(),
-            Which::Object => self.object.as_os_str(),
-            Which::ModuleName => self.module.file_name().unwrap_or_default(),
-        }
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Which {
@@ -44,6 +18,17 @@ enum Which {
     Object,
     /// The module's name without folders, which the driver tells `-cc1`.
     ModuleName,
+}
+
+impl Which {
+    fn of(self, called: Called<'_>) -> &OsStr {
+        match self {
+            Which::Module => called.module.as_os_str(),
+            Which::Index => called.index.as_os_str(),
+            Which::Object => called.object.as_os_str(),
+            Which::ModuleName => called.module.file_name().unwrap_or_default(),
+        }
+    }
 }
 
 /// A word of a command, or where one of its files is named: alone, or behind a `=`.
@@ -55,10 +40,10 @@ enum Part {
 
 type Parts = Vec<Part>;
 
-fn parts(words: impl IntoIterator<Item = OsString>, files: Files<'_>, named: &[Which]) -> Parts {
+fn parts(words: impl IntoIterator<Item = OsString>, files: Called<'_>, named: &[Which]) -> Parts {
     let part = |word: OsString| {
         let of = |which: &Which| {
-            let before = word.as_bytes().strip_suffix(files.path(*which).as_bytes())?;
+            let before = word.as_bytes().strip_suffix(which.of(files).as_bytes())?;
             let is_named = before.is_empty() || before.ends_with(b"=");
             is_named.then(|| Part::File(OsStr::from_bytes(before).to_owned(), *which))
         };
@@ -67,16 +52,16 @@ fn parts(words: impl IntoIterator<Item = OsString>, files: Files<'_>, named: &[W
     words.into_iter().map(part).collect()
 }
 
-fn filled(parts: &[Part], files: Files<'_>) -> Vec<OsString> {
+fn filled<'a>(parts: impl IntoIterator<Item = &'a Part>, files: Called<'_>) -> Vec<OsString> {
     let word = |part: &Part| match part {
         Part::Word(word) => word.clone(),
         Part::File(before, which) => {
             let mut word = before.clone();
-            word.push(files.path(*which));
+            word.push(which.of(files));
             word
         }
     };
-    parts.iter().map(word).collect()
+    parts.into_iter().map(word).collect()
 }
 
 /// What the driver makes of all jobs of one kind.
@@ -89,6 +74,9 @@ pub struct Command {
 /// (clang/lib/CodeGen/CGDebugInfo.cpp, CoverageMappingGen.cpp).
 const FRONT_ENDS: [&str; 2] = ["-fdebug-compilation-dir=", "-fcoverage-compilation-dir="];
 
+/// A word that leads to the headers of the clang here, in the next, which only a front end reads.
+const HEADERS: &str = "-resource-dir";
+
 /// What puts the command itself, names of files and all, into the object.
 const EMBEDS: [&str; 2] = ["-fembed-bitcode", "-record-command-line"];
 
@@ -98,7 +86,23 @@ const SEARCHES: [&str; 3] = ["-I", "-isystem", "-iquote"];
 impl Command {
     /// The `-cc1` line of one job.
     pub fn of(&self, job: &Job) -> Vec<OsString> {
-        filled(&self.parts, Files::of(job))
+        filled(&self.parts, job.called())
+    }
+
+    /// The same of a job whose files are called so on another machine: without what only a front end reads, which names
+    /// folders of this one.
+    pub fn away(&self, called: Called<'_>) -> Vec<OsString> {
+        filled(self.travelling(), called)
+    }
+
+    fn travelling(&self) -> impl Iterator<Item = &Part> {
+        let mut is_folder_next = false;
+        self.parts.iter().filter(move |part| {
+            let Part::Word(word) = part else { return true };
+            let is_left_out = is_folder_next || is_of_a_front_end(word) || word == HEADERS;
+            is_folder_next = word == HEADERS;
+            !is_left_out
+        })
     }
 
     /// Its words but for names of files that don't shape the object.
@@ -106,13 +110,7 @@ impl Command {
         let mut bytes = Vec::new();
         for part in &self.parts {
             let (tag, word) = match part {
-                Part::Word(word)
-                    if FRONT_ENDS
-                        .iter()
-                        .any(|front| word.as_bytes().starts_with(front.as_bytes())) =>
-                {
-                    continue;
-                }
+                Part::Word(word) if is_of_a_front_end(word) => continue,
                 Part::Word(word) => (b'W', word),
                 Part::File(word, Which::Module) => (b'M', word),
                 Part::File(word, Which::Index) => (b'I', word),
@@ -128,20 +126,14 @@ impl Command {
 
     /// Files that its words name: a word, or what is behind a `=` in it, that is a file's name now.
     pub fn named_files(&self) -> Vec<PathBuf> {
-        let mut named = Vec::new();
-        for part in &self.parts {
-            let Part::Word(word) = part else { continue };
-            let bytes = word.as_bytes();
-            let behind = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'=');
-            let starts = std::iter::once(0).chain(behind.map(|(at, _)| at + 1));
-            let paths = starts.filter_map(|at| bytes.get(at..)).filter(|path| !path.is_empty());
-            named.extend(
-                paths
-                    .map(|path| PathBuf::from(OsStr::from_bytes(path)))
-                    .filter(|path| path.is_file()),
-            );
-        }
-        named
+        named(self.parts.iter(), |path| path.is_file())
+    }
+
+    /// Folders that the words of [`Command::away`] name likewise; by a path, for `all` and `pic` are no folders' names but by
+    /// chance.
+    pub fn named_folders(&self) -> Vec<PathBuf> {
+        let is_path = |path: &Path| path.as_os_str().as_bytes().contains(&b'/');
+        named(self.travelling(), |path| is_path(path) && path.is_dir())
     }
 
     /// Whether assembly may find files elsewhere than in the working folder.
@@ -157,6 +149,28 @@ impl Command {
             Part::File(..) => false,
         })
     }
+}
+
+fn is_of_a_front_end(word: &OsStr) -> bool {
+    let word = word.as_bytes();
+    FRONT_ENDS.iter().any(|front| word.starts_with(front.as_bytes()))
+}
+
+fn named<'a>(parts: impl Iterator<Item = &'a Part>, is: impl Fn(&Path) -> bool) -> Vec<PathBuf> {
+    let mut named = Vec::new();
+    for part in parts {
+        let Part::Word(word) = part else { continue };
+        let bytes = word.as_bytes();
+        let behind = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'=');
+        let starts = std::iter::once(0).chain(behind.map(|(at, _)| at + 1));
+        let paths = starts.filter_map(|at| bytes.get(at..)).filter(|path| !path.is_empty());
+        named.extend(
+            paths
+                .map(|path| PathBuf::from(OsStr::from_bytes(path)))
+                .filter(|path| is(path)),
+        );
+    }
+    named
 }
 
 /// The driver's line of one job, without the compiler.
@@ -178,7 +192,7 @@ pub fn of_jobs(description: &Description, scratch: &Path) -> Result<Vec<Command>
     let mut commands = Vec::new();
     for job in &description.jobs {
         let all = [Which::Module, Which::Index, Which::Object];
-        let own = parts(job.args.iter().map(OsString::from), Files::of(job), &all);
+        let own = parts(job.args.iter().map(OsString::from), job.called(), &all);
         // By that the driver tells what is in a file.
         let extension = job.module().extension().unwrap_or_default().to_owned();
         let kind = (own, extension);
@@ -203,7 +217,7 @@ fn ask(
     // Names that nothing else has, so that all places where they are used are seen.
     let module = scratch.join(NAME).with_extension(extension);
     let [index, object] = ["index", "object.o"].map(|name| scratch.join(format!("{NAME}.{name}")));
-    let files = Files {
+    let files = Called {
         module: &module,
         index: &index,
         object: &object,
@@ -279,6 +293,21 @@ mod tests {
             let real = driver::cc1(description.compiler(), &line(&description, job), None).unwrap();
             assert_eq!(command.of(job), real);
             assert_eq!(command.fingerprint(), commands[0].fingerprint());
+            let called = Called {
+                module: Path::new("m/0"),
+                index: Path::new("i"),
+                object: Path::new("o"),
+            };
+            let away = command.away(called).join(OsStr::new(" ")).into_string().unwrap();
+            assert!(
+                away.contains("-falign-loops=32") && away.ends_with("-o o -x ir m/0"),
+                "{away}"
+            );
+            assert!(
+                !away.contains("/usr") && !away.contains(&*scratch.path().to_string_lossy()),
+                "{away}"
+            );
+            assert!(!away.contains("-dir"), "{away}");
         }
         let text = String::from_utf8_lossy(&commands[0].fingerprint()).into_owned();
         assert!(
@@ -311,17 +340,21 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("x=y");
         fs::write(&file, "").unwrap();
-        let named = |word: OsString| {
-            let command = Command {
-                parts: vec![Part::Word(word)],
-            };
-            command.named_files()
+        let command = |word: OsString| Command {
+            parts: vec![Part::Word(word)],
         };
+        let named = |word: OsString| command(word).named_files();
         for before in ["", "-fprofile-sample-use=", "-fbasic-block-sections=list="] {
             let mut word = OsString::from(before);
             word.push(&file);
             assert_eq!(named(word), std::slice::from_ref(&file), "{before}");
         }
         assert!(named("-O2".into()).is_empty());
+        let named = |word: &str| command(word.into()).named_folders();
+        let folder = dir.path().display().to_string();
+        assert_eq!(named(&format!("-fprofile-use={folder}")), [dir.path()]);
+        for word in ["src", "-mcmodel=src", &format!("-fdebug-compilation-dir={folder}")] {
+            assert!(named(word).is_empty(), "{word}");
+        }
     }
 }

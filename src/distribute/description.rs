@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::backend::jobs::Called;
+
 /// The backends of one link. What later versions of LLVM add to it is passed over.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Description {
@@ -139,18 +141,30 @@ impl Job {
         self.outputs.first().map_or(Path::new(""), PathBuf::as_path)
     }
 
+    /// These three.
+    pub fn called(&self) -> Called<'_> {
+        Called {
+            module: self.module(),
+            index: self.index(),
+            object: self.object(),
+        }
+    }
+
     /// The module as lld calls it: what it has taken out of an archive it has given a file `libx.a(m.o at 96).SEQUENCE.PID.o`
     /// (`DTLTO::addInput` in llvm/lib/DTLTO/DTLTO.cpp).
     pub fn shown(&self) -> String {
-        let name = self.module().to_string_lossy();
-        let parts = || {
-            let (name, id) = name.strip_suffix(".o")?.rsplit_once('.')?;
-            let (name, sequence) = name.rsplit_once('.')?;
-            let is_number = |text: &str, radix| !text.is_empty() && text.chars().all(|digit| digit.is_digit(radix));
-            (name.ends_with(')') && is_number(sequence, 10) && is_number(id, 16)).then(|| name.to_owned())
-        };
-        parts().unwrap_or_else(|| name.to_string())
+        let module = self.module();
+        member(module).unwrap_or_else(|| module.to_string_lossy().into_owned())
     }
+}
+
+/// What lld calls a module that it has taken out of an archive, by the file it has given it for this link; none of any other.
+pub fn member(module: &Path) -> Option<String> {
+    let name = module.to_string_lossy();
+    let (name, id) = name.strip_suffix(".o")?.rsplit_once('.')?;
+    let (name, sequence) = name.rsplit_once('.')?;
+    let is_number = |text: &str, radix| !text.is_empty() && text.chars().all(|digit| digit.is_digit(radix));
+    (name.ends_with(')') && is_number(sequence, 10) && is_number(id, 16)).then(|| name.to_owned())
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! A distributor for LLVM's DTLTO: lld resolves the symbols and links, and hands the backends to `thinlto distribute`, which
-//! has engines, cache, jobserver and slots for them. Knows nothing of the link but what its list of jobs says.
+//! has engines, farm, caches, jobserver and slots for them. Knows nothing of the link but what its list of jobs says.
 
 mod command;
 mod description;
+mod jobs;
 mod modules;
 mod run;
 mod words;
@@ -11,6 +12,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use crate::backend::away::{self, NoWay};
 use crate::backend::launcher::Launcher;
 use crate::backend::post::PostBackend;
 use crate::backend::process::Failure;
@@ -24,8 +26,9 @@ use crate::slots::Slots;
 use crate::staging::Staging;
 use crate::toolchain::Clang;
 use description::Description;
-use modules::Modules;
-use run::{Distribution, FailedJob};
+use jobs::ListedJobs;
+use modules::{Common, Modules};
+use run::{Distribution, Undone};
 
 /// Does the jobs that the last of `words` lists; before it may stand settings (`--thinlto-ld-jobs=2`), as on a link line.
 ///
@@ -81,14 +84,15 @@ fn distribute(
         .map_err(|(parent, error)| format!("no staging folder in {}: {error}", parent.display()))?
         .with_indexes_in_memory(0);
     stats.clang = Some(description.compiler().display().to_string());
-    let (modules, (commands, clang)) = rayon::join(
+    let clang = Clang::at(description.compiler(), &link::version_memo());
+    let remote = match (&launcher, &clang) {
+        (None, Some(clang)) => away::Wanted::by(settings, clang, cache.as_ref(), &staging),
+        _ => None,
+    };
+    let remote = remote.map(away::Wanted::begin);
+    let (modules, commands) = rayon::join(
         || Modules::open(&description),
-        || {
-            rayon::join(
-                || command::of_jobs(&description, staging.dir()),
-                || Clang::at(description.compiler(), &link::version_memo()),
-            )
-        },
+        || command::of_jobs(&description, staging.dir()),
     );
     let modules = modules.map_err(|(path, error)| format!("{}: {error}", path.display()))?;
     stats.llvm = clang.as_ref().map(|clang| clang.version.to_string());
@@ -100,33 +104,61 @@ fn distribute(
         }
     };
     stats.cache_off = cache_off.or_else(|| unknown.clone().filter(|_| cache.is_some()));
-    stats.backends.engine_fallback = unknown;
+    stats.backends.engine_fallback.clone_from(&unknown);
+    let no_way = match (&launcher, unknown, &clang) {
+        (Some(_), ..) => Some(NoWay::Launcher),
+        (None, Some(why), _) => Some(NoWay::Unknown(why)),
+        (None, None, None) => Some(NoWay::Unknown("which clang compiles cannot be told".to_owned())),
+        (None, None, Some(_)) => None,
+    };
+    if let Some(why) = &no_way {
+        away::no_way_through(settings, why, &mut stats.backends);
+    }
     stats.ms.scan = milliseconds(began.elapsed());
 
     let phase = Instant::now();
+    let jobs = &description.jobs;
+    let keys = match (&cache, &clang, &commands) {
+        (Some(cache), Some(clang), Some(commands)) => {
+            let common = Common {
+                cache,
+                clang,
+                inputs: &description.common.inputs,
+                launcher: launcher.as_ref(),
+                post: post.as_ref(),
+            };
+            modules.keys(jobs, commands, &common)
+        }
+        _ => jobs.iter().map(|_| None).collect(),
+    };
     let timeline = settings.timeline.then(|| Timeline::new(began));
     let distribution = Distribution {
-        description: &description,
-        modules: &modules,
-        commands: commands.as_deref(),
-        clang: clang.as_ref(),
-        cache: cache.as_ref(),
+        jobs: ListedJobs {
+            description: &description,
+            modules: &modules,
+            commands: commands.as_deref(),
+            keys,
+            cache: cache.as_ref(),
+            launcher: launcher.as_ref(),
+            post: post.as_ref(),
+            staging: &staging,
+            children,
+        },
         engine: settings.engine,
-        launcher: launcher.as_ref(),
-        post: post.as_ref(),
-        staging: &staging,
+        remote: remote.filter(|_| no_way.is_none()),
         slots,
         timeline: timeline.as_ref(),
-        children,
     };
-    let done = distribution.run(&mut stats.backends);
+    let done = distribution.run(stats);
     stats.ms.backends = milliseconds(phase.elapsed());
-    let jobs = &description.jobs;
     stats.timeline = timeline.map(|timeline| timeline.spans(jobs.len(), |job| (jobs[job].shown(), job + 1)));
     if let Some(cache) = &cache {
         cache.tidy();
     }
-    let said = done.map_err(|failed| told(failed, &description))?;
+    let said = done.map_err(|undone| match undone {
+        Undone::Failed(job, failure) => told(job, failure, &description),
+        Undone::Unprepared(what) => what,
+    })?;
     for (said, job) in said.iter().zip(jobs) {
         eprint!("{}", words::shown(said, job));
     }
@@ -134,11 +166,11 @@ fn distribute(
 }
 
 /// A failure for people: clang's own words, then whose they are.
-fn told(failed: FailedJob, description: &Description) -> String {
-    let Some(job) = description.jobs.get(failed.job) else {
-        return failed.failure.to_string();
+fn told(number: usize, failure: Failure, description: &Description) -> String {
+    let Some(job) = description.jobs.get(number) else {
+        return failure.to_string();
     };
-    let (what, said) = match failed.failure {
+    let (what, said) = match failure {
         Failure::Diagnosed(said) => ("clang reported errors".to_owned(), said),
         Failure::Crashed { status, stderr } => (format!("clang {status}"), stderr),
         Failure::NoObject { found, stderr } => (format!("clang exited 0 but left {found}"), stderr),
@@ -193,7 +225,6 @@ fn unheeded(settings: &Settings) -> Option<String> {
         ("final-linker", settings.final_linker.is_some()),
         ("compare", settings.compare.is_some()),
         ("order", settings.order != Order::CommandLine),
-        ("remote-cache", settings.remote.cache.is_some()),
     ];
     let names: Vec<&str> = asked
         .iter()

@@ -4,12 +4,13 @@
 use std::path::Path;
 
 use super::description::Job;
+use crate::backend::jobs::Called;
 
 /// What stands for the module, the index and the object.
 const NAMES: [&str; 3] = ["\0module\0", "\0index\0", "\0object\0"];
 
-fn files(job: &Job) -> [&Path; 3] {
-    [job.module(), job.index(), job.object()]
+fn paths(called: Called<'_>) -> [&Path; 3] {
+    [called.module, called.index, called.object]
 }
 
 /// Without the names of this job's files; none where it names another file of the job's.
@@ -17,7 +18,7 @@ pub fn lasting(said: &str, job: &Job) -> Option<String> {
     if said.is_empty() {
         return Some(String::new());
     }
-    let mut files: Vec<(String, &str)> = files(job)
+    let mut files: Vec<(String, &str)> = paths(job.called())
         .iter()
         .map(|path| path.to_string_lossy().into_owned())
         .zip(NAMES)
@@ -32,9 +33,9 @@ pub fn lasting(said: &str, job: &Job) -> Option<String> {
     others.next().is_none().then_some(said)
 }
 
-/// With the names of this job's files.
-pub fn here(lasting: &str, job: &Job) -> String {
-    let names = NAMES.iter().zip(files(job));
+/// With the names of somebody's files.
+pub fn naming(lasting: &str, called: Called<'_>) -> String {
+    let names = NAMES.iter().zip(paths(called));
     names.fold(lasting.to_owned(), |said, (name, path)| {
         said.replace(name, &path.to_string_lossy())
     })
@@ -64,7 +65,7 @@ mod tests {
         let said = "1/m: warning: 1/o.o of 1/o.o.thinlto.bc\n";
         let kept = lasting(said, &job("1")).unwrap();
         assert!(!kept.contains("1/"));
-        assert_eq!(here(&kept, &job("2")), said.replace("1/", "2/"));
+        assert_eq!(naming(&kept, job("2").called()), said.replace("1/", "2/"));
         assert_eq!(lasting("1/other: warning\n", &job("1")), None);
         assert_eq!(lasting("", &job("1")), Some(String::new()));
     }

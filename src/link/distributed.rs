@@ -8,6 +8,7 @@ use super::again::named_reads;
 use super::said::said;
 use super::stop::Stop;
 use super::{Ending, Link, traces, version_memo};
+use crate::backend::away::NoWay;
 use crate::backend::flags::{self, Flags};
 use crate::backend::kept::Objects;
 use crate::backend::launcher::Launcher;
@@ -68,13 +69,12 @@ impl Link {
         let staging = self
             .stage(cache.as_ref())?
             .with_indexes_in_memory(inputs.bitcode_size());
-        let remote = away::Wanted::by(&self.settings, &clang, cache.as_ref(), &staging);
         let remote = match launcher {
             Some(_) => {
-                away::no_way_through(remote.as_ref(), &mut self.stats.backends);
+                away::no_way_through(&self.settings, &NoWay::Launcher, &mut self.stats.backends);
                 None
             }
-            None => remote.map(away::Wanted::begin),
+            None => away::Wanted::by(&self.settings, &clang, cache.as_ref(), &staging).map(away::Wanted::begin),
         };
         self.stats.ms.scan = milliseconds(began.elapsed());
 

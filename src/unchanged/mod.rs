@@ -92,10 +92,10 @@ impl Identity {
         part(format!("{:?}", settings.launcher).as_bytes());
         // The words say what to look for on PATH, not what is found.
         if let Some(post) = PostBackend::find(&settings.post_backend).ok()? {
-            part(post.program.as_os_str().as_bytes());
+            part(post.0.program.as_os_str().as_bytes());
         }
         if let Some(launcher) = Launcher::find(&settings.launcher).ok()? {
-            part(launcher.program.as_os_str().as_bytes());
+            part(launcher.0.program.as_os_str().as_bytes());
         }
         if settings.flags == FlagsFrom::Kbuild {
             // It may be what compiles the object that is linked.

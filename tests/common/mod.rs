@@ -4,6 +4,7 @@
 
 pub mod browser;
 pub mod casd;
+pub mod dtlto;
 pub mod fresh;
 pub mod nginx;
 pub mod pairs;

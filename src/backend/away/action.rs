@@ -1,23 +1,21 @@
 //! One backend as an action of remote execution: its module, its index, what it imports from and the files those pull in,
-//! under names that are the same on any machine and in any checkout. Knows nothing of servers or of what runs actions.
+//! under names that are the same on any machine and in any checkout. Knows nothing of servers or of what runs actions, nor of
+//! who asks for the backend.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::files::{self, Files};
-use crate::backend::Backends;
-use crate::backend::asm_files::AsmFiles;
-use crate::backend::flags::JobFiles;
-use crate::backend::prepare::{self, Prepared};
+use crate::backend::jobs::{Called, Jobs};
 use crate::names::Names;
 use crate::remote::compiler::{self, Compiler};
 use crate::remote::tree::{Access, Tree, TreeError};
 use crate::remote::{Blob, Digest, Source, api};
+use crate::staging::Staging;
 use crate::stamp::Stamp;
 
 /// The folder of an action's tree that everything of ours is in, as seen from where its command runs. The user's own files
@@ -30,8 +28,9 @@ pub(in crate::backend) const OBJECT: &str = ".thinlto-ld/object.o";
 /// What every action of a link is made with.
 #[derive(Clone, Copy)]
 pub(in crate::backend) struct Making<'a> {
-    pub(in crate::backend) link: &'a Backends<'a>,
-    pub(in crate::backend) prepared: &'a [Prepared],
+    pub(in crate::backend) jobs: &'a dyn Jobs,
+    /// Where indexes are kept until they are sent.
+    pub(in crate::backend) staging: &'a Staging,
     pub(in crate::backend) compiler: &'a Compiler,
     /// What a worker must be, in the order of the names.
     pub(in crate::backend) platform: &'a [(String, String)],
@@ -53,10 +52,13 @@ pub(in crate::backend) struct Action {
 
 /// Why a backend stays here: counted by name.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::backend) enum Stays {
+pub enum Stays {
     /// Which files its assembly reads nobody can tell.
     #[error("{0}")]
     Assembly(&'static str),
+    /// Its options name folders in which its assembly's files are looked for.
+    #[error("asm-searched")]
+    Searched,
     /// A file must be found at a place that only this machine has.
     #[error("absolute-path")]
     AbsolutePath,
@@ -72,6 +74,9 @@ pub(in crate::backend) enum Stays {
     /// It writes other files beside its object.
     #[error("side-outputs")]
     SideOutputs,
+    /// What it is said to read is not what its index and its command name.
+    #[error("unlisted-input")]
+    Unlisted,
     /// Something cannot be read; its run here will say so.
     #[error("unreadable")]
     Unreadable,
@@ -86,15 +91,12 @@ impl From<TreeError> for Stays {
 impl Making<'_> {
     /// What of the user's these backends read: sent once, however many read it.
     pub(in crate::backend) fn modules(&self, ats: impl IntoIterator<Item = usize>) -> Vec<Blob> {
-        let reads: BTreeSet<usize> = ats
-            .into_iter()
-            .flat_map(|at| self.prepared[at].reads.iter().copied())
-            .collect();
+        let reads: BTreeSet<usize> = ats.into_iter().flat_map(|at| self.jobs.reads(at)).collect();
         let blob = |read: usize| {
-            let file = prepare::module_file(&self.link.plan.modules[read], self.link).ok()?;
+            let file = self.jobs.module_file(read).ok()?;
             Some(Blob {
                 digest: *self.modules.get(&read)?,
-                source: Source::File(file),
+                source: Source::File(file.path.into_owned()),
             })
         };
         reads.into_iter().filter_map(blob).collect()
@@ -102,11 +104,8 @@ impl Making<'_> {
 
     /// The action of module `at` and all its blobs but the compiler's and those of modules.
     pub(in crate::backend) fn action(&self, at: usize) -> Result<(Action, Vec<Blob>), Stays> {
-        let prepared = &self.prepared[at];
-        travels(prepared)?;
-        let mut reads = prepared.reads.clone();
-        reads.sort_by_key(|read| self.link.plan.modules[*read].rank);
-        let mut files = files::find(prepared, self.digest)?;
+        let mut files = files::find(&self.jobs.user_files(at)?, self.digest)?;
+        let reads = self.jobs.reads(at);
         let at_home = |name: &str| format!("{}{name}", files.home);
         let (mut tree, mut blobs) = (Tree::default(), std::mem::take(&mut files.blobs));
         for (name, digest) in &files.tree {
@@ -122,8 +121,9 @@ impl Making<'_> {
         tree.graft(&at_home(compiler::FOLDER), self.compiler.root)?;
         let packed = tree.pack();
         blobs.extend(packed.folders);
-        let own = reads.iter().position(|read| *read == at).unwrap_or_default();
-        let command = self.command(&self.steps(prepared, own, &files)?, &files);
+        let own = self.jobs.own(at);
+        let own = reads.iter().position(|read| *read == own).unwrap_or_default();
+        let command = self.command(&self.steps(at, own, &files)?, &files);
         let command = Blob::of_message(&command);
         let action = Blob::of_message(&api::Action {
             command_digest: Some(command.digest.to_message()),
@@ -146,16 +146,14 @@ impl Making<'_> {
 
     /// The module's index, kept in a file until it is sent: there may be ten thousand.
     fn index(&self, at: usize, reads: &[usize]) -> Result<Blob, Stays> {
-        let modules = &self.link.plan.modules;
         let numbers = reads.iter().enumerate();
         let numbers: HashMap<&[u8], usize> = numbers
-            .map(|(number, read)| (modules[*read].name.as_bytes(), number))
+            .map(|(number, read)| (self.jobs.module_name(*read), number))
             .collect();
-        let index = prepare::index(self.link, at, &self.prepared[at], |name| {
-            numbers.get(name).map(|number| module(*number).into_bytes())
-        });
-        let index = index.map_err(|_| Stays::Unreadable)?;
-        let path = self.link.staging.index(modules[at].rank).with_extension("away");
+        let index = self
+            .jobs
+            .index(at, &|name| numbers.get(name).map(|number| module(*number).into_bytes()))?;
+        let path = self.staging.index_away(at);
         fs::write(&path, &index).map_err(|_| Stays::Unreadable)?;
         Ok(Blob {
             digest: Digest::of(&index),
@@ -163,18 +161,9 @@ impl Making<'_> {
         })
     }
 
-    fn steps(&self, prepared: &Prepared, own: usize, files: &Files) -> Result<Vec<Vec<String>>, Stays> {
-        let (module, index) = (PathBuf::from(module(own)), PathBuf::from(INDEX));
-        let job = JobFiles {
-            module: &module,
-            index: &index,
-            object: Path::new(OBJECT),
-            intermediate: &prepare::intermediate(&index),
-            // Only files beside the object are called by it.
-            task: 0,
-        };
-        // When it was away is told by the clock here.
-        let steps = prepared.flags.untraced().steps(&prepared.target, &job);
+    fn steps(&self, at: usize, own: usize, files: &Files) -> Result<Vec<Vec<String>>, Stays> {
+        let module = module(own);
+        let steps = self.jobs.steps(at, called(&module));
         let words = |step: Vec<OsString>| step.into_iter().map(|word| files.word(word)).collect();
         steps.into_iter().map(words).collect()
     }
@@ -218,30 +207,21 @@ impl Action {
         self.files.iter().all(|(path, stamp)| Stamp::of(path).ok() == *stamp)
     }
 
-    /// What it said, as the backend of module `at` run here would have.
-    pub(in crate::backend) fn said_here(
-        &self,
-        said: &str,
-        at: usize,
-        link: &Backends<'_>,
-        prepared: &Prepared,
-    ) -> String {
+    /// What it said, as job `at` run here would have.
+    pub(in crate::backend) fn said_here(&self, said: &str, at: usize, jobs: &dyn Jobs) -> String {
         if !said.contains(FOLDER) {
             return said.to_owned();
         }
-        let mut reads = prepared.reads.clone();
-        reads.sort_by_key(|read| link.plan.modules[*read].rank);
         let mut names = Names::new(FOLDER.to_owned());
         let mut called = |name: &str, path: Cow<'_, Path>| {
             let name = name.strip_prefix(FOLDER).unwrap_or(name);
             names.insert(name.to_owned(), path.to_string_lossy().into_owned());
         };
-        for (number, read) in reads.iter().enumerate() {
-            let rank = link.plan.modules[*read].rank;
-            called(&module(number), link.staging.module(rank).into());
+        for (number, read) in jobs.reads(at).into_iter().enumerate() {
+            called(&module(number), jobs.module_here(read));
         }
-        called(INDEX, link.staging.index(link.plan.modules[at].rank).into());
-        called(OBJECT, prepared.object.path().into());
+        called(INDEX, jobs.index_here(at));
+        called(OBJECT, jobs.object(at).into());
         for (name, path) in &self.aliases {
             called(name, path.into());
         }
@@ -249,16 +229,19 @@ impl Action {
     }
 }
 
-/// What has to be done here, or leaves more than an object.
-fn travels(prepared: &Prepared) -> Result<(), Stays> {
-    match prepared {
-        Prepared {
-            assembly: AsmFiles::Undecidable(why),
-            ..
-        } => Err(Stays::Assembly(why.name())),
-        Prepared { stages, .. } if !stages.is_empty() => Err(Stays::SaveTemps),
-        Prepared { sides, .. } if !sides.is_empty() => Err(Stays::SideOutputs),
-        _ => Ok(()),
+/// What job `at` said here, as its action would have; none where it names what only exists here.
+pub(super) fn said_away(jobs: &dyn Jobs, at: usize, said: &str) -> Option<String> {
+    let own = jobs.own(at);
+    let number = jobs.reads(at).iter().position(|read| *read == own);
+    let module = module(number.unwrap_or_default());
+    jobs.lasting(at, said, called(&module))
+}
+
+fn called(module: &str) -> Called<'_> {
+    Called {
+        module: Path::new(module),
+        index: Path::new(INDEX),
+        object: Path::new(OBJECT),
     }
 }
 

@@ -86,11 +86,6 @@ impl Wanted {
         self.server.as_ref().map_or("", Endpoint::name)
     }
 
-    /// Whether a cache is used that others use, too.
-    pub(super) fn shares(&self) -> bool {
-        self.cache.is_some()
-    }
-
     /// Begins. What is put into the staging folder is put there now, for that may go before this has ended.
     pub fn begin(self) -> Ahead {
         let wanted = self.clone();

@@ -6,7 +6,6 @@ mod received;
 mod serve;
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -16,19 +15,22 @@ use super::action::Making;
 use super::ahead::Ahead;
 use super::receive::{Due, Flaw};
 use super::{Ended, Sharing};
-use crate::backend::Backends;
-use crate::backend::prepare::Prepared;
+use crate::backend::jobs::Jobs;
+use crate::backend::run::Runs;
+use crate::observe::timeline::Timeline;
 use crate::remote::{Cancel, Client, Digest, Executed, RemoteError};
 use crate::schedule::shared::{Elsewhere, Tell};
+use crate::staging::Staging;
 
 /// The server, and what it is at.
 pub(in crate::backend) struct Farm<'a> {
-    link: &'a Backends<'a>,
-    prepared: &'a [Prepared],
-    /// The module of each job.
+    jobs: &'a dyn Jobs,
+    staging: &'a Staging,
+    timeline: Option<&'a Timeline>,
+    /// The jobs as they are numbered, of those that it is handed by their place here.
     waiting: &'a [usize],
     sharing: &'a Sharing,
-    /// Modules whose object is there, or about to be.
+    /// Those whose object is there, or about to be.
     taken: &'a [AtomicBool],
     tell: Tell<Ended>,
     orders: Sender<Order>,
@@ -89,16 +91,17 @@ struct Kit<'a> {
 impl<'a> Farm<'a> {
     /// One that has not begun; what is to be told to [`Farm::attend`] comes with it.
     pub(in crate::backend) fn new(
-        link: &'a Backends<'a>,
-        (prepared, waiting): (&'a [Prepared], &'a [usize]),
+        runs: &'a Runs<'a>,
+        waiting: &'a [usize],
         (sharing, taken): (&'a Sharing, &'a [AtomicBool]),
         ahead: &Ahead,
         tell: Tell<Ended>,
     ) -> (Farm<'a>, Inbox) {
         let (orders, inbox) = channel();
         let farm = Farm {
-            link,
-            prepared,
+            jobs: runs.jobs,
+            staging: runs.staging,
+            timeline: runs.timeline,
             waiting,
             sharing,
             taken,
@@ -176,12 +179,4 @@ impl Elsewhere for Farm<'_> {
             flight.cancel.cancel();
         }
     }
-}
-
-/// Where an object stands until it is known that it is the first.
-pub(in crate::backend) fn beside(object: &Path, end: &str) -> PathBuf {
-    let mut name = object.as_os_str().to_owned();
-    name.push(".");
-    name.push(end);
-    name.into()
 }

@@ -10,8 +10,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use super::action::Stays;
-use crate::backend::asm_files::AsmFiles;
-use crate::backend::prepare::Prepared;
+use crate::backend::jobs::UserFiles;
 use crate::remote::{Blob, Digest, Source};
 use crate::stamp::Stamp;
 
@@ -35,18 +34,16 @@ const ABOVE: &str = "w/";
 type DigestOf<'a> = &'a (dyn Fn(&Path) -> io::Result<(Digest, Stamp)> + Sync);
 
 /// The files of one backend.
-pub(super) fn find(prepared: &Prepared, digest: DigestOf<'_>) -> Result<Files, Stays> {
+pub(super) fn find(read: &UserFiles<'_>, digest: DigestOf<'_>) -> Result<Files, Stays> {
     let mut files = Files::default();
     let mut places = Vec::new();
-    if let AsmFiles::Files(pulled_in) = &prepared.assembly {
-        for path in pulled_in {
-            let place = place(path)?;
-            if let Some(digest) = files.read(path, digest)? {
-                places.push((place, digest));
-            }
+    for path in read.assembly.iter() {
+        let place = place(path)?;
+        if let Some(digest) = files.read(path, digest)? {
+            places.push((place, digest));
         }
     }
-    for path in prepared.flags.input_files() {
+    for path in read.options.iter() {
         // Its being absent counts too; a folder could hold anything.
         if path.is_dir() {
             return Err(Stays::OddPath);

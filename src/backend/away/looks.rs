@@ -14,9 +14,10 @@ use super::ahead::{Ahead, Contents, Ready};
 use super::receive::{self, Due, Flaw, From, Received};
 use super::watch::{GivenUp, Watch};
 use super::{By, Ended, Ran, Sharing, place};
-use crate::backend::Backends;
-use crate::backend::prepare::{self, Prepared};
+use crate::backend::jobs::Jobs;
+use crate::children::Children;
 use crate::remote::{Blob, Client, Digest, RemoteError};
+use crate::staging::Staging;
 
 /// A job that can be sent.
 pub(super) struct Sendable {
@@ -27,49 +28,42 @@ pub(super) struct Sendable {
 }
 
 /// The digests of all modules that these backends read.
-pub(super) fn modules(
-    link: &Backends<'_>,
-    prepared: &[Prepared],
-    ats: &[usize],
-    contents: &Contents,
-) -> HashMap<usize, Digest> {
-    let reads: BTreeSet<usize> = ats.iter().flat_map(|at| prepared[*at].reads.iter().copied()).collect();
+pub(super) fn modules(jobs: &dyn Jobs, ats: &[usize], contents: &Contents) -> HashMap<usize, Digest> {
+    let reads: BTreeSet<usize> = ats.iter().flat_map(|at| jobs.reads(*at)).collect();
     let reads: Vec<usize> = reads.into_iter().collect();
     let digest = |read: &usize| {
-        let module = &link.plan.modules[*read];
-        let file = prepare::module_file(module, link).ok()?;
-        // What is put into our own folder is another file every time.
-        let digest = match file.starts_with(link.staging.dir()) {
-            true => Digest::of(link.inputs.bitcode(module.source).ok()?),
-            false => contents.of(&file).ok()?.0,
+        let file = jobs.module_file(*read).ok()?;
+        let digest = match file.passing {
+            Some(bytes) => Digest::of(bytes),
+            None => contents.of(&file.path).ok()?.0,
         };
         Some((*read, digest))
     };
     reads.par_iter().filter_map(digest).collect()
 }
 
-/// Makes the actions of these jobs; `jobs` are modules. What stays is told with why.
+/// Makes the actions of these jobs, which go by their place in the list. What stays is told with why.
 pub(super) fn actions(
     making: &Making<'_>,
-    jobs: &[usize],
+    waiting: &[usize],
     sharing: &Sharing,
     stays: impl Fn(usize, Stays) + Sync,
 ) -> Vec<Sendable> {
     let make = |(job, at): (usize, &usize)| match making.action(*at) {
         Ok((action, blobs)) => {
             let digest = action.digest;
-            tracing::debug!(module = making.link.plan.modules[*at].shown(), action = %digest, "action");
+            tracing::debug!(module = making.jobs.shown(*at), action = %digest, "action");
             keep(sharing, *at, action);
             Some(Sendable { job, digest, blobs })
         }
         Err(why) => {
-            tracing::info!(module = making.link.plan.modules[*at].shown(), %why, "not to be sent");
+            tracing::info!(module = making.jobs.shown(*at), %why, "not to be sent");
             *sharing.account().stay.entry(why.to_string()).or_default() += 1;
             stays(job, why);
             None
         }
     };
-    jobs.par_iter().enumerate().filter_map(make).collect()
+    waiting.par_iter().enumerate().filter_map(make).collect()
 }
 
 fn keep(sharing: &Sharing, at: usize, action: Action) {
@@ -153,15 +147,16 @@ pub(super) fn take(
 
 /// A shared cache behind our own, with nobody who executes.
 pub(in crate::backend) struct Lookups<'a> {
-    pub(in crate::backend) link: &'a Backends<'a>,
-    pub(in crate::backend) prepared: &'a [Prepared],
+    pub(in crate::backend) jobs: &'a dyn Jobs,
+    pub(in crate::backend) staging: &'a Staging,
+    pub(in crate::backend) children: &'a Children,
     pub(in crate::backend) sharing: &'a Sharing,
 }
 
 impl Lookups<'_> {
-    /// Takes what the cache has of these modules; `ended` is told of each.
+    /// Takes what the cache has of these jobs; `ended` is told of each.
     pub(in crate::backend) fn take(&self, ahead: Ahead, waiting: &[usize], ended: impl Fn(usize, Ended) + Sync) {
-        let is_over = || self.link.children.interrupted().is_some();
+        let is_over = || self.children.interrupted().is_some();
         let platform = ahead.wanted.platform.clone();
         let Some(ready) = ahead.ready(&is_over) else { return };
         self.sharing
@@ -176,10 +171,10 @@ impl Lookups<'_> {
             self.sharing.account().cache_off = why_not(&ready);
             return;
         };
-        let modules = modules(self.link, self.prepared, waiting, contents);
+        let modules = modules(self.jobs, waiting, contents);
         let making = Making {
-            link: self.link,
-            prepared: self.prepared,
+            jobs: self.jobs,
+            staging: self.staging,
             compiler,
             platform: &platform,
             digest: &|path: &Path| contents.of(path),
@@ -203,13 +198,11 @@ impl Lookups<'_> {
         received: Result<Received, Flaw>,
         ended: &(impl Fn(usize, Ended) + Sync),
     ) -> Option<Flaw> {
-        let module = &self.prepared[due.at];
-        let object = module.object.path();
         let found = match received {
-            Ok(received) => match place(&received, object) {
+            Ok(received) => match place(&received, self.jobs.object(due.at)) {
                 None => {
-                    let said = said_here(self.link, self.sharing, module, due.at, &received.said);
-                    let done = self.link.done_elsewhere(module, said, self.sharing.whose);
+                    let said = said_here(self.jobs, self.sharing, due.at, &received.said);
+                    let done = self.jobs.done(due.at, said, self.sharing.whose);
                     ended(due.at, done.map(|stderr| Ran { stderr, by: By::Cache }));
                     return None;
                 }
@@ -218,7 +211,7 @@ impl Lookups<'_> {
             Err(flaw) => flaw,
         };
         tracing::info!(
-            module = self.link.plan.modules[due.at].shown(),
+            module = self.jobs.shown(due.at),
             "not taken from the remote cache: {found}"
         );
         Some(found)
@@ -226,9 +219,9 @@ impl Lookups<'_> {
 }
 
 /// What a backend has said elsewhere, as it would have here.
-pub(super) fn said_here(link: &Backends<'_>, sharing: &Sharing, module: &Prepared, at: usize, said: &str) -> String {
+pub(super) fn said_here(jobs: &dyn Jobs, sharing: &Sharing, at: usize, said: &str) -> String {
     let action = sharing.actions.get(at).and_then(|action| action.get());
-    action.map_or_else(|| said.to_owned(), |action| action.said_here(said, at, link, module))
+    action.map_or_else(|| said.to_owned(), |action| action.said_here(said, at, jobs))
 }
 
 fn why_not(ready: &Ready) -> Option<String> {

@@ -15,17 +15,17 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+pub use action::Stays;
 pub use ahead::{Ahead, Wanted};
-pub(super) use farm::{Farm, beside};
+pub(super) use farm::Farm;
 pub(super) use looks::Lookups;
 
-use super::Backends;
-use super::prepare::Prepared;
+use super::jobs::Jobs;
 use super::process::{self, Failure};
-use super::run::lasting;
 use crate::observe::stats;
-use crate::remote::Client;
+use crate::remote::{Client, Endpoint};
 use crate::settings::remote::Access;
+use crate::settings::{EngineKind, Settings};
 use action::Action;
 use fill::{Filler, Offer};
 use receive::Received;
@@ -34,7 +34,7 @@ use receive::Received;
 #[derive(Debug)]
 pub(super) struct Sharing {
     pub(super) whose: Whose,
-    /// By module; of those that have one.
+    /// By job; of those that have one.
     actions: Vec<OnceLock<Action>>,
     filler: OnceLock<Filler>,
     account: Mutex<Account>,
@@ -44,7 +44,7 @@ pub(super) struct Sharing {
 
 /// Whose clang it is that compiles elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Whose {
+pub enum Whose {
     /// Ours, sent along: its objects are as good as those made here.
     Ours,
     /// Workers' own: it says that it is of our version, and may be another all the same.
@@ -59,7 +59,7 @@ const OF_WORKERS: &str = "not filled: workers' own clang is another (THINLTO_LD_
 struct Account {
     /// Backends that could not travel, by why.
     stay: BTreeMap<String, usize>,
-    /// Backends that were to be executed remotely and were not, by module.
+    /// Backends that were to be executed remotely and were not, by number.
     refused: HashSet<usize>,
     /// How many of them were compiled here.
     fell_back: usize,
@@ -72,11 +72,11 @@ struct Account {
 }
 
 impl Sharing {
-    /// Of a link of so many modules.
-    pub(super) fn of(modules: usize, whose: Whose) -> Sharing {
+    /// Of so many jobs.
+    pub(super) fn of(jobs: usize, whose: Whose) -> Sharing {
         Sharing {
             whose,
-            actions: (0..modules).map(|_| OnceLock::new()).collect(),
+            actions: (0..jobs).map(|_| OnceLock::new()).collect(),
             filler: OnceLock::new(),
             account: Mutex::default(),
             clients: Mutex::default(),
@@ -104,19 +104,18 @@ impl Sharing {
         self.account.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Module `at` has been compiled here: its object is for everybody who uses the cache, if it is one to be kept.
-    pub(super) fn offer(&self, link: &Backends<'_>, at: usize, module: &Prepared, said: &str) {
+    /// Job `at` has been compiled here: its object is for everybody who uses the cache, if it is one to be kept.
+    pub(super) fn offer(&self, jobs: &dyn Jobs, at: usize, said: &str) {
         let (Some(filler), Some(action)) = (self.filler.get(), self.actions.get(at).and_then(OnceLock::get)) else {
             return;
         };
-        let object = module.object.path();
-        let Some(said) = lasting(link.staging, said, object, action::OBJECT) else {
+        let Some(said) = action::said_away(jobs, at, said) else {
             return;
         };
-        if !link.are_unchanged(module) || !action.holds() {
+        if !jobs.is_unchanged(at) || !action.holds() {
             return;
         }
-        match std::fs::read(object) {
+        match std::fs::read(jobs.object(at)) {
             Ok(object) => filler.offer(Offer {
                 action: action.digest,
                 object,
@@ -126,7 +125,7 @@ impl Sharing {
         }
     }
 
-    /// Module `at` has been compiled here.
+    /// Job `at` has been compiled here.
     pub(super) fn ran_here(&self, at: usize) {
         let mut account = self.account();
         account.fell_back += usize::from(account.refused.contains(&at));
@@ -162,17 +161,41 @@ impl Sharing {
     }
 }
 
-/// What a launcher does to objects no action tells: where backends are started through one, nothing is shared. Says so.
-pub fn no_way_through(wanted: Option<&Wanted>, counts: &mut stats::Backends) {
-    let Some(wanted) = wanted else { return };
-    let why = || Some("a launcher".to_owned());
-    if wanted.executes() {
-        counts.remote_fallback = why();
-        tracing::warn!("a launcher starts backends here alone (THINLTO_LD_LAUNCHER): the server is not asked");
+/// Why nothing is shared, whatever the settings say.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoWay {
+    /// What it does to objects no action tells.
+    #[error("a launcher")]
+    Launcher,
+    /// What is run cannot be told: why.
+    #[error("{0}")]
+    Unknown(String),
+}
+
+impl NoWay {
+    /// For people: why no server executes, and why no cache is shared.
+    fn explained(&self) -> [String; 2] {
+        match self {
+            NoWay::Launcher => [
+                "a launcher starts backends here alone (THINLTO_LD_LAUNCHER)",
+                "a launcher may change objects (THINLTO_LD_LAUNCHER)",
+            ]
+            .map(str::to_owned),
+            NoWay::Unknown(why) => [why, why].map(Clone::clone),
+        }
     }
-    if wanted.shares() {
-        counts.remote_cache_off = why();
-        tracing::warn!("a launcher may change objects (THINLTO_LD_LAUNCHER): the remote cache is left alone");
+}
+
+/// Says that no server is asked, of those that the settings name.
+pub fn no_way_through(settings: &Settings, why: &NoWay, counts: &mut stats::Backends) {
+    let [alone, unshared] = why.explained();
+    if settings.engine == EngineKind::Remote {
+        counts.remote_fallback = Some(why.to_string());
+        tracing::warn!("{alone}: the server is not asked");
+    }
+    if Endpoint::of_cache(&settings.remote).is_some() {
+        counts.remote_cache_off = Some(why.to_string());
+        tracing::warn!("{unshared}: the remote cache is left alone");
     }
 }
 
@@ -187,21 +210,34 @@ fn place(received: &Received, beside: &Path) -> Option<&'static str> {
     }
 }
 
+/// Moves an object that is the first of its job's to its place, which may be in another file system.
+pub(super) fn settle(from: &Path, object: &Path) -> std::io::Result<()> {
+    match std::fs::rename(from, object) {
+        Err(error) if error.kind() == std::io::ErrorKind::CrossesDevices => {
+            std::fs::copy(from, object)?;
+            // What is left there goes with the folder.
+            let _ = std::fs::remove_file(from);
+            Ok(())
+        }
+        renamed => renamed,
+    }
+}
+
 /// What one end of a backend made.
-pub(super) type Ended = Result<Ran, Failure>;
+pub type Ended = Result<Ran, Failure>;
 
 /// A backend's end.
 #[derive(Debug)]
-pub(super) struct Ran {
+pub struct Ran {
     /// What clang said.
-    pub(super) stderr: String,
+    pub stderr: String,
     /// Who ran it.
-    pub(super) by: By,
+    pub by: By,
 }
 
 /// Who ran a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum By {
+pub enum By {
     /// This machine.
     Here,
     /// A worker.

@@ -47,9 +47,7 @@ pub(super) fn refused(
     let said = String::from_utf8_lossy(said.as_deref().unwrap_or_default()).into_owned();
     match LlvmVersion::of_clang(&said) {
         Some(version) if version == wanted => None,
-        Some(version) => Some(format!(
-            "workers' {path} is clang {version}, the linker is LLVM {wanted}"
-        )),
+        Some(version) => Some(format!("workers' {path} is clang {version}, the one here is {wanted}")),
         None => Some(format!(
             "workers have no clang at {path} (exit status {})",
             result.exit_code

@@ -87,7 +87,7 @@ impl Farm<'_> {
         if self.is_taken(job) {
             return;
         }
-        tracing::info!(module = self.link.plan.modules[due.at].shown(), from = ?due.from, "{flaw}");
+        tracing::info!(module = self.jobs.shown(due.at), from = ?due.from, "{flaw}");
         match &flaw {
             // clang's own verdict: a backend here gives it in the words for this machine.
             Flaw::Failed { code: 1, .. } if due.from != From::Cache => self.refuse(job, flaw.to_string()),

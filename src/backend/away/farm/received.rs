@@ -3,11 +3,10 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Farm, Order, beside};
+use super::{Farm, Order};
 use crate::backend::away::looks::said_here;
 use crate::backend::away::receive::{Due, Flaw, From, Received};
-use crate::backend::away::{By, Ran, place};
-use crate::backend::prepare::Prepared;
+use crate::backend::away::{By, Ran, place, settle};
 use crate::schedule::shared::Told;
 
 impl Farm<'_> {
@@ -21,29 +20,27 @@ impl Farm<'_> {
     /// Puts a result in its place, unless it is there already; what is wrong with it, if it is no good.
     pub(super) fn take(&self, due: Due, received: Result<Received, Flaw>) -> Option<(Due, Flaw)> {
         let _breaks = self.breaks();
-        let module = &self.prepared[due.at];
-        let object = module.object.path();
-        let beside = beside(object, "away");
+        let half_made = self.staging.half_made(due.at, "away");
         let received = match received {
             Err(flaw) => return Some((due, flaw)),
             Ok(received) => received,
         };
-        if let Some(found) = place(&received, &beside) {
+        if let Some(found) = place(&received, &half_made) {
             return Some((due, Flaw::Object(found)));
         }
         if self.taken[due.at].swap(true, Ordering::AcqRel) {
             return None;
         }
-        if std::fs::rename(&beside, object).is_err() {
+        if settle(&half_made, self.jobs.object(due.at)).is_err() {
             self.taken[due.at].store(false, Ordering::Release);
             return Some((due, Flaw::Object("an object that cannot be put in its place")));
         }
-        self.received_whole(&due, module, &received.said);
+        self.received_whole(&due, &received.said);
         None
     }
 
-    fn received_whole(&self, due: &Due, module: &Prepared, said: &str) {
-        let said = said_here(self.link, self.sharing, module, due.at, said);
+    fn received_whole(&self, due: &Due, said: &str) {
+        let said = said_here(self.jobs, self.sharing, due.at, said);
         let since = {
             let mut state = self.state();
             state.strikes = 0;
@@ -52,13 +49,13 @@ impl Farm<'_> {
         let by = match &due.from {
             From::Cache => By::Cache,
             From::Worker(worker) => {
-                if let (Some(timeline), Some(since)) = (self.link.timeline, since) {
+                if let (Some(timeline), Some(since)) = (self.timeline, since) {
                     timeline.away(due.at, since, worker.as_deref());
                 }
                 By::Worker
             }
         };
-        let done = self.link.done_elsewhere(module, said, self.sharing.whose);
+        let done = self.jobs.done(due.at, said, self.sharing.whose);
         self.tell.of(due.job, Told::Done(done.map(|stderr| Ran { stderr, by })));
     }
 }

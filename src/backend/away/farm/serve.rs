@@ -71,11 +71,11 @@ impl Farm<'_> {
         platform: &[(String, String)],
         inbox: &Receiver<Order>,
     ) {
-        let modules = looks::modules(self.link, self.prepared, self.waiting, &ready.contents);
+        let modules = looks::modules(self.jobs, self.waiting, &ready.contents);
         let digest = |path: &Path| -> io::Result<_> { ready.contents.of(path) };
         let making = Making {
-            link: self.link,
-            prepared: self.prepared,
+            jobs: self.jobs,
+            staging: self.staging,
             compiler,
             platform,
             digest: &digest,
@@ -155,7 +155,7 @@ impl Farm<'_> {
         let flawed = Mutex::new(HashSet::new());
         let received = |due: Due, received: Result<Received, Flaw>| {
             let (due, flaw) = self.take(due, received)?;
-            let module = self.link.plan.modules[due.at].shown();
+            let module = self.jobs.shown(due.at);
             tracing::info!(module, "not taken from the remote cache: {flaw}");
             flawed.lock().unwrap_or_else(PoisonError::into_inner).insert(due.job);
             Some(flaw)
