@@ -10,7 +10,8 @@ pub struct Farm {
     pub name: String,
     /// Where its figures come from.
     pub source: String,
-    /// What an action takes that does nothing, but for the time on wires: queue, sandbox, results written.
+    /// What an action takes beside its backend and the time on wires: queue, sandbox, clang's start (which is had once a link
+    /// where it was recorded), results written.
     pub action: f64,
     /// Actions that the server can hand out a second, workers or not.
     pub dispatched: f64,
