@@ -39,7 +39,7 @@ pub const TABLE: &[Setting] = settings! {
     "remote-tls-key": "PEM file of that certificate's key; default: none",
     "remote-platform": "what workers must be: NAME=VALUE, with commas between; default: nothing in particular",
     "remote-clang": "sent (ours, with its libraries, once), worker (the one at the same path there) or a path there; default: sent",
-    "remote-jobs": "most backends at the server at once; default: 1000",
+    "remote-jobs": "most backends at the server at once, 128 at first, fewer when it is full; default: 1000",
     "remote-local": "on or off: whether backends run here as well while the server has work, or only what it cannot do; default: on",
     "flags": "where backends' options come from: link (as in-process), kbuild (also the .foo.o.cmd beside each object) or compile-commands=FILE; default: link",
     "native": "off, on (each native object is left beside its bitcode too, as foo.thinlto-native.o) or a folder for them; default: off",

@@ -23,8 +23,6 @@ pub struct Recording {
     pub after: f64,
     /// Seconds of thinlto-ld's own CPU for each backend.
     pub own_cpu: f64,
-    /// How many backends ran at once, at most.
-    pub slots: usize,
     /// The backends.
     pub tasks: Vec<Task>,
 }
@@ -150,7 +148,6 @@ impl Recording {
                 kept.name
             ));
         }
-        let slots = slots(&timeline);
         let tasks = timeline.iter().zip(work).map(|(span, work)| Task {
             seconds: (span.end - span.start) / 1e3,
             work,
@@ -163,7 +160,6 @@ impl Recording {
             backends: line.ms.backends / 1e3,
             after: line.ms.final_link.unwrap_or_default() / 1e3,
             own_cpu: line.cpu_ms / 1e3 / count,
-            slots,
             tasks: tasks.collect(),
         })
     }

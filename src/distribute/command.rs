@@ -80,6 +80,22 @@ const HEADERS: &str = "-resource-dir";
 /// What puts the command itself, names of files and all, into the object.
 const EMBEDS: [&str; 2] = ["-fembed-bitcode", "-record-command-line"];
 
+/// Options whose file is read and is all that they read.
+const INPUTS: [&str; 5] = [
+    "-fprofile-sample-use=",
+    "-fprofile-instrument-use-path=",
+    "-fprofile-remapping-file=",
+    "-fmemory-profile-use=",
+    "-fbasic-block-sections=list=",
+];
+
+/// What is in the names of other options that have to do with files: that leave one (`-opt-record-file`, `-ftime-trace=`,
+/// `-info-output-file`), or load what nobody can tell (`-load`, `-fpass-plugin=`, `-ivfsoverlay`).
+const OF_FILES: [&str; 7] = ["file", "output", "plugin", "load", "record", "trace", "overlay"];
+
+/// The one such word in every command: a name that names no file.
+const MAIN_FILE_NAME: &str = "-main-file-name";
+
 /// Where assembly looks for files besides the working folder.
 const SEARCHES: [&str; 3] = ["-I", "-isystem", "-iquote"];
 
@@ -134,6 +150,21 @@ impl Command {
     pub fn named_folders(&self) -> Vec<PathBuf> {
         let is_path = |path: &Path| path.as_os_str().as_bytes().contains(&b'/');
         named(self.travelling(), |path| is_path(path) && path.is_dir())
+    }
+
+    /// An option that may leave another file than the object, or read more than the file it names: whose command has one runs
+    /// where its files are, each time.
+    pub fn odd_option(&self) -> Option<String> {
+        let words = self.parts.iter().filter_map(|part| match part {
+            Part::Word(word) => Some(word.to_string_lossy()),
+            Part::File(..) => None,
+        });
+        let mut options = words.filter(|word| word.starts_with('-') && word != MAIN_FILE_NAME);
+        let odd = options.find(|option| {
+            let name = option.split('=').next().unwrap_or_default();
+            !INPUTS.iter().any(|input| option.starts_with(input)) && OF_FILES.iter().any(|what| name.contains(what))
+        });
+        odd.map(std::borrow::Cow::into_owned)
     }
 
     /// Whether assembly may find files elsewhere than in the working folder.
@@ -333,6 +364,35 @@ mod tests {
             let error = of_jobs(&description, scratch.path()).unwrap_err();
             assert!(error.starts_with(why) || error.contains(why), "{more}: {error}");
         }
+    }
+
+    #[test]
+    fn options_that_leave_files_or_load_them_are_odd() {
+        let odd = |words: &str| {
+            let parts = words.split(' ').map(|word| Part::Word(word.into()));
+            Command { parts: parts.collect() }.odd_option()
+        };
+        for word in [
+            "-opt-record-file opt.yaml",
+            "-ftime-trace=t.json",
+            "-mllvm -info-output-file=s.txt",
+            "-fpass-plugin=/p/y.so",
+            "-load y.so",
+            "-ivfsoverlay o.yaml",
+        ] {
+            assert!(odd(&format!("-O2 {word}")).is_some(), "{word}");
+        }
+        for word in [
+            "-main-file-name a.o",
+            "-fprofile-remapping-file=r",
+            "-fbasic-block-sections=list=l",
+        ] {
+            assert_eq!(odd(&format!("-O2 {word}")), None, "{word}");
+        }
+        // Nor is any word that the driver writes by itself.
+        let (dir, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let description = description("-c --target=x86_64-linux-gnu -O2 -fpic", &["a.o"], dir.path());
+        assert_eq!(of_jobs(&description, scratch.path()).unwrap()[0].odd_option(), None);
     }
 
     #[test]

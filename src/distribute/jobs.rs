@@ -149,6 +149,9 @@ impl Jobs for ListedJobs<'_> {
         if !self.leaves_one(at) {
             return Err(Stays::SideOutputs);
         }
+        if command.odd_option().is_some() {
+            return Err(Stays::OptionOfFiles);
+        }
         let assembly = self.modules.assembly_files(job, command)?;
         // In the order of the words, which is the same in any checkout.
         let mut named = command.named_files();

@@ -103,7 +103,6 @@ fn distribute(
             (None, Some(why))
         }
     };
-    stats.cache_off = cache_off.or_else(|| unknown.clone().filter(|_| cache.is_some()));
     stats.backends.engine_fallback.clone_from(&unknown);
     let no_way = match (&launcher, unknown, &clang) {
         (Some(_), ..) => Some(NoWay::Launcher),
@@ -111,6 +110,10 @@ fn distribute(
         (None, None, None) => Some(NoWay::Unknown("which clang compiles cannot be told".to_owned())),
         (None, None, Some(_)) => None,
     };
+    stats.cache_off = cache_off.or_else(|| match &no_way {
+        Some(NoWay::Unknown(why)) if cache.is_some() => Some(why.clone()),
+        _ => None,
+    });
     if let Some(why) = &no_way {
         away::no_way_through(settings, why, &mut stats.backends);
     }

@@ -148,6 +148,9 @@ impl<'a> Modules<'a> {
         if job.outputs.len() > 1 {
             return Err("it writes more than an object".to_owned());
         }
+        if let Some(option) = command.odd_option() {
+            return Err(format!("{option} may leave or load other files"));
+        }
         let unread = || "a module cannot be read".to_owned();
         let own = self.get(job.module().as_os_str()).ok_or_else(unread)?;
         let own_keyed = own.keyed.as_ref().ok_or_else(unread)?;

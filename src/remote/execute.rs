@@ -20,6 +20,9 @@ use super::window::{Fullness, Place};
 /// How often it is asked whether the server is still there, while it says nothing of an execution.
 const SILENCE: Duration = Duration::from_secs(10);
 
+/// How long a server that is full is left alone.
+const FULL: Duration = Duration::from_millis(100);
+
 /// How many streams of one execution may be lost after they had begun well. Some proxies end every stream after minutes.
 const LOST_STREAMS: usize = 20;
 
@@ -131,7 +134,7 @@ struct Waiting<'a> {
 impl Waiting<'_> {
     async fn finish(&mut self) -> Result<Executed, RemoteError> {
         let mut patience = Patience::default();
-        let mut lost_streams = 0;
+        let (mut lost_streams, mut has_left) = (0, false);
         let shared = Arc::clone(self.shared);
         loop {
             let place = shared.window.enter().await;
@@ -139,7 +142,10 @@ impl Waiting<'_> {
                 biased;
                 ended = self.attempt(&place) => ended,
                 // The server goes on with it, and is asked about it later.
-                () = place.is_wanted() => continue,
+                () = place.is_wanted() => {
+                    has_left = true;
+                    continue;
+                }
             };
             let mut error = match ended {
                 Ok(executed) => {
@@ -148,10 +154,18 @@ impl Waiting<'_> {
                 }
                 Err(error) => error,
             };
-            if error.kind == Kind::Full && place.is_refused() == Fullness::Ours {
+            let is_ours = error.kind == Kind::Full && place.refused() == Fullness::Ours;
+            drop(place);
+            if is_ours {
+                // What is in the server's queue goes on.
+                tokio::time::sleep(FULL).await;
                 continue;
             }
-            drop(place);
+            if has_left && matches!(error.kind, Kind::Missing(_)) && self.operation.take().is_some() {
+                // Nobody was waiting for it, and it was forgotten.
+                has_left = false;
+                continue;
+            }
             if self.was_heard && error.kind == Kind::Unreachable && lost_streams < LOST_STREAMS {
                 // It was under way, and may be still.
                 lost_streams += 1;
@@ -182,6 +196,7 @@ impl Waiting<'_> {
                 (self.begun)();
             }
             if !operation.name.is_empty() {
+                place.named();
                 self.operation = Some(operation.name);
             }
         }

@@ -72,7 +72,10 @@ impl Default for Window {
 pub(super) struct Place<'a> {
     window: &'a Window,
     since: Instant,
+    is_known: AtomicBool,
     has_begun: AtomicBool,
+    /// Whether it is one of those that were to leave.
+    is_asked: AtomicBool,
 }
 
 /// What is to be made of a server that says it is full.
@@ -96,6 +99,10 @@ impl Window {
         }
     }
 
+    fn nobody_need_leave(&self) {
+        self.leave.forget_permits(Semaphore::MAX_PERMITS);
+    }
+
     /// Waits for room.
     pub(super) async fn enter(&self) -> Place<'_> {
         loop {
@@ -109,7 +116,9 @@ impl Window {
                     return Place {
                         window: self,
                         since: Instant::now(),
+                        is_known: AtomicBool::new(false),
                         has_begun: AtomicBool::new(false),
+                        is_asked: AtomicBool::new(false),
                     };
                 }
             }
@@ -121,7 +130,7 @@ impl Window {
 impl Place<'_> {
     /// The server has said that it is full: half of those under way are enough, the others are asked to leave. Who entered
     /// before it was made narrower the last time tells nothing new.
-    pub(super) fn is_refused(&self) -> Fullness {
+    pub(super) fn refused(&self) -> Fullness {
         let mut state = self.window.state();
         if state.under_way <= 1 {
             return Fullness::Others;
@@ -132,12 +141,19 @@ impl Place<'_> {
             state.wishes = 0;
             let width = state.width;
             // We are about to leave too.
+            self.is_asked.store(true, Ordering::Relaxed);
             let over = (state.under_way - 1).saturating_sub(width);
-            self.window.leave.forget_permits(usize::MAX >> 4);
-            self.window.leave.add_permits(over);
+            let waiting = (state.under_way - 1).saturating_sub(state.begun);
+            self.window.nobody_need_leave();
+            self.window.leave.add_permits(over.min(waiting));
             tracing::info!(width, "the server is full: fewer executions at once");
         }
         Fullness::Ours
+    }
+
+    /// The server has a name for it, and can be asked about it later.
+    pub(super) fn named(&self) {
+        self.is_known.store(true, Ordering::Relaxed);
     }
 
     /// A worker is at it: it is soon over, and is not asked to leave.
@@ -167,12 +183,13 @@ impl Place<'_> {
         let Ok(asked) = self.window.leave.acquire().await else {
             return;
         };
-        if self.has_begun.load(Ordering::Relaxed) {
+        if !self.is_known.load(Ordering::Relaxed) || self.has_begun.load(Ordering::Relaxed) {
             // For another, then.
             drop(asked);
             return std::future::pending().await;
         }
         asked.forget();
+        self.is_asked.store(true, Ordering::Relaxed);
     }
 }
 
@@ -182,6 +199,12 @@ impl Drop for Place<'_> {
         state.under_way -= 1;
         if self.has_begun.load(Ordering::Relaxed) {
             state.begun -= 1;
+        }
+        if state.under_way <= state.width {
+            self.window.nobody_need_leave();
+        } else if !self.is_asked.load(Ordering::Relaxed) {
+            // In another's stead.
+            self.window.leave.forget_permits(1);
         }
         self.window.offer(&state);
     }

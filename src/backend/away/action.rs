@@ -74,6 +74,9 @@ pub enum Stays {
     /// It writes other files beside its object.
     #[error("side-outputs")]
     SideOutputs,
+    /// An option may leave a file of its own, or load one that needs others.
+    #[error("option-of-files")]
+    OptionOfFiles,
     /// What it is said to read is not what its index and its command name.
     #[error("unlisted-input")]
     Unlisted,

@@ -206,7 +206,10 @@ impl Lookups<'_> {
                     ended(due.at, done.map(|stderr| Ran { stderr, by: By::Cache }));
                     return None;
                 }
-                Some(found) => Flaw::Object(found),
+                Some(found) => {
+                    self.jobs.discard(due.at);
+                    Flaw::Object(found)
+                }
             },
             Err(flaw) => flaw,
         };

@@ -214,7 +214,10 @@ fn place(received: &Received, beside: &Path) -> Option<&'static str> {
 pub(super) fn settle(from: &Path, object: &Path) -> std::io::Result<()> {
     match std::fs::rename(from, object) {
         Err(error) if error.kind() == std::io::ErrorKind::CrossesDevices => {
-            std::fs::copy(from, object)?;
+            std::fs::copy(from, object).inspect_err(|_| {
+                // Half of it is worse than none.
+                let _ = std::fs::remove_file(object);
+            })?;
             // What is left there goes with the folder.
             let _ = std::fs::remove_file(from);
             Ok(())

@@ -30,9 +30,12 @@ fn a_refusal_halves_it_and_the_rest_is_asked_to_leave() {
         let window = Window::default();
         let mut places = entered(&window, 10).await;
         let refused = places.remove(0);
-        assert_eq!(refused.is_refused(), Fullness::Ours);
+        assert_eq!(refused.refused(), Fullness::Ours);
         drop(refused);
         // Five may stay of the nine.
+        for place in &places {
+            place.named();
+        }
         for place in &places[..4] {
             assert!(is_soon(place.is_wanted()).await);
         }
@@ -51,7 +54,7 @@ fn what_entered_before_tells_nothing_new() {
         let mut places = entered(&window, 100).await;
         for _ in 0..40 {
             let refused = places.pop().expect("no place");
-            assert_eq!(refused.is_refused(), Fullness::Ours);
+            assert_eq!(refused.refused(), Fullness::Ours);
         }
         // Half of the hundred, not a hundredth of a millionth.
         places.truncate(49);
@@ -63,7 +66,7 @@ fn what_entered_before_tells_nothing_new() {
 fn who_is_alone_is_not_in_its_own_way() {
     run(async {
         let window = Window::default();
-        assert_eq!(window.enter().await.is_refused(), Fullness::Others);
+        assert_eq!(window.enter().await.refused(), Fullness::Others);
     });
 }
 
@@ -71,14 +74,21 @@ fn who_is_alone_is_not_in_its_own_way() {
 fn what_a_worker_is_at_is_not_asked_to_leave() {
     run(async {
         let window = Window::default();
-        let places = entered(&window, 4).await;
+        let places = entered(&window, 5).await;
         places[0].begins();
-        places[3].is_refused();
+        // Nor is what the server may not know yet: nobody could ask about it later.
+        for place in &places[2..] {
+            place.named();
+        }
+        places[4].refused();
+        let unknown = places[1].is_wanted();
+        tokio::pin!(unknown);
+        assert!(!is_soon(&mut unknown).await);
         let first = places[0].is_wanted();
         tokio::pin!(first);
         assert!(!is_soon(&mut first).await);
         // It was asked, and another is in its stead.
-        assert!(is_soon(places[1].is_wanted()).await);
+        assert!(is_soon(places[2].is_wanted()).await);
     });
 }
 
@@ -107,7 +117,7 @@ fn it_grows_when_all_ends_well() {
     run(async {
         let window = Window::default();
         let places = entered(&window, 4).await;
-        places[0].is_refused();
+        places[0].refused();
         drop(places);
         let mut places = entered(&window, 2).await;
         assert!(!is_soon(window.enter()).await);
