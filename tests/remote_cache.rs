@@ -12,9 +12,9 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::Bench;
 use common::casd::{Casd, free_port};
 use common::silent::{NEVER, Silent, Until};
+use common::{Bench, Outcome};
 use serde_json::Value;
 
 use common::remote::{MODULES, PRINTS, THIN, bench, program, ran, stats, up, words};
@@ -110,19 +110,25 @@ fn filled() -> Casd {
     casd
 }
 
+/// A link behind one that falls silent, which takes no longer for it than is bearable.
+fn link_behind(silent: &Silent) -> (Bench, Outcome) {
+    let mut bench = Bench::new();
+    bench.env("THINLTO_LD_REMOTE_CACHE", &silent.address());
+    let objects = program(&bench);
+    let begun = Instant::now();
+    let outcome = bench.both("clang++", &words(&objects));
+    assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
+    assert!(silent.is_silent());
+    (bench, outcome)
+}
+
 /// In the middle of lookups, in the middle of fetching.
 #[test]
 fn a_cache_that_falls_silent_is_left_alone() {
     let casd = filled();
     for silent in silent(&casd) {
-        let mut bench = Bench::new();
-        bench.env("THINLTO_LD_REMOTE_CACHE", &silent.address());
-        let objects = program(&bench);
-        let begun = Instant::now();
-        let outcome = bench.both("clang++", &words(&objects));
-        assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
+        let (bench, outcome) = link_behind(&silent);
         bench.both_print(PRINTS);
-        assert!(silent.is_silent());
         assert_eq!(ran(&outcome).iter().sum::<u64>(), MODULES);
         assert!(ran(&outcome)[0] > 0);
         let why = stats(&outcome)["backends"]["remote_cache_off"].as_str().unwrap();
@@ -136,13 +142,7 @@ fn a_cache_that_falls_silent_is_left_alone() {
 fn a_cache_that_falls_silent_while_it_is_filled_is_left_alone() {
     let casd = Casd::bare();
     let silent = Silent::before(casd.port, Until { up: 8000, down: NEVER });
-    let mut bench = Bench::new();
-    bench.env("THINLTO_LD_REMOTE_CACHE", &silent.address());
-    let objects = program(&bench);
-    let begun = Instant::now();
-    let outcome = bench.both("clang++", &words(&objects));
-    assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
-    assert!(silent.is_silent());
+    let (_, outcome) = link_behind(&silent);
     assert_eq!(ran(&outcome), [MODULES, 0, 0]);
     let why = stats(&outcome)["backends"]["remote_cache_off"].as_str().unwrap();
     assert!(why.contains("no answer"), "{why}");

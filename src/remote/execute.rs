@@ -161,17 +161,16 @@ impl Waiting<'_> {
                 tokio::time::sleep(FULL).await;
                 continue;
             }
-            if has_left && matches!(error.kind, Kind::Missing(_)) && self.operation.take().is_some() {
-                // Nobody was waiting for it, and it was forgotten.
-                has_left = false;
-                continue;
-            }
             if self.was_heard && error.kind == Kind::Unreachable && lost_streams < LOST_STREAMS {
                 // It was under way, and may be still.
                 lost_streams += 1;
                 patience.restore();
             } else if matches!(error.kind, Kind::Missing(_)) && self.operation.take().is_some() {
-                // The server no longer knows it, as after a restart: it is executed anew.
+                // The server no longer knows it and it is executed anew: at once if nobody was waiting for it, else as after a
+                // restart.
+                if std::mem::take(&mut has_left) {
+                    continue;
+                }
                 error.kind = Kind::Unreachable;
             }
             patience.after(error).await?;
