@@ -63,7 +63,7 @@ pub fn run(argv: Vec<OsString>) -> Result<Ending, String> {
     start_log(&settings.log);
     let linker = Linker::find(&argv0, &settings).map_err(|error| error.to_string())?;
     if toolchain::is_nested() {
-        return exec(&linker, &arguments);
+        return as_it_came(&linker, &arguments);
     }
     let mut stats = Stats::new(linker.path.display().to_string());
     let invocation = match read {
@@ -73,7 +73,7 @@ pub fn run(argv: Vec<OsString>) -> Result<Ending, String> {
             stats.mode = LinkMode::InProcess;
             stats.reason = Some(error.to_string());
             write_stats(&mut stats, &settings);
-            return exec(&linker, &arguments);
+            return as_it_came(&linker, &arguments);
         }
     };
     let mut link = Link {
@@ -159,6 +159,12 @@ impl Link {
             .to_string_lossy()
             .into_owned()
     }
+}
+
+fn as_it_came(linker: &Linker, arguments: &[OsString]) -> Result<Ending, String> {
+    let mut command = linker.command();
+    command.args(arguments);
+    exec(command)
 }
 
 pub(crate) fn version_memo() -> VersionMemo {

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use crate::children::{Children, Running};
 use crate::staging::Staging;
+use crate::toolchain::malloc;
 
 /// The library that stops a clang at its `main`, and watches over one on another machine.
 pub const LIBRARY: &[u8] = include_bytes!(env!("THINLTO_LD_PRELOAD"));
@@ -164,7 +165,7 @@ impl ForkServer {
                 "THINLTO_LD_FORKSERVER",
                 fs::canonicalize(clang).map_err(NoServer::Start)?,
             )
-            .env("GLIBC_TUNABLES", tunables())
+            .env(malloc::VARIABLE, malloc::of_backends())
             .stdin(Stdio::from(OwnedFd::from(their_control)))
             .stdout(Stdio::from(OwnedFd::from(their_requests)))
             .stderr(Stdio::null());
@@ -336,16 +337,4 @@ fn preload(library: &Path) -> OsString {
         list.push(others);
     }
     list
-}
-
-/// glibc's malloc on huge pages, taken in larger steps: most of what a short compile waits for is page faults.
-fn tunables() -> OsString {
-    let mut tunables = OsString::from(
-        "glibc.malloc.hugetlb=1:glibc.malloc.trim_threshold=268435456:glibc.malloc.mmap_threshold=33554432",
-    );
-    if let Some(others) = std::env::var_os("GLIBC_TUNABLES").filter(|others| !others.is_empty()) {
-        tunables.push(":");
-        tunables.push(others);
-    }
-    tunables
 }

@@ -38,7 +38,7 @@ pub(super) fn forgotten(
 /// symbol resolution, and there is no bitcode left for it to index. None where it fails: then the final link says why.
 fn loaded(link: &FinalLink<'_>, words: &[OsString]) -> Result<Option<HashSet<PathBuf>>, FinalLinkError> {
     let quiet = ["--thinlto-index-only=/dev/null", "--trace", "-w"].map(OsString::from);
-    let output = execute(link, link.linker.command(), words.to_vec(), &quiet)?;
+    let output = execute(link, link.lld(), words.to_vec(), &quiet)?;
     if !output.status.success() {
         return Ok(None);
     }

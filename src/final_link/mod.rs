@@ -88,13 +88,18 @@ pub struct FinalLink<'a> {
 impl FinalLink<'_> {
     fn program(&self) -> Command {
         match self.other {
-            None => self.linker.command(),
+            None => self.lld(),
             Some(other) => {
                 let mut command = Command::new(other);
                 self.linker.guard(&mut command);
                 command
             }
         }
+    }
+
+    fn lld(&self) -> Command {
+        self.linker
+            .command_for(self.objects.len() + self.invocation.inputs.len())
     }
 }
 

@@ -3,12 +3,13 @@
 
 use std::ffi::OsStr;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
 
 use super::{Ending, Link, write_stats};
 use crate::observe::stats::LinkMode;
 use crate::route::Route;
 use crate::settings::Mode;
-use crate::toolchain::Linker;
 
 impl Link {
     /// Leaves the link to the real linker, the user's command line as it came.
@@ -36,12 +37,18 @@ impl Link {
                 self.linker_name()
             ));
         }
+        let mut command = match self.settings.mode {
+            // Just as it is without us.
+            Mode::InProcess => self.linker.command(),
+            Mode::Auto | Mode::Distributed => self.linker.command_for(self.invocation.inputs.len()),
+        };
         // Those of our options that came by a response file can only be taken out by expanding it.
         let on_the_line = self.arguments.iter().filter(|word| is_own(word)).count();
         match on_the_line == self.invocation.own.len() {
-            true => exec(&self.linker, self.arguments.iter().filter(|word| !is_own(word))),
-            false => exec(&self.linker, self.invocation.words()),
-        }
+            true => command.args(self.arguments.iter().filter(|word| !is_own(word))),
+            false => command.args(self.invocation.words()),
+        };
+        exec(command)
     }
 }
 
@@ -51,7 +58,10 @@ fn is_own(word: &OsStr) -> bool {
 }
 
 /// Becomes the linker.
-pub(super) fn exec(linker: &Linker, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<Ending, String> {
-    let error = linker.command().args(arguments).exec();
-    Err(format!("cannot run {}: {error}", linker.path.display()))
+pub(super) fn exec(mut linker: Command) -> Result<Ending, String> {
+    let error = linker.exec();
+    Err(format!(
+        "cannot run {}: {error}",
+        Path::new(linker.get_program()).display()
+    ))
 }

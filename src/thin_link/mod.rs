@@ -132,7 +132,7 @@ pub fn run(
         trace.push(time_trace(staging));
         words.push(trace);
     }
-    let mut command = linker.command();
+    let mut command = linker.command_for(sources.len());
     command
         .args(response::shorten(words, &staging.path("thin-link.rsp")).map_err(at(&staging.path("thin-link.rsp")))?)
         .stdin(Stdio::null())

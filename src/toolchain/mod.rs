@@ -5,6 +5,7 @@ pub mod driver;
 pub mod environment;
 pub mod identity;
 pub mod loading;
+pub mod malloc;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -133,6 +134,15 @@ impl Linker {
             }),
             None => Err(ToolchainError::NoLinker(wanted)),
         }
+    }
+
+    /// The linker for a link of this many files: as [`Linker::command`], with memory got in steps that suit it.
+    pub fn command_for(&self, files: usize) -> Command {
+        let mut command = self.command();
+        if let Some(tunables) = malloc::of_linker(files) {
+            command.env(malloc::VARIABLE, tunables);
+        }
+        command
     }
 
     /// The linker, to be run as the user would have run it, so that it calls itself what they expect.
