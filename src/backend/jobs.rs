@@ -7,7 +7,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::away::{Stays, Whose};
+use super::post::PostBackend;
 use super::process::{Backend, Failure};
+use crate::children::Children;
 
 /// What a job's own files are called.
 #[derive(Clone, Copy, Debug)]
@@ -69,12 +71,25 @@ pub trait Jobs: Sync {
     /// As [`Jobs::stage_modules`].
     fn stage_index(&self, at: usize) -> Result<(), String>;
 
-    /// Its object is in its place: does to it what is to be done, and keeps it if it is of the clang here and of what its
-    /// key is of. What there is to be said.
+    /// What is run on each object, and whose child it is.
+    fn post(&self) -> Option<(&PostBackend, &Children)>;
+    /// Keeps its object, of which `said` is to be said again, if that is still of what its key is of.
+    fn keep(&self, at: usize, said: &str);
+    /// Its object is in its place: does to it what is to be done, and keeps it if it is of the clang here. What there is to
+    /// be said.
     ///
     /// # Errors
     /// What is done to it fails.
-    fn done(&self, at: usize, said: String, whose: Whose) -> Result<String, Failure>;
+    fn done(&self, at: usize, mut said: String, whose: Whose) -> Result<String, Failure> {
+        if let Some((post, children)) = self.post() {
+            let done = post.run(self.object(at), children);
+            said.push_str(&done.inspect_err(|_| self.discard(at))?);
+        }
+        if whose == Whose::Ours {
+            self.keep(at, &said);
+        }
+        Ok(said)
+    }
     /// It has failed: what may be in its object's place is none.
     fn discard(&self, at: usize);
     /// Whether objects are kept on this machine.

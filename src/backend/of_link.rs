@@ -10,13 +10,15 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use super::asm_files::AsmFiles;
-use super::away::{Stays, Whose};
+use super::away::Stays;
 use super::flags::JobFiles;
 use super::jobs::{Called, Jobs, ModuleFile, UserFiles};
 use super::launcher::Launcher;
+use super::post::PostBackend;
 use super::prepare::{self, Prepared};
-use super::process::{Backend, Failure};
+use super::process::Backend;
 use super::{Backends, OBJECT};
+use crate::children::Children;
 use crate::observe::stats;
 use crate::staging::Staging;
 
@@ -62,19 +64,6 @@ impl<'a> LinkJobs<'a> {
     fn rank(&self, module: usize) -> usize {
         self.link.plan.modules[module].rank
     }
-
-    fn keep(&self, at: usize, said: &str) {
-        let module = &self.prepared[at];
-        if let (Some(cache), Some(keyed)) = (self.link.cache, &module.key)
-            && self.is_unchanged(at)
-        {
-            let object = module.object.path();
-            match lasting(self.link.staging, said, object, OBJECT) {
-                Some(said) => cache.put(keyed, object, &module.sides, &said),
-                None => tracing::debug!("not kept: it said where it is compiled: {said}"),
-            }
-        }
-    }
 }
 
 impl Jobs for LinkJobs<'_> {
@@ -115,14 +104,21 @@ impl Jobs for LinkJobs<'_> {
         prepare::stage_index(self.link, self.prepared, at, self.ranks()).map_err(|error| error.to_string())
     }
 
-    fn done(&self, at: usize, mut said: String, whose: Whose) -> Result<String, Failure> {
-        if let Some(post) = self.link.post {
-            said.push_str(&post.run(self.object(at), self.link.children)?);
+    fn post(&self) -> Option<(&PostBackend, &Children)> {
+        self.link.post.map(|post| (post, self.link.children))
+    }
+
+    fn keep(&self, at: usize, said: &str) {
+        let module = &self.prepared[at];
+        if let (Some(cache), Some(keyed)) = (self.link.cache, &module.key)
+            && self.is_unchanged(at)
+        {
+            let object = module.object.path();
+            match lasting(self.link.staging, said, object, OBJECT) {
+                Some(said) => cache.put(keyed, object, &module.sides, &said),
+                None => tracing::debug!("not kept: it said where it is compiled: {said}"),
+            }
         }
-        if whose == Whose::Ours {
-            self.keep(at, &said);
-        }
-        Ok(said)
     }
 
     /// It is in a folder of ours, and nobody looks for it there.

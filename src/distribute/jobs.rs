@@ -13,11 +13,11 @@ use super::command::{self, Command};
 use super::description::{self, Description, Job};
 use super::modules::Modules;
 use super::words;
-use crate::backend::away::{Stays, Whose};
+use crate::backend::away::Stays;
 use crate::backend::jobs::{Called, Jobs, ModuleFile, UserFiles};
 use crate::backend::launcher::Launcher;
 use crate::backend::post::PostBackend;
-use crate::backend::process::{Backend, Failure};
+use crate::backend::process::Backend;
 use crate::bitcode::Index;
 use crate::cache::{Cache, Keyed};
 use crate::children::Children;
@@ -52,15 +52,6 @@ impl ListedJobs<'_> {
 
     fn command(&self, at: usize) -> Option<&Command> {
         self.commands?.get(at)
-    }
-
-    fn keep(&self, at: usize, said: &str) {
-        let job = self.job(at);
-        if let (Some(cache), Some(key), Some(lasting)) = (self.cache, &self.keys[at], words::lasting(said, job))
-            && self.modules.hold(job)
-        {
-            cache.put(key, job.object(), &[], &lasting);
-        }
     }
 }
 
@@ -112,15 +103,17 @@ impl Jobs for ListedJobs<'_> {
         Ok(())
     }
 
-    fn done(&self, at: usize, mut said: String, whose: Whose) -> Result<String, Failure> {
-        if let Some(post) = self.post {
-            let done = post.run(self.object(at), self.children);
-            said.push_str(&done.inspect_err(|_| self.discard(at))?);
+    fn post(&self) -> Option<(&PostBackend, &Children)> {
+        self.post.map(|post| (post, self.children))
+    }
+
+    fn keep(&self, at: usize, said: &str) {
+        let job = self.job(at);
+        if let (Some(cache), Some(key), Some(lasting)) = (self.cache, &self.keys[at], words::lasting(said, job))
+            && self.modules.hold(job)
+        {
+            cache.put(key, job.object(), &[], &lasting);
         }
-        if whose == Whose::Ours {
-            self.keep(at, &said);
-        }
-        Ok(said)
     }
 
     /// What is no good object lld must not find.
