@@ -2,6 +2,7 @@
 //! Knows nothing of the thin link, so that it can be read while that runs.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
@@ -12,7 +13,7 @@ use crate::bitcode::resolve::{self, Declaration};
 use crate::bitcode::{BitcodeError, ImportView, Symbol, assembly};
 use crate::cmdline::OutputKind;
 use crate::inputs::{BitcodeSource, Inputs};
-use crate::symbols::{self, LinkSymbols, NamesError};
+use crate::symbols::{self, FileSymbols, LinkSymbols, NamesError};
 
 /// What was read of a module.
 #[derive(Debug)]
@@ -126,6 +127,65 @@ fn texts(bitcode: &[u8]) -> Result<Vec<Text>, BitcodeError> {
     Ok(texts.into_iter().map(Text::new).collect())
 }
 
+/// The reading of the bitcode that is linked whoever refers to it; of the rest, most archives' members are not. It is done
+/// by whoever has time: while the thin link runs, which is one thread nearly all the time, one CPU is its own.
+#[derive(Debug)]
+pub struct Reading<'a> {
+    inputs: &'a Inputs,
+    sources: Vec<BitcodeSource>,
+    wanted: Wanted,
+    taken: AtomicUsize,
+}
+
+/// What one thread has read. What could not be read is left for [`ReadAhead::take`] to say.
+pub type ReadPart<'a> = Vec<(BitcodeSource, Option<ReadModule>, FileSymbols<'a>)>;
+
+impl<'a> Reading<'a> {
+    /// Begins with nothing.
+    pub fn of(inputs: &'a Inputs, wanted: Wanted) -> Reading<'a> {
+        Reading {
+            inputs,
+            sources: inputs.eager_bitcode(),
+            wanted,
+            taken: AtomicUsize::new(0),
+        }
+    }
+
+    /// How many threads are worth their start beside the thin link's own.
+    pub fn helpers(&self) -> usize {
+        let others = rayon::current_num_threads().saturating_sub(1).max(1);
+        others.min(self.sources.len())
+    }
+
+    /// Reads what no other thread has begun, until there is no more.
+    pub fn help(&self) -> ReadPart<'a> {
+        let next = || self.sources.get(self.taken.fetch_add(1, Ordering::Relaxed)).copied();
+        let read = std::iter::from_fn(next).map(|source| {
+            let symbols = symbols::of_file(self.inputs, source);
+            let names = symbols.as_deref().map_err(NamesError::clone);
+            let module = ReadModule::read(self.inputs, source, names, self.wanted);
+            (source, module.ok(), symbols)
+        });
+        read.collect()
+    }
+
+    /// What all have read.
+    pub fn end(self, parts: impl IntoIterator<Item = ReadPart<'a>>) -> (ReadAhead, LinkSymbols<'a>) {
+        let read = parts.into_iter().flatten();
+        let (modules, symbols): (HashMap<_, _>, HashMap<_, _>) = read
+            .map(|(source, module, symbols)| ((source, module), (source, symbols)))
+            .unzip();
+        let known = modules
+            .into_iter()
+            .filter_map(|(source, module)| Some((source, module?)));
+        let ahead = ReadAhead {
+            read: known.collect(),
+            wanted: self.wanted,
+        };
+        (ahead, symbols.into())
+    }
+}
+
 /// Modules read before it was known which are linked.
 #[derive(Debug)]
 pub struct ReadAhead {
@@ -135,21 +195,6 @@ pub struct ReadAhead {
 }
 
 impl ReadAhead {
-    /// Reads the bitcode that is linked whoever refers to it; of the rest, most archives' members are not. What cannot be
-    /// read is left for [`ReadAhead::take`] to say.
-    pub fn of(inputs: &Inputs, wanted: Wanted) -> (ReadAhead, LinkSymbols<'_>) {
-        let sources = inputs.eager_bitcode().into_par_iter();
-        let read = sources.map(|source| {
-            let symbols = symbols::of_file(inputs, source);
-            let names = symbols.as_deref().map_err(NamesError::clone);
-            let module = ReadModule::read(inputs, source, names, wanted);
-            (module.ok().map(|module| (source, module)), (source, symbols))
-        });
-        let (modules, symbols): (Vec<_>, HashMap<_, _>) = read.unzip();
-        let read = modules.into_iter().flatten().collect();
-        (ReadAhead { read, wanted }, symbols.into())
-    }
-
     /// These modules in their order; those not read yet are read now.
     pub(super) fn take(
         &mut self,

@@ -12,7 +12,7 @@ use crate::backend::away::NoWay;
 use crate::backend::flags::{self, Flags};
 use crate::backend::kept::Objects;
 use crate::backend::launcher::Launcher;
-use crate::backend::modules::{Keys, ReadAhead, Wanted};
+use crate::backend::modules::{Keys, Reading, Wanted};
 use crate::backend::post::PostBackend;
 use crate::backend::{self, BackendError, away};
 use crate::cache::Cache;
@@ -95,8 +95,10 @@ impl Link {
         let is_elsewhere = engine == EngineKind::Remote && self.settings.remote.local == Local::Off;
         // Where another machine does it all, nothing may have to run here.
         let ours = if is_elsewhere { 0 } else { modules };
-        let (plan, reuse, (ahead, mut symbols), server) = thread::scope(|scope| {
-            let ahead = scope.spawn(|| ReadAhead::of(&inputs, wanted));
+        let reading = Reading::of(&inputs, wanted);
+        let (plan, reuse, read, server) = thread::scope(|scope| {
+            let helper = |_| thread::Builder::new().spawn_scoped(scope, || reading.help()).ok();
+            let helpers: Vec<_> = (0..reading.helpers()).map_while(helper).collect();
             let server = scope.spawn(|| backend::start_ahead(engine, ours, wanted.keys, &clang, &staging, children));
             let reuse = cache
                 .as_ref()
@@ -111,8 +113,11 @@ impl Link {
             self.stats.thin_link = Some(from);
             self.stats.ms.thin_link = milliseconds(phase.elapsed());
             phase = Instant::now();
-            Ok::<_, ThinLinkError>((plan, reuse, joined(ahead), joined(server)))
+            let mut read = vec![reading.help()];
+            read.extend(helpers.into_iter().map(joined));
+            Ok::<_, ThinLinkError>((plan, reuse, read, joined(server)))
         })?;
+        let (ahead, mut symbols) = reading.end(read);
         self.stats.modules = plan.modules.len();
         symbols.complete(&inputs, plan.modules.iter().map(|module| module.source));
         let asked = Asked::by(&plan, &symbols).map_err(|(module, error)| Stop::left(format!("{module}: {error}")))?;
