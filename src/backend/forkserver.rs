@@ -165,7 +165,7 @@ impl ForkServer {
                 "THINLTO_LD_FORKSERVER",
                 fs::canonicalize(clang).map_err(NoServer::Start)?,
             )
-            .env(malloc::VARIABLE, malloc::of_backends())
+            .envs(malloc::of_backends().map(|told| (malloc::VARIABLE, told)))
             .stdin(Stdio::from(OwnedFd::from(their_control)))
             .stdout(Stdio::from(OwnedFd::from(their_requests)))
             .stderr(Stdio::null());

@@ -169,6 +169,11 @@ impl<'a> Reading<'a> {
         read.collect()
     }
 
+    /// What has not been begun need not be read.
+    pub fn stop(&self) {
+        self.taken.store(self.sources.len(), Ordering::Relaxed);
+    }
+
     /// What all have read.
     pub fn end(self, parts: impl IntoIterator<Item = ReadPart<'a>>) -> (ReadAhead, LinkSymbols<'a>) {
         let read = parts.into_iter().flatten();

@@ -97,9 +97,10 @@ impl FinalLink<'_> {
         }
     }
 
+    /// An object stands where its bitcode stood, in an archive or not.
     fn lld(&self) -> Command {
         self.linker
-            .command_for(self.objects.len() + self.invocation.inputs.len())
+            .command_for(self.objects.len().max(self.invocation.inputs.len()))
     }
 }
 

@@ -107,7 +107,7 @@ impl Link {
                 Some(plan) => (plan, ThinLink::Reused),
                 None => {
                     let run = thin_link::run(&self.linker, &self.invocation, &inputs, &staging, children);
-                    (run?, ThinLink::Run)
+                    (run.inspect_err(|_| reading.stop())?, ThinLink::Run)
                 }
             };
             self.stats.thin_link = Some(from);

@@ -37,10 +37,12 @@ impl Link {
                 self.linker_name()
             ));
         }
-        let mut command = match self.settings.mode {
-            // Just as it is without us.
-            Mode::InProcess => self.linker.command(),
-            Mode::Auto | Mode::Distributed => self.linker.command_for(self.invocation.inputs.len()),
+        let mut command = match (mode, self.settings.mode) {
+            (LinkMode::Passthrough, Mode::Auto | Mode::Distributed) => {
+                self.linker.command_for(self.invocation.inputs.len())
+            }
+            // Just as it is without us, and so is all that it starts (a distributor).
+            _ => self.linker.command(),
         };
         // Those of our options that came by a response file can only be taken out by expanding it.
         let on_the_line = self.arguments.iter().filter(|word| is_own(word)).count();

@@ -139,9 +139,7 @@ impl Linker {
     /// The linker for a link of this many files: as [`Linker::command`], with memory got in steps that suit it.
     pub fn command_for(&self, files: usize) -> Command {
         let mut command = self.command();
-        if let Some(tunables) = malloc::of_linker(files) {
-            command.env(malloc::VARIABLE, tunables);
-        }
+        command.envs(malloc::of_linker(files).map(|told| (malloc::VARIABLE, told)));
         command
     }
 

@@ -132,6 +132,7 @@ impl Bench {
             .args(words)
             .current_dir(self.dir.path())
             .env_remove("MAKEFLAGS")
+            .env_remove("GLIBC_TUNABLES")
             .env("XDG_CACHE_HOME", self.path("cache"))
             .env("TMPDIR", self.tmp())
             // So that the links here share the machine's CPUs with each other alone.
