@@ -151,6 +151,11 @@ impl<'a> Reading<'a> {
         }
     }
 
+    /// How many modules there are to read.
+    pub fn modules(&self) -> usize {
+        self.sources.len()
+    }
+
     /// How many threads are worth their start beside the thin link's own.
     pub fn helpers(&self) -> usize {
         let others = rayon::current_num_threads().saturating_sub(1).max(1);
@@ -176,18 +181,13 @@ impl<'a> Reading<'a> {
 
     /// What all have read.
     pub fn end(self, parts: impl IntoIterator<Item = ReadPart<'a>>) -> (ReadAhead, LinkSymbols<'a>) {
-        let read = parts.into_iter().flatten();
-        let (modules, symbols): (HashMap<_, _>, HashMap<_, _>) = read
-            .map(|(source, module, symbols)| ((source, module), (source, symbols)))
-            .unzip();
-        let known = modules
-            .into_iter()
-            .filter_map(|(source, module)| Some((source, module?)));
-        let ahead = ReadAhead {
-            read: known.collect(),
-            wanted: self.wanted,
-        };
-        (ahead, symbols.into())
+        let (mut read, mut symbols) = (HashMap::new(), HashMap::new());
+        for (source, module, names) in parts.into_iter().flatten() {
+            read.extend(module.map(|module| (source, module)));
+            symbols.insert(source, names);
+        }
+        let wanted = self.wanted;
+        (ReadAhead { read, wanted }, symbols.into())
     }
 }
 

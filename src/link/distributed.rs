@@ -86,7 +86,7 @@ impl Link {
             },
             output: self.invocation.kind,
         };
-        let modules = inputs.eager_bitcode().len();
+        let reading = Reading::of(&inputs, wanted);
         // A launcher starts a process for each, and needs no server.
         let engine = match launcher {
             Some(_) => EngineKind::Process,
@@ -94,8 +94,7 @@ impl Link {
         };
         let is_elsewhere = engine == EngineKind::Remote && self.settings.remote.local == Local::Off;
         // Where another machine does it all, nothing may have to run here.
-        let ours = if is_elsewhere { 0 } else { modules };
-        let reading = Reading::of(&inputs, wanted);
+        let ours = if is_elsewhere { 0 } else { reading.modules() };
         let (plan, reuse, read, server) = thread::scope(|scope| {
             let helper = |_| thread::Builder::new().spawn_scoped(scope, || reading.help()).ok();
             let helpers: Vec<_> = (0..reading.helpers()).map_while(helper).collect();
