@@ -12,6 +12,7 @@ mod traces;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::cache::Cache;
@@ -43,6 +44,8 @@ struct Link {
     settings: Settings,
     linker: Linker,
     stats: Stats,
+    /// Libraries that objects among the inputs name, as the thin link has told of them.
+    dependent: Vec<PathBuf>,
 }
 
 /// Makes the link that `argv` asks for. Returns only where there was something left to do after the linker.
@@ -82,6 +85,7 @@ pub fn run(argv: Vec<OsString>) -> Result<Ending, String> {
         settings,
         linker,
         stats,
+        dependent: Vec::new(),
     };
     link.stats.output = link.invocation.output.display().to_string();
     link.stats.inputs = link.invocation.inputs.len();
@@ -133,7 +137,15 @@ impl Link {
     }
 
     fn attempt(&mut self, began: Instant, identity: Option<&Identity>, slots: Slots, children: &Children) -> Attempt {
-        let result = self.try_distributed(began, identity, slots, children);
+        let mut slots = Some(slots);
+        let result = loop {
+            match self.try_distributed(began, identity, &mut slots, children) {
+                Err(Stop::MoreInputs(paths)) if paths.iter().all(|path| !self.dependent.contains(path)) => {
+                    self.dependent.extend(paths);
+                }
+                result => break result,
+            }
+        };
         // Whatever else went wrong meanwhile: who is told to stop does not leave the link to another.
         if let Some(signal) = children.interrupted() {
             return Attempt::Ended(Ending::Signal(signal));
@@ -145,6 +157,11 @@ impl Link {
             Err(Stop::Failed(text)) => {
                 eprint!("{text}");
                 Attempt::Ended(Ending::Exit(1))
+            }
+            Err(Stop::MoreInputs(paths)) => {
+                let names: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+                let reason = format!("loaded and not among the inputs: {}", names.join(", "));
+                Attempt::Left(Route::InProcess(reason))
             }
             Err(Stop::Interrupted) => Attempt::Ended(Ending::Signal(children.interrupted().unwrap_or(15))),
         }

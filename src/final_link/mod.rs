@@ -2,11 +2,13 @@
 //! Knows nothing of how the objects were made.
 
 pub(crate) mod dependencies;
-mod extraction;
-mod references;
-mod replace;
+mod exclude_libs;
+mod load_order;
 mod traced;
+mod undefined;
 mod visibility;
+mod words;
+mod wrapped;
 
 use std::borrow::Cow;
 use std::ffi::OsString;
@@ -16,21 +18,33 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
 
 use crate::backend::flags::LlvmVersion;
-use crate::backend::kept::prelink;
+use crate::backend::kept::{prelink, regular_prelink};
 use crate::children::Children;
 use crate::cmdline::Invocation;
-use crate::inputs::Inputs;
+use crate::inputs::{Entry, Inputs, MemberData};
 use crate::names::Names;
 use crate::narrowed::{Asked, Defines};
 use crate::response;
 use crate::settings::Order;
-use crate::staging::Staging;
+use crate::staging::{Place, Staging};
 use crate::symbols::LinkSymbols;
+use crate::sys;
 use crate::thin_link::Plan;
 use crate::toolchain::Linker;
-use references::References;
 
-pub use replace::NativeObject;
+/// The native object of a planned module.
+#[derive(Clone, Debug)]
+pub struct NativeObject {
+    /// Its file, which is called as the bitcode is.
+    pub place: Place,
+}
+
+impl NativeObject {
+    /// Its file.
+    pub fn path(&self) -> &PathBuf {
+        &self.place.path
+    }
+}
 
 /// Why the final link did not come about.
 #[derive(Debug, thiserror::Error)]
@@ -126,15 +140,9 @@ pub fn run(link: &FinalLink<'_>) -> Result<Finished, FinalLinkError> {
     for (at, object) in link.objects.iter().enumerate() {
         names.insert(object.place.name.clone(), shown(link, at));
     }
-    let references = References::find(link)?;
-    let mut builder = replace::Builder::new(link, &mut names);
     let narrowed = visibility::lost(link)?;
-    let words = builder.words(&references, &narrowed, &[])?;
-    let words = match extraction::forgotten(link, &references, &words)? {
-        forgotten if forgotten.is_empty() => words,
-        forgotten => builder.words(&references, &narrowed, &forgotten)?,
-    };
-    let standalone = std::mem::take(&mut builder.standalone);
+    let regular = stage_regular(link, &mut names)?;
+    let words = words::words(link, regular.as_deref(), &narrowed, &mut names)?;
     let list = ReadList::of(link);
     let mut more = list.words();
     more.extend(time_trace_word(link));
@@ -151,7 +159,8 @@ pub fn run(link: &FinalLink<'_>) -> Result<Finished, FinalLinkError> {
         .flat_map(|line| format!("{line}\n").into_bytes())
         .collect();
     stdout.extend(link.remarks.as_bytes());
-    stdout.extend_from_slice(&names.translate_bytes(&traced::of_in_process(link, &standalone, output.stdout)));
+    let symbols_traced = traced::of_in_process(link, regular.as_deref(), output.stdout);
+    stdout.extend_from_slice(&traced::in_load_order(link, &names.translate_bytes(&symbols_traced)));
     pass_on(&stdout);
     let read = list.read(link.staging.dir());
     translate_side_files(link, &names)?;
@@ -196,21 +205,53 @@ impl ReadList {
     }
 }
 
-/// How an object is called where it stands: as its bitcode, or in an archive, which is named before it, as that calls it.
-/// Behind all other inputs, where lld has its own, as lld calls those.
+/// How an object is called: as lld calls its bitcode or, where it stands behind all other inputs, as lld calls its own there.
+/// In an archive ([`exclude_libs`]) it has its member's name.
 fn shown(link: &FinalLink<'_>, at: usize) -> String {
     let module = &link.plan.modules[at];
-    let entry = &link.inputs.entries[module.source.entry];
-    match (
-        link.order,
-        module.source.member.and_then(|position| entry.members.get(position)),
-    ) {
-        (Order::InProcess, _) => {
+    match link.order {
+        Order::InProcess => {
             let name = prelink(&link.invocation.output, &module.name, link.first_task + at, link.llvm);
             name.to_string_lossy().into_owned()
         }
-        (Order::CommandLine, Some(member)) => member.name.to_string_lossy().into_owned(),
-        (Order::CommandLine, None) => entry.shown(None),
+        Order::CommandLine => link.inputs.entries[module.source.entry].shown(module.source.member),
+    }
+}
+
+/// The object of the regular-LTO partition, where it holds anything, under the name that lld has for it.
+fn stage_regular(link: &FinalLink<'_>, names: &mut Names) -> Result<Option<PathBuf>, FinalLinkError> {
+    let Some(object) = &link.plan.regular else {
+        return Ok(None);
+    };
+    let name = regular_prelink(&link.invocation.output);
+    let base = name
+        .file_name()
+        .unwrap_or(object.as_os_str())
+        .to_string_lossy()
+        .into_owned();
+    let place = link.staging.named(&base).map_err(at(link.staging.dir()))?;
+    fs::hard_link(object, &place.path).map_err(at(&place.path))?;
+    names.insert(place.name, name.display().to_string());
+    Ok(Some(place.path))
+}
+
+/// Reads a native object among the user's files: one of its own, or a member.
+fn read_native<T>(
+    entry: &Entry,
+    member: Option<usize>,
+    read: impl Fn(&[u8]) -> Result<T, String>,
+) -> Result<T, String> {
+    let read_file = |path: &Path| {
+        let map = fs::File::open(path).and_then(|file| sys::map(&file));
+        read(&map.map_err(|error| error.to_string())?)
+    };
+    let Some(inner) = member.map(|position| &entry.members[position]) else {
+        return read_file(&entry.path);
+    };
+    match (entry.member_bytes(inner), &inner.data) {
+        (Some(bytes), _) => read(bytes),
+        (None, MemberData::File { path, .. }) => read_file(path),
+        (None, MemberData::Inside(_)) => Err("its bytes are gone".to_owned()),
     }
 }
 

@@ -1,7 +1,7 @@
-//! `-y SYMBOL`: the lines of in-process lld, put together of the thin link's and the final link's.
+//! `--trace` and `-y SYMBOL`: the lines of in-process lld, put together of the thin link's and the final link's.
 //! Knows nothing of what else is on a linker's stdout.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::FinalLink;
@@ -9,16 +9,15 @@ use crate::backend::kept::{prelink, regular_prelink};
 use crate::symbol_trace;
 
 /// The final link's stdout with the lines that in-process lld prints of traced symbols: of the inputs, as the thin link has
-/// met them, then of LTO's objects in the order of their tasks, wherever they stand. `standalone` are second names of objects.
-pub(super) fn of_in_process(link: &FinalLink<'_>, standalone: &HashMap<PathBuf, usize>, stdout: Vec<u8>) -> Vec<u8> {
+/// met them, then of LTO's objects in the order of their tasks, wherever they stand.
+pub(super) fn of_in_process(link: &FinalLink<'_>, regular: Option<&Path>, stdout: Vec<u8>) -> Vec<u8> {
     if !link.invocation.has("trace-symbol") {
         return stdout;
     }
-    let regular = link.plan.regular.iter().map(|path| (path.as_path(), None));
+    let regular = regular.into_iter().map(|path| (path, None));
     let objects = link.objects.iter().enumerate();
     let objects = objects.map(|(module, object)| (object.path().as_path(), Some(module)));
-    let again = standalone.iter().map(|(path, module)| (path.as_path(), Some(*module)));
-    let objects: HashMap<&Path, Option<usize>> = regular.chain(objects).chain(again).collect();
+    let objects: HashMap<&Path, Option<usize>> = regular.chain(objects).collect();
     let stdout = String::from_utf8_lossy(&stdout);
     let mut of_objects = Vec::new();
     let mut others = Vec::new();
@@ -37,6 +36,21 @@ pub(super) fn of_in_process(link: &FinalLink<'_>, standalone: &HashMap<PathBuf, 
     let of_objects = of_objects.into_iter().map(|(_, line)| line);
     let lines = link.plan.traced.iter().cloned().chain(of_objects).chain(others);
     lines.flat_map(|line| [line.as_bytes(), b"\n"].concat()).collect()
+}
+
+/// The final link's stdout with `--trace`'s names of files in the order in which the thin link loaded them, and behind them
+/// those of files that only code generation asked for.
+pub(super) fn in_load_order(link: &FinalLink<'_>, stdout: &[u8]) -> Vec<u8> {
+    if !link.invocation.has("trace") {
+        return stdout.to_vec();
+    }
+    let known: HashSet<&str> = link.plan.loaded.iter().map(String::as_str).collect();
+    let stdout = String::from_utf8_lossy(stdout);
+    let loaded = link.plan.loaded.iter().map(|name| format!("{name}\n"));
+    let others = stdout
+        .split_inclusive('\n')
+        .filter(|line| !known.contains(line.trim_end_matches('\n')));
+    loaded.chain(others.map(str::to_owned)).collect::<String>().into_bytes()
 }
 
 /// The object that lld calls `file`: by its path, or by a thin archive's with that from its folder in parentheses.

@@ -13,7 +13,7 @@ use object::read::elf::ElfFile;
 use object::{Object, ObjectSymbol, SymbolFlags};
 use rayon::prelude::*;
 
-use super::{FinalLink, FinalLinkError, at, references};
+use super::{FinalLink, FinalLinkError, at, read_native};
 use crate::bitcode::symbols::Visibility;
 use crate::inputs::{Entry, FileKind};
 use crate::narrowed::{Defines, Visibilities, narrowest};
@@ -73,7 +73,7 @@ fn said_by_users<'a>(link: &FinalLink<'_>, asked: &Visibilities<'a>) -> Result<S
         .collect();
     let of_input = |(entry, member): &(&Entry, Option<usize>)| {
         let said = |bytes: &[u8]| said_by(bytes, asked).map_err(|error| error.to_string());
-        references::read_native(entry, *member, said)
+        read_native(entry, *member, said)
             .map_err(|error| FinalLinkError::Unfit(format!("{}: {error}", entry.shown(*member))))
     };
     let said = users.par_iter().map(of_input);

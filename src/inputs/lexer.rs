@@ -80,6 +80,11 @@ impl Lexer {
         Rc::clone(&self.current.source)
     }
 
+    /// Where the last token ended, in bytes of [`Lexer::source`].
+    pub fn position(&self) -> usize {
+        self.current.position
+    }
+
     /// Goes on with `source`, and after its end where we are now. A script inside itself is an error.
     pub fn include(&mut self, source: Source) -> Result<(), ScriptError> {
         let open = |path: &Path| {

@@ -7,15 +7,15 @@ pub mod classify;
 pub mod file;
 pub mod lexer;
 mod paths;
-pub mod rebuild;
 mod scan;
 pub mod script;
 pub mod search;
 mod walk;
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use memmap2::Mmap;
@@ -156,7 +156,38 @@ impl Inputs {
     /// Errors: an archive that is damaged, or a thin one whose members cannot be read. A file that is not there is no error
     /// but recorded as [`Missing`].
     pub fn open(inv: &Invocation) -> Result<Self, InputError> {
-        walk::everything(inv)
+        Self::open_with(inv, &[])
+    }
+
+    /// Opens every input, and behind them libraries that objects among them name (`.deplibs`), as lld loads those.
+    ///
+    /// # Errors
+    /// As [`Inputs::open`].
+    pub fn open_with(inv: &Invocation, dependent: &[PathBuf]) -> Result<Self, InputError> {
+        walk::everything(inv, dependent)
+    }
+
+    /// The files, by their paths, that are among these names of loaded files (`--trace`) and not among the inputs.
+    pub fn files_not_among(&self, loaded: &[String]) -> Vec<PathBuf> {
+        let files = self
+            .entries
+            .iter()
+            .filter(|entry| !entry.kind.is_archive())
+            .map(|entry| entry.shown(None));
+        let members = self.entries.iter().flat_map(|entry| {
+            let members = entry.members.iter();
+            members.map(|member| member.display_name(&entry.path).to_string_lossy().into_owned())
+        });
+        let known: HashSet<String> = files.chain(members).collect();
+        let mut unknown: Vec<PathBuf> = Vec::new();
+        for name in loaded.iter().filter(|name| !known.contains(*name)) {
+            let archive = name.strip_suffix(')').and_then(|name| name.rsplit_once('('));
+            let path = archive.map_or(name.as_str(), |(archive, _)| archive);
+            if !unknown.iter().any(|known| known == Path::new(path)) {
+                unknown.push(path.into());
+            }
+        }
+        unknown
     }
 
     /// Whether LTO has anything to do.

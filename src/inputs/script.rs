@@ -92,6 +92,58 @@ pub fn run(source: Source, actions: &mut dyn Actions) -> Result<(), ScriptError>
     Ok(())
 }
 
+/// The script at `path` with spaces for every `INPUT` and `GROUP`, for a link that names those files itself; lines stay
+/// where they are. What it includes is not looked at.
+///
+/// # Errors
+/// As lld has them of the script.
+pub fn without_inputs(path: &Path, text: Vec<u8>) -> Result<Vec<u8>, ScriptError> {
+    let mut blanked = text.clone();
+    let root = Root::Host;
+    let path = path.to_owned();
+    let mut parser = Parser {
+        lexer: Lexer::new(Source { path, text, root }),
+        actions: &mut NoActions,
+    };
+    while let Some(token) = parser.lexer.next(Mode::Script)? {
+        let start = parser.lexer.position().saturating_sub(token.len());
+        parser.command(&token)?;
+        let names_files = matches!(
+            COMMANDS.iter().find(|(name, _)| *name == token),
+            Some((_, Shape::Files))
+        );
+        if names_files && let Some(command) = blanked.get_mut(start..parser.lexer.position()) {
+            let kept = |byte: &u8| *byte == b'\n';
+            command
+                .iter_mut()
+                .filter(|byte| !kept(byte))
+                .for_each(|byte| *byte = b' ');
+        }
+    }
+    Ok(blanked)
+}
+
+/// Does nothing of what a script says.
+struct NoActions;
+
+impl Actions for NoActions {
+    fn input(&mut self, _: &Source, _: &OsStr, _: Need) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn search_dir(&mut self, _: &OsStr) {}
+
+    fn include(&mut self, name: &OsStr) -> Result<Source, String> {
+        Ok(Source {
+            path: name.into(),
+            text: Vec::new(),
+            root: Root::Host,
+        })
+    }
+
+    fn other(&mut self, _: &Source) {}
+}
+
 struct Parser<'a> {
     lexer: Lexer,
     actions: &'a mut dyn Actions,

@@ -85,7 +85,7 @@ pub(super) fn script_steps(inv: &Invocation) -> Vec<Step<'_>> {
 }
 
 /// See [`Inputs::open`].
-pub(super) fn everything(inv: &Invocation) -> Result<Inputs, InputError> {
+pub(super) fn everything(inv: &Invocation, dependent: &[PathBuf]) -> Result<Inputs, InputError> {
     let search = Search::new(inv);
     let fat = FatObjects::of(inv);
     let prepared: Vec<Prepared> = inv
@@ -108,6 +108,15 @@ pub(super) fn everything(inv: &Invocation) -> Result<Inputs, InputError> {
     let mut walker = Walker::new(inv, search, fat);
     for (step, prepared) in steps {
         walker.step(step, prepared)?;
+    }
+    for path in dependent {
+        let context = Context {
+            item: inv.items.len(),
+            origin: Origin::CommandLine,
+            position: Position::default(),
+        };
+        let opened = open(path, Position::default(), fat);
+        walker.add(context, path.clone(), opened)?;
     }
     walker.inputs.absent = walker.search.misses();
     Ok(walker.inputs)

@@ -40,11 +40,12 @@ impl Link {
         &mut self,
         began: Instant,
         identity: Option<&Identity>,
-        slots: Slots,
+        slots: &mut Option<Slots>,
         children: &Children,
     ) -> Result<Ending, Stop> {
         let opened = SystemTime::now();
-        let inputs = Inputs::open(&self.invocation).map_err(|error| Stop::Left(Route::Doomed(error.to_string())))?;
+        let inputs = Inputs::open_with(&self.invocation, &self.dependent)
+            .map_err(|error| Stop::Left(Route::Doomed(error.to_string())))?;
         self.stats.inputs = inputs.entries.len();
         if let Some(route) = route::by_inputs(&self.invocation, &inputs) {
             return Err(Stop::Left(route));
@@ -139,7 +140,7 @@ impl Link {
             launcher: launcher.as_ref(),
             server,
             remote,
-            slots,
+            slots: slots.take().unwrap_or_else(|| Slots::from_environment(Some(1))),
             timeline: timeline.as_ref(),
             children,
             linker_name: self.linker_name(),

@@ -2,6 +2,7 @@
 //! Knows nothing of how that is done.
 
 use std::fmt::Display;
+use std::path::PathBuf;
 
 use crate::backend::BackendError;
 use crate::final_link::FinalLinkError;
@@ -14,6 +15,8 @@ pub(super) enum Stop {
     Left(Route),
     /// The linker refused the thin link.
     Refused { status: i32, stderr: String },
+    /// lld loads libraries that no command line names, only objects (`.deplibs`): their paths. To be begun again with these.
+    MoreInputs(Vec<PathBuf>),
     /// The link failed, as it would under lld; what is to be said.
     Failed(String),
     /// A signal.
@@ -37,6 +40,7 @@ impl From<ThinLinkError> for Stop {
         match error {
             ThinLinkError::Refused { status, stderr } => Stop::Refused { status, stderr },
             ThinLinkError::Interrupted => Stop::Interrupted,
+            ThinLinkError::MoreInputs(paths) => Stop::MoreInputs(paths),
             other => Stop::left(other.to_string()),
         }
     }

@@ -60,7 +60,7 @@ pub struct Plan {
     pub regular_written: PathBuf,
     /// Every file that was loaded, as lld names them, in order (`--trace`).
     pub loaded: Vec<String>,
-    /// What it printed of the code: remarks (`-mllvm -pass-remarks`), and why an option has no effect.
+    /// What it printed of the code: remarks (`-mllvm -pass-remarks`), why an option has no effect, reports for stdout.
     pub remarks: Vec<String>,
     /// What it said of the symbols that the user wants traced.
     pub traced: Vec<String>,
@@ -79,6 +79,9 @@ pub enum ThinLinkError {
         /// Its stderr.
         stderr: String,
     },
+    /// It loaded files that are not among the inputs: libraries that objects name (`.deplibs`).
+    #[error("{} was loaded and is not among the inputs", .0.first().map_or("a file".into(), |path| path.display().to_string()))]
+    MoreInputs(Vec<PathBuf>),
     /// A signal came first.
     #[error("interrupted")]
     Interrupted,
@@ -132,6 +135,11 @@ pub fn run(
         trace.push(time_trace(staging));
         words.push(trace);
     }
+    for option in reports_to_stdout(invocation) {
+        let mut report = OsString::from(format!("--{option}="));
+        report.push(report_file(staging, option));
+        words.push(report);
+    }
     let mut command = linker.command_for(sources.len());
     command
         .args(response::shorten(words, &staging.path("thin-link.rsp")).map_err(at(&staging.path("thin-link.rsp")))?)
@@ -161,9 +169,18 @@ pub fn run(
         .map(str::to_owned)
         .partition(|line| symbol_trace::file(line, invocation).is_some());
     let has_remarks = invocation.lto.iter().any(has_remarks);
-    let (remarks, loaded) = others
+    let (mut remarks, loaded): (Vec<_>, Vec<_>) = others
         .into_iter()
         .partition(|line| is_about_an_option(line) || has_remarks && is_remark(line));
+    for option in reports_to_stdout(invocation) {
+        let report = report_file(staging, option);
+        let text = fs::read_to_string(&report).map_err(at(&report))?;
+        remarks.extend(text.lines().map(str::to_owned));
+    }
+    let unknown = inputs.files_not_among(&loaded);
+    if !unknown.is_empty() {
+        return Err(ThinLinkError::MoreInputs(unknown));
+    }
     if invocation.has("thinlto-emit-index-files") {
         give_indexes(&outputs, sources.keys())?;
     }
@@ -209,13 +226,26 @@ pub fn time_trace(staging: &Staging) -> PathBuf {
     staging.path("thin-link.time-trace")
 }
 
-/// The user's words without what only the final link should write.
+/// The user's words without what only the final link should write, nor what the thin link is to write to stdout.
 fn users_words(invocation: &Invocation) -> impl Iterator<Item = &OsString> {
-    let items = invocation.items.iter().filter(|item| {
-        written_by_thin_link(item)
-            || !matches!(item, Item::Option { def, .. } if def.role == Role::Report && !SHARED.contains(&def.canonical))
+    let items = invocation.items.iter().filter(|item| match item {
+        Item::Input(_) => true,
+        Item::Option { value: Some(value), .. } if written_by_thin_link(item) => value != "-",
+        Item::Option { def, .. } => def.role != Role::Report || SHARED.contains(&def.canonical),
     });
     items.flat_map(|item| item.words())
+}
+
+/// The reports that the user wants on stdout, where the thin link's `--trace` goes: their options' names.
+fn reports_to_stdout(invocation: &Invocation) -> impl Iterator<Item = &'static str> + '_ {
+    WRITTEN_BEFORE_LTO
+        .into_iter()
+        .filter(|option| invocation.last(option).is_some_and(|value| value == "-"))
+}
+
+/// Where such a report is written instead.
+fn report_file(staging: &Staging, option: &str) -> PathBuf {
+    staging.path(&format!("{option}.report"))
 }
 
 /// The user's words, and those that make it a thin link. Ours come last: of an option given twice lld takes the last.
@@ -239,8 +269,8 @@ fn writes_regular(invocation: &Invocation, inputs: &Inputs) -> bool {
     !has_reports || invocation.has("lto-obj-path") || inputs.has_regular_lto(lto_mode(invocation))
 }
 
-/// Reports that lld writes before LTO (lld/ELF/Driver.cpp `link`): of the user's own inputs, so that the thin link is the
-/// one to write them. Not those that go to stdout, where the thin link's `--trace` goes.
+/// Reports that lld writes when symbols are resolved (lld/ELF/Driver.cpp `link`): of the user's own inputs, so that the thin
+/// link is the one to write them.
 const WRITTEN_BEFORE_LTO: [&str; 2] = ["why-extract", "print-archive-stats"];
 
 /// Reports that both links have a part in.
@@ -248,8 +278,7 @@ const SHARED: [&str; 2] = ["trace-symbol", "time-trace-granularity"];
 
 /// Whether the thin link has done what an item asks for, so that the final link has not to.
 pub fn written_by_thin_link(item: &Item) -> bool {
-    matches!(item, Item::Option { def, value: Some(value), .. }
-        if WRITTEN_BEFORE_LTO.contains(&def.canonical) && value != "-")
+    matches!(item, Item::Option { def, value: Some(_), .. } if WRITTEN_BEFORE_LTO.contains(&def.canonical))
 }
 
 /// The regular-LTO partition's object.

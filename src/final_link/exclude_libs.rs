@@ -1,0 +1,116 @@
+//! `--exclude-libs`: the archives whose symbols stay in the output. lld goes by the name of the archive that a file came out
+//! of (lld/ELF/Driver.cpp `excludeLibs`), so such files are given to the final link in archives of that name.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use ar_archive_writer::{ArchiveKind, NewArchiveMember, ObjectReader, write_archive_to_stream};
+
+use super::{FinalLink, FinalLinkError, at};
+use crate::inputs::ScriptContent;
+
+/// Which archives are excluded, and how.
+pub(super) struct ExcludeLibs {
+    files: HashSet<OsString>,
+    bitcode: Bitcode,
+}
+
+/// Whether what bitcode defines is hidden by its archive's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bitcode {
+    Hidden,
+    /// lld gives symbols of bitcode the version that a script has for them after it has excluded them, and does not exclude
+    /// LTO's objects again: a script with a pattern for every name decides alone.
+    LeftToVersionScript,
+}
+
+impl ExcludeLibs {
+    /// What the user's options exclude.
+    ///
+    /// # Errors
+    /// `Unfit` where a version script decides of some names, and that of regular LTO's objects cannot be told.
+    pub(super) fn new(link: &FinalLink<'_>) -> Result<ExcludeLibs, FinalLinkError> {
+        let lists = link.invocation.all("exclude-libs");
+        let files = lists.flat_map(|list| list.as_bytes().split(|byte| b",:".contains(byte)));
+        let files: HashSet<OsString> = files.map(|name| OsStr::from_bytes(name).to_owned()).collect();
+        let bitcode = match version_scripts(link)? {
+            _ if files.is_empty() => Bitcode::Hidden,
+            scripts if scripts.is_empty() => Bitcode::Hidden,
+            scripts if scripts.iter().any(|text| has_pattern_for_all(text)) => Bitcode::LeftToVersionScript,
+            _ => {
+                return Err(FinalLinkError::Unfit(
+                    "exclude-libs with a version script that names only some symbols".into(),
+                ));
+            }
+        };
+        if !files.is_empty() && bitcode == Bitcode::Hidden && link.plan.regular.is_some() {
+            return Err(FinalLinkError::Unfit("exclude-libs with regular LTO".into()));
+        }
+        Ok(ExcludeLibs { files, bitcode })
+    }
+
+    /// Whether this archive is excluded.
+    pub(super) fn names(&self, archive: &Path) -> bool {
+        self.files.contains(OsStr::new("ALL")) || archive.file_name().is_some_and(|name| self.files.contains(name))
+    }
+
+    /// Whether what an excluded archive's bitcode defines is hidden for that.
+    pub(super) fn hides_bitcode(&self) -> bool {
+        self.bitcode == Bitcode::Hidden
+    }
+}
+
+/// The text of all that gives symbols versions.
+fn version_scripts(link: &FinalLink<'_>) -> Result<Vec<Vec<u8>>, FinalLinkError> {
+    let named = link.invocation.all("version-script").map(Path::new);
+    let scripts = link
+        .inputs
+        .scripts
+        .iter()
+        .filter(|script| script.content == ScriptContent::More);
+    let mut texts = named
+        .map(|path| fs::read(path).map_err(at(path)))
+        .collect::<Result<Vec<_>, _>>()?;
+    for script in scripts {
+        let text = fs::read(&script.path).map_err(at(&script.path))?;
+        if memchr::memmem::find(&text, b"VERSION").is_some() {
+            texts.push(text);
+        }
+    }
+    Ok(texts)
+}
+
+/// Whether a version script has the pattern `*`.
+fn has_pattern_for_all(text: &[u8]) -> bool {
+    let mut tokens = text.split(|byte| byte.is_ascii_whitespace() || b"{};:".contains(byte));
+    tokens.any(|token| token == b"*" || token == b"\"*\"")
+}
+
+/// Reads nothing of members: lld has no use of an archive's symbol table.
+static NO_SYMBOLS: ObjectReader = ObjectReader {
+    get_symbols: |_, _| Ok(false),
+    is_64_bit_object_file: |_| false,
+    is_ec_object_file: |_| false,
+    is_any_arm64_coff: |_| false,
+    get_xcoff_member_alignment: |_| 2,
+};
+
+/// Writes a regular archive of these members, each with its name.
+///
+/// # Errors
+/// The file cannot be written, or a member's name has no place in an archive.
+pub(super) fn write_archive(path: &Path, members: Vec<(String, Cow<'_, [u8]>)>) -> Result<(), FinalLinkError> {
+    let members: Vec<NewArchiveMember<'_>> = members
+        .into_iter()
+        .map(|(name, bytes)| NewArchiveMember::new(bytes, &NO_SYMBOLS, name))
+        .collect();
+    let mut out = BufWriter::new(File::create(path).map_err(at(path))?);
+    write_archive_to_stream(&mut out, &members, ArchiveKind::Gnu, false, None)
+        .and_then(|()| out.flush())
+        .map_err(at(path))
+}

@@ -1,0 +1,70 @@
+//! Objects of undefined symbols: they define nothing and have no code, and say of a symbol what bitcode said of it.
+
+use std::fs;
+use std::path::Path;
+
+use object::write::{Object as NewObject, SectionId, Symbol as NewSymbol, SymbolSection};
+use object::{FileFlags, Object, ObjectSection, SectionFlags, SectionKind, SymbolFlags, SymbolKind, SymbolScope, elf};
+
+use super::{FinalLinkError, at};
+use crate::bitcode::symbols::Visibility;
+use crate::cmdline::OutputKind;
+
+/// Writes an object that refers to `names` weakly, which takes nothing out of an archive, with these visibilities. It is of
+/// the target of `like`, and says of itself what that says of branch protection: the output has only what all its objects
+/// have (lld `readSecurityNotes`).
+///
+/// # Errors
+/// `like` cannot be read, or the object not be written.
+pub(super) fn write(
+    path: &Path,
+    names: &[(&[u8], Visibility)],
+    like: &Path,
+    kind: OutputKind,
+) -> Result<(), FinalLinkError> {
+    let unfit = |error: String| FinalLinkError::Unfit(format!("{}: {error}", like.display()));
+    let bytes = fs::read(like).map_err(at(like))?;
+    let file = object::File::parse(&*bytes).map_err(|error| unfit(error.to_string()))?;
+    let mut new = NewObject::new(file.format(), file.architecture(), file.endianness());
+    new.set_sub_architecture(file.sub_architecture());
+    if let FileFlags::Elf {
+        os_abi,
+        abi_version,
+        e_flags,
+    } = file.flags()
+    {
+        new.flags = FileFlags::Elf {
+            os_abi,
+            abi_version,
+            e_flags,
+        };
+    }
+    // In a relocatable link notes are kept, and one more would be seen.
+    if kind != OutputKind::Relocatable
+        && let Some(property) = file.section_by_name(".note.gnu.property")
+    {
+        let data = property.data().map_err(|error| unfit(error.to_string()))?;
+        let id: SectionId = new.add_section(Vec::new(), b".note.gnu.property".to_vec(), SectionKind::Note);
+        new.section_mut(id).flags = SectionFlags::Elf {
+            sh_flags: elf::SHF_ALLOC.into(),
+        };
+        new.append_section_data(id, data, property.align());
+    }
+    for (name, visibility) in names {
+        new.add_symbol(NewSymbol {
+            name: name.to_vec(),
+            value: 0,
+            size: 0,
+            kind: SymbolKind::Unknown,
+            scope: SymbolScope::Dynamic,
+            weak: true,
+            section: SymbolSection::Undefined,
+            flags: SymbolFlags::Elf {
+                st_info: elf::STB_WEAK << 4 | elf::STT_NOTYPE,
+                st_other: visibility.to_elf(),
+            },
+        });
+    }
+    let written = new.write().map_err(|error| unfit(error.to_string()))?;
+    fs::write(path, written).map_err(at(path))
+}

@@ -1,0 +1,451 @@
+//! The final link's words: the user's options, then every loaded file by name in load order, then what only code
+//! generation may still ask for. Nothing that the thin link could have loaded in another file's place is lazy any more.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::exclude_libs::{ExcludeLibs, write_archive};
+use super::load_order::{LoadedFile, kind, load_order};
+use super::undefined;
+use super::wrapped::RealNames;
+use super::{FinalLink, FinalLinkError, at};
+use crate::bitcode::symbols::Visibility;
+use crate::cmdline::position::State;
+use crate::cmdline::{Item, Role};
+use crate::color::Color;
+use crate::inputs::{BitcodeSource, Entry, FileKind, MemberData, Origin, Script, ScriptContent, script};
+use crate::names::Names;
+use crate::settings::Order;
+use crate::thin_link::written_by_thin_link;
+
+/// Options that say how the inputs behind them are read. Each input says that for itself here.
+const INPUT_STATE: [&str; 11] = [
+    "as-needed",
+    "no-as-needed",
+    "whole-archive",
+    "no-whole-archive",
+    "start-lib",
+    "end-lib",
+    "start-group",
+    "end-group",
+    "push-state",
+    "pop-state",
+    "format",
+];
+
+/// What there is to say before a file's name and after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Around {
+    Nothing,
+    AsNeeded,
+    Lib,
+    Binary,
+    WholeArchive,
+}
+
+impl Around {
+    fn words(self) -> (Option<&'static str>, Option<&'static str>) {
+        match self {
+            Around::Nothing => (None, None),
+            Around::AsNeeded => (Some("--as-needed"), Some("--no-as-needed")),
+            Around::Lib => (Some("--start-lib"), Some("--end-lib")),
+            Around::Binary => (Some("--format=binary"), Some("--format=default")),
+            Around::WholeArchive => (Some("--whole-archive"), Some("--no-whole-archive")),
+        }
+    }
+}
+
+/// Puts the words together.
+pub(super) struct Builder<'a, 'n> {
+    link: &'a FinalLink<'a>,
+    regular: Option<&'a Path>,
+    names: &'n mut Names,
+    words: Vec<OsString>,
+    /// Where symbols are wrapped that bitcode defines.
+    real_names: Option<RealNames>,
+    /// What stands around the last word.
+    around: Around,
+}
+
+/// The final link's command line; names of what is staged for it are put into `names`.
+///
+/// # Errors
+/// See [`FinalLinkError`].
+pub(super) fn words(
+    link: &FinalLink<'_>,
+    regular: Option<&Path>,
+    narrowed: &[(&[u8], Visibility)],
+    names: &mut Names,
+) -> Result<Vec<OsString>, FinalLinkError> {
+    let mut order = load_order(link)?;
+    if link.order == Order::InProcess {
+        // As lld has them: LTO's objects behind all others, in the order of their tasks.
+        order.sort_by_key(|file| match file {
+            LoadedFile::Native(_) => (0, 0),
+            LoadedFile::Regular => (1, 0),
+            LoadedFile::Module(module) => (2, *module),
+        });
+    }
+    let mut builder = Builder {
+        link,
+        regular,
+        names,
+        words: Vec::new(),
+        real_names: link.invocation.has("wrap").then(|| RealNames::new(link)),
+        around: Around::Nothing,
+    };
+    builder.options()?;
+    builder.loaded(&order)?;
+    builder.not_loaded(&order)?;
+    builder.enter(Around::Nothing);
+    builder.words.push(Color::of(link.invocation).word().into());
+    if !narrowed.is_empty() {
+        let path = builder.narrowing(narrowed)?;
+        builder.words.push(path.into());
+    }
+    Ok(builder.words)
+}
+
+impl Builder<'_, '_> {
+    /// What is no input, in order; and scripts that say more than which files to link.
+    fn options(&mut self) -> Result<(), FinalLinkError> {
+        let inputs: HashSet<usize> = self.link.invocation.inputs.iter().map(|input| input.item).collect();
+        for (index, item) in self.link.invocation.items.iter().enumerate() {
+            match item {
+                Item::Input(_) => self.scripts(index)?,
+                Item::Option { def, .. } if def.canonical == "script" || def.canonical == "default-script" => {
+                    self.script_option(index, item)?;
+                }
+                Item::Option { def, .. } => {
+                    let is_input = inputs.contains(&index);
+                    let is_state = INPUT_STATE.contains(&def.canonical);
+                    if !is_input && !is_state && def.role != Role::Lto && !is_done(item) {
+                        self.words.extend_from_slice(item.words());
+                    }
+                }
+            }
+        }
+        let ends_static = State::at(self.link.invocation, self.link.invocation.items.len()).prefer_static;
+        let has_shared = self
+            .link
+            .inputs
+            .entries
+            .iter()
+            .any(|entry| entry.kind == FileKind::SharedObject);
+        if ends_static && has_shared {
+            self.words.push("-Bdynamic".into());
+        }
+        Ok(())
+    }
+
+    /// The scripts that an input is or names: dropped where they only name files, without those where they say more.
+    fn scripts(&mut self, item: usize) -> Result<(), FinalLinkError> {
+        let entries = self.link.inputs.entries.iter().filter(|entry| entry.item == item);
+        for entry in entries.filter(|entry| entry.kind == FileKind::Text) {
+            if let Some(path) = self.without_inputs(item, &entry.path)? {
+                self.words.push(path.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// `-T`: as it stands, unless the script names files.
+    fn script_option(&mut self, item: usize, option: &Item) -> Result<(), FinalLinkError> {
+        let entries = self.link.inputs.entries.iter().filter(|entry| entry.item == item);
+        let script = entries.clone().find_map(|entry| match &entry.origin {
+            Origin::Script(path) => Some(path.clone()),
+            Origin::CommandLine | Origin::Library(_) => None,
+        });
+        let Some(script) = script else {
+            self.words.extend_from_slice(option.words());
+            return Ok(());
+        };
+        if let Some(path) = self.without_inputs(item, &script)? {
+            self.words.extend(["--script".into(), path.into()]);
+        }
+        self.scripts(item)
+    }
+
+    /// A script as the final link may read it, with no file to load in it; none where nothing would be left.
+    fn without_inputs(&mut self, item: usize, script: &Path) -> Result<Option<PathBuf>, FinalLinkError> {
+        let inputs = self.link.inputs;
+        let is_more = |known: &&Script| known.path == script && known.content == ScriptContent::More;
+        if !inputs.scripts.iter().any(|known| is_more(&known)) {
+            return Ok(None);
+        }
+        let mut entries = inputs.entries.iter().filter(|entry| entry.item == item);
+        let is_known = |by: &Path| {
+            by == script
+                || inputs
+                    .entries
+                    .iter()
+                    .any(|entry| entry.kind == FileKind::Text && entry.path == by)
+        };
+        if entries
+            .clone()
+            .any(|entry| matches!(&entry.origin, Origin::Script(by) if !is_known(by)))
+        {
+            let script = script.display();
+            return Err(FinalLinkError::Unfit(format!(
+                "{script} includes a script that names files"
+            )));
+        }
+        if !entries.any(|entry| matches!(&entry.origin, Origin::Script(by) if by == script)) {
+            return Ok(Some(script.to_owned()));
+        }
+        let text = fs::read(script).map_err(at(script))?;
+        let text = script::without_inputs(script, text).map_err(|error| FinalLinkError::Unfit(error.to_string()))?;
+        let base = script.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let path = self.stage(&base, script.display().to_string())?;
+        fs::write(&path, text).map_err(at(&path))?;
+        Ok(Some(path))
+    }
+
+    /// Every file that the thin link loaded.
+    fn loaded(&mut self, order: &[LoadedFile]) -> Result<(), FinalLinkError> {
+        let exclude = ExcludeLibs::new(self.link)?;
+        let mut rest = order;
+        while let Some((first, after)) = rest.split_first() {
+            rest = after;
+            if let Some(archive) = self.archive_to_name(*first, &exclude) {
+                let run = after
+                    .iter()
+                    .take_while(|file| self.archive_to_name(**file, &exclude) == Some(archive));
+                let run: Vec<LoadedFile> = std::iter::once(*first).chain(run.copied()).collect();
+                rest = after.get(run.len() - 1..).unwrap_or_default();
+                self.run(archive, &run)?;
+                continue;
+            }
+            match *first {
+                LoadedFile::Module(module) => self.object(module)?,
+                LoadedFile::Regular => self.regular(),
+                LoadedFile::Native(file) => self.native(file)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The archive whose name a loaded file must keep, as `--exclude-libs` goes by it.
+    fn archive_to_name(&self, file: LoadedFile, exclude: &ExcludeLibs) -> Option<usize> {
+        let source = match file {
+            LoadedFile::Module(module) if exclude.hides_bitcode() => self.link.plan.modules[module].source,
+            LoadedFile::Native(source) => source,
+            LoadedFile::Module(_) | LoadedFile::Regular => return None,
+        };
+        let entry = &self.link.inputs.entries[source.entry];
+        (source.member.is_some() && exclude.names(&entry.path)).then_some(source.entry)
+    }
+
+    /// Files of one archive that are loaded one after another, in an archive of its name.
+    fn run(&mut self, archive: usize, run: &[LoadedFile]) -> Result<(), FinalLinkError> {
+        let entry = &self.link.inputs.entries[archive];
+        let mut members = Vec::new();
+        for file in run {
+            let (source, bytes) = match *file {
+                LoadedFile::Regular => continue,
+                LoadedFile::Module(module) => {
+                    let object = self.link.objects[module].path();
+                    let bytes = fs::read(object).map_err(at(object))?;
+                    (self.link.plan.modules[module].source, Cow::Owned(bytes))
+                }
+                LoadedFile::Native(source) => (source, member_bytes(self.link, source)?),
+            };
+            members.push((entry.base(source.member), bytes));
+        }
+        let path = self.stage(&entry.base(None), entry.shown(None))?;
+        write_archive(&path, members)?;
+        self.word(path, Around::WholeArchive);
+        Ok(())
+    }
+
+    fn object(&mut self, module: usize) -> Result<(), FinalLinkError> {
+        let place = &self.link.objects[module].place;
+        let shown = super::shown(self.link, module);
+        let path = self.weakened(&place.path, shown)?.unwrap_or_else(|| place.path.clone());
+        self.word(path, Around::Nothing);
+        Ok(())
+    }
+
+    /// A copy of a file that is linked, where it must not be linked as it is ([`wrapped`](super::wrapped)).
+    fn weakened(&mut self, file: &Path, shown: String) -> Result<Option<PathBuf>, FinalLinkError> {
+        let Some(real_names) = &self.real_names else {
+            return Ok(None);
+        };
+        let bytes = fs::read(file).map_err(at(file))?;
+        let weakened = real_names.weaken(&bytes);
+        let weakened = weakened.map_err(|error| FinalLinkError::Unfit(format!("{}: {error}", file.display())))?;
+        let Some(bytes) = weakened else { return Ok(None) };
+        let base = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let path = self.stage(&base, shown)?;
+        fs::write(&path, bytes).map_err(at(&path))?;
+        Ok(Some(path))
+    }
+
+    fn regular(&mut self) {
+        if let Some(regular) = self.regular {
+            self.word(regular.to_owned(), Around::Nothing);
+        }
+    }
+
+    fn native(&mut self, file: BitcodeSource) -> Result<(), FinalLinkError> {
+        let entry = &self.link.inputs.entries[file.entry];
+        match entry.position {
+            _ if file.member.is_some() => {
+                let path = self.member_file(file)?;
+                let path = self.weakened(&path, entry.shown(file.member))?.unwrap_or(path);
+                self.word(path, Around::Nothing);
+            }
+            position if position.just_symbols => {
+                self.enter(Around::Nothing);
+                self.words
+                    .extend_from_slice(self.link.invocation.items[entry.item].words());
+            }
+            position if position.binary => self.word(entry.path.clone(), Around::Binary),
+            _ => {
+                let weakened = self.weakened(&entry.path, entry.shown(None))?;
+                self.word(weakened.unwrap_or_else(|| entry.path.clone()), Around::Nothing);
+            }
+        }
+        Ok(())
+    }
+
+    /// What lld may still want of the inputs: shared objects, and lazy native members for references that only code
+    /// generation makes. They stand as they stood to one another: of a shared object and an archive the first wins.
+    fn not_loaded(&mut self, order: &[LoadedFile]) -> Result<(), FinalLinkError> {
+        let loaded = order.iter().filter_map(|file| match file {
+            LoadedFile::Native(source) => Some(identity(self.link, *source)),
+            LoadedFile::Module(_) | LoadedFile::Regular => None,
+        });
+        let mut done: HashSet<(&Path, Option<u64>)> = loaded.collect();
+        for (number, entry) in self.link.inputs.entries.iter().enumerate() {
+            let is_archive = entry.kind.is_archive();
+            match entry.kind {
+                FileKind::SharedObject => self.shared(entry),
+                _ if is_archive && entry.position.whole_archive => {}
+                // The archive itself is as good as those of its members that were not loaded: what the others define is defined.
+                _ if is_archive && !entry.has_bitcode() => {
+                    if done.insert((entry.path.as_path(), None)) {
+                        self.word(entry.path.clone(), Around::Nothing);
+                    }
+                }
+                _ if is_archive => {
+                    for position in 0..entry.members.len() {
+                        let member = Some(position);
+                        let source = BitcodeSource { entry: number, member };
+                        let is_native = kind(self.link.inputs, source) == FileKind::NativeObject;
+                        if is_native && done.insert(identity(self.link, source)) {
+                            let path = self.member_file(source)?;
+                            self.word(path, Around::Lib);
+                        }
+                    }
+                }
+                FileKind::NativeObject if entry.position.in_lib => {
+                    if done.insert((entry.path.as_path(), None)) {
+                        self.word(entry.path.clone(), Around::Lib);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// A shared object as the user named it: the name that others need it by may depend on that.
+    fn shared(&mut self, entry: &Entry) {
+        let around = match entry.position.as_needed {
+            true => Around::AsNeeded,
+            false => Around::Nothing,
+        };
+        match entry.origin {
+            Origin::Library(_) => {
+                self.enter(around);
+                self.words
+                    .extend_from_slice(self.link.invocation.items[entry.item].words());
+            }
+            Origin::CommandLine | Origin::Script(_) => self.word(entry.path.clone(), around),
+        }
+    }
+
+    /// A member as a file of its own, which people read as `ARCHIVE(MEMBER)`.
+    fn member_file(&mut self, file: BitcodeSource) -> Result<PathBuf, FinalLinkError> {
+        let entry = &self.link.inputs.entries[file.entry];
+        let path = self.stage(&entry.base(file.member), entry.shown(file.member))?;
+        fs::write(&path, member_bytes(self.link, file)?).map_err(at(&path))?;
+        Ok(path)
+    }
+
+    /// An object that names these symbols, called as the last input is.
+    fn narrowing(&mut self, narrowed: &[(&[u8], Visibility)]) -> Result<PathBuf, FinalLinkError> {
+        let shown = self
+            .link
+            .inputs
+            .entries
+            .last()
+            .map_or_else(String::new, |entry| entry.shown(None));
+        let Some(like) = self.link.objects.first().map(|object| object.path().clone()) else {
+            return Err(FinalLinkError::Unfit("no object to take the target from".into()));
+        };
+        let path = self.stage("visibility.o", shown)?;
+        undefined::write(&path, narrowed, &like, self.link.invocation.kind)?;
+        Ok(path)
+    }
+
+    /// A place for a file that a person reads as `shown`.
+    fn stage(&mut self, base: &str, shown: String) -> Result<PathBuf, FinalLinkError> {
+        let staging = self.link.staging;
+        let place = staging.named(base).map_err(at(staging.dir()))?;
+        self.names.insert(place.name, shown);
+        Ok(place.path)
+    }
+
+    fn word(&mut self, file: PathBuf, around: Around) {
+        self.enter(around);
+        self.words.push(file.into());
+    }
+
+    /// Ends what stands around the last word and begins what stands around the next.
+    fn enter(&mut self, around: Around) {
+        if self.around != around {
+            self.words.extend(self.around.words().1.map(OsString::from));
+            self.words.extend(around.words().0.map(OsString::from));
+            self.around = around;
+        }
+    }
+}
+
+/// What tells a file from all others: its path, in an archive with its place there.
+fn identity<'a>(link: &FinalLink<'a>, file: BitcodeSource) -> (&'a Path, Option<u64>) {
+    let entry = &link.inputs.entries[file.entry];
+    let member = file.member.map(|position| &entry.members[position]);
+    (entry.path.as_path(), member.map(|member| member.header_offset))
+}
+
+fn member_bytes<'a>(link: &FinalLink<'a>, file: BitcodeSource) -> Result<Cow<'a, [u8]>, FinalLinkError> {
+    let entry = &link.inputs.entries[file.entry];
+    let lost = || FinalLinkError::Unfit(format!("{} lost a member", entry.path.display()));
+    let member = file
+        .member
+        .and_then(|position| entry.members.get(position))
+        .ok_or_else(lost)?;
+    match (&member.data, entry.member_bytes(member)) {
+        (_, Some(bytes)) => Ok(Cow::Borrowed(bytes)),
+        (MemberData::File { path, .. }, None) => fs::read(path).map(Cow::Owned).map_err(at(path)),
+        (MemberData::Inside(_), None) => Err(lost()),
+    }
+}
+
+/// Options of which the thin link has done all that they ask for, and one whose file is put together of several parts.
+const DONE: [&str; 4] = [
+    "warn-backrefs",
+    "no-warn-backrefs",
+    "warn-backrefs-exclude",
+    "time-trace",
+];
+
+fn is_done(item: &Item) -> bool {
+    let is_done = matches!(item, Item::Option { def, .. } if DONE.contains(&def.canonical));
+    is_done || written_by_thin_link(item)
+}
