@@ -89,7 +89,7 @@ fn an_undefined_symbol_names_the_users_object() {
         bench.env("THINLTO_LD_MODE", mode);
         for (words, place) in [
             (&["main.o", "u.o"][..], "u.o:("),
-            (&["main.o", "libx.a"], "u.o:(f) in archive libx.a"),
+            (&["main.o", "libx.a"], "libx.a(u.o):(f)"),
             (&["main.o", "--start-lib", "u.o", "--end-lib"], "u.o:("),
         ] {
             let (inside, ours) = both_fail(&bench, words);

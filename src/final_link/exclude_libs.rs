@@ -1,15 +1,12 @@
 //! `--exclude-libs`: the archives whose symbols stay in the output. lld goes by the name of the archive that a file came out
-//! of (lld/ELF/Driver.cpp `excludeLibs`), so such files are given to the final link in archives of that name.
+//! of (lld/ELF/Driver.cpp `excludeLibs`), so what such an archive's bitcode became is given to the final link in an archive of
+//! that name, as its native members are in any case.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-
-use ar_archive_writer::{ArchiveKind, NewArchiveMember, ObjectReader, write_archive_to_stream};
 
 use super::{FinalLink, FinalLinkError, at};
 use crate::inputs::ScriptContent;
@@ -89,28 +86,4 @@ fn version_scripts(link: &FinalLink<'_>) -> Result<Vec<Vec<u8>>, FinalLinkError>
 fn has_pattern_for_all(text: &[u8]) -> bool {
     let mut tokens = text.split(|byte| byte.is_ascii_whitespace() || b"{};:".contains(byte));
     tokens.any(|token| token == b"*" || token == b"\"*\"")
-}
-
-/// Reads nothing of members: lld has no use of an archive's symbol table.
-static NO_SYMBOLS: ObjectReader = ObjectReader {
-    get_symbols: |_, _| Ok(false),
-    is_64_bit_object_file: |_| false,
-    is_ec_object_file: |_| false,
-    is_any_arm64_coff: |_| false,
-    get_xcoff_member_alignment: |_| 2,
-};
-
-/// Writes a regular archive of these members, each with its name.
-///
-/// # Errors
-/// The file cannot be written, or a member's name has no place in an archive.
-pub(super) fn write_archive(path: &Path, members: Vec<(String, Cow<'_, [u8]>)>) -> Result<(), FinalLinkError> {
-    let members: Vec<NewArchiveMember<'_>> = members
-        .into_iter()
-        .map(|(name, bytes)| NewArchiveMember::new(bytes, &NO_SYMBOLS, name))
-        .collect();
-    let mut out = BufWriter::new(File::create(path).map_err(at(path))?);
-    write_archive_to_stream(&mut out, &members, ArchiveKind::Gnu, false, None)
-        .and_then(|()| out.flush())
-        .map_err(at(path))
 }

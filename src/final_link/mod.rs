@@ -1,6 +1,7 @@
 //! The final link: the user's command line over native objects, run, and everything it says put into the user's names.
 //! Knows nothing of how the objects were made.
 
+mod archive;
 pub(crate) mod dependencies;
 mod exclude_libs;
 mod load_order;

@@ -7,7 +7,8 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::exclude_libs::{ExcludeLibs, write_archive};
+use super::archive;
+use super::exclude_libs::ExcludeLibs;
 use super::load_order::{LoadedFile, kind, load_order};
 use super::undefined;
 use super::wrapped::RealNames;
@@ -210,10 +211,10 @@ impl Builder<'_, '_> {
         let mut rest = order;
         while let Some((first, after)) = rest.split_first() {
             rest = after;
-            if let Some(archive) = self.archive_to_name(*first, &exclude) {
+            if let Some(archive) = self.archive_of(*first, &exclude) {
                 let run = after
                     .iter()
-                    .take_while(|file| self.archive_to_name(**file, &exclude) == Some(archive));
+                    .take_while(|file| self.archive_of(**file, &exclude) == Some(archive));
                 let run: Vec<LoadedFile> = std::iter::once(*first).chain(run.copied()).collect();
                 rest = after.get(run.len() - 1..).unwrap_or_default();
                 self.run(archive, &run)?;
@@ -228,20 +229,29 @@ impl Builder<'_, '_> {
         Ok(())
     }
 
-    /// The archive whose name a loaded file must keep, as `--exclude-libs` goes by it.
-    fn archive_to_name(&self, file: LoadedFile, exclude: &ExcludeLibs) -> Option<usize> {
+    /// The archive that a loaded file must come out of: lld goes by an archive's name in `--exclude-libs`, in patterns of
+    /// linker scripts and in what it says. LTO's own objects come out of none.
+    fn archive_of(&self, file: LoadedFile, exclude: &ExcludeLibs) -> Option<usize> {
         let source = match file {
-            LoadedFile::Module(module) if exclude.hides_bitcode() => self.link.plan.modules[module].source,
             LoadedFile::Native(source) => source,
+            LoadedFile::Module(module) if exclude.hides_bitcode() => {
+                let source = self.link.plan.modules[module].source;
+                let is_excluded = exclude.names(&self.link.inputs.entries[source.entry].path);
+                return (is_excluded && source.member.is_some()).then_some(source.entry);
+            }
             LoadedFile::Module(_) | LoadedFile::Regular => return None,
         };
-        let entry = &self.link.inputs.entries[source.entry];
-        (source.member.is_some() && exclude.names(&entry.path)).then_some(source.entry)
+        source.member.map(|_| source.entry)
     }
 
-    /// Files of one archive that are loaded one after another, in an archive of its name.
+    /// Files of one archive that are loaded one after another: an archive of its name that has just them.
     fn run(&mut self, archive: usize, run: &[LoadedFile]) -> Result<(), FinalLinkError> {
         let entry = &self.link.inputs.entries[archive];
+        let whole = (0..entry.members.len()).map(|position| LoadedFile::Native(member(archive, position)));
+        if self.real_names.is_none() && whole.eq(run.iter().copied()) {
+            self.word(entry.path.clone(), Around::WholeArchive);
+            return Ok(());
+        }
         let mut members = Vec::new();
         for file in run {
             let (source, bytes) = match *file {
@@ -253,35 +263,45 @@ impl Builder<'_, '_> {
                 }
                 LoadedFile::Native(source) => (source, member_bytes(self.link, source)?),
             };
-            members.push((entry.base(source.member), bytes));
+            let bytes = self.weakened(&bytes, &entry.path)?.map_or(bytes, Cow::Owned);
+            members.push((member_name(entry, source), bytes));
         }
-        let path = self.stage(&entry.base(None), entry.shown(None))?;
-        write_archive(&path, members)?;
+        let path = self.archive(entry, members)?;
         self.word(path, Around::WholeArchive);
         Ok(())
     }
 
+    /// An archive that stands for some of another's members.
+    fn archive(&mut self, entry: &Entry, members: Vec<(String, Cow<'_, [u8]>)>) -> Result<PathBuf, FinalLinkError> {
+        let path = self.stage(&entry.base(None), entry.shown(None))?;
+        archive::write(&path, members)?;
+        Ok(path)
+    }
+
     fn object(&mut self, module: usize) -> Result<(), FinalLinkError> {
-        let place = &self.link.objects[module].place;
-        let shown = super::shown(self.link, module);
-        let path = self.weakened(&place.path, shown)?.unwrap_or_else(|| place.path.clone());
-        self.word(path, Around::Nothing);
+        let path = self.link.objects[module].path().clone();
+        self.file(path, super::shown(self.link, module), Around::Nothing)
+    }
+
+    /// A file as it is, or a copy where its references must be weak ([`wrapped`](super::wrapped)).
+    fn file(&mut self, file: PathBuf, shown: String, around: Around) -> Result<(), FinalLinkError> {
+        let mut linked = file;
+        if self.real_names.is_some() {
+            let bytes = fs::read(&linked).map_err(at(&linked))?;
+            if let Some(bytes) = self.weakened(&bytes, &linked)? {
+                let base = linked.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                linked = self.stage(&base, shown)?;
+                fs::write(&linked, bytes).map_err(at(&linked))?;
+            }
+        }
+        self.word(linked, around);
         Ok(())
     }
 
-    /// A copy of a file that is linked, where it must not be linked as it is ([`wrapped`](super::wrapped)).
-    fn weakened(&mut self, file: &Path, shown: String) -> Result<Option<PathBuf>, FinalLinkError> {
-        let Some(real_names) = &self.real_names else {
-            return Ok(None);
-        };
-        let bytes = fs::read(file).map_err(at(file))?;
-        let weakened = real_names.weaken(&bytes);
-        let weakened = weakened.map_err(|error| FinalLinkError::Unfit(format!("{}: {error}", file.display())))?;
-        let Some(bytes) = weakened else { return Ok(None) };
-        let base = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let path = self.stage(&base, shown)?;
-        fs::write(&path, bytes).map_err(at(&path))?;
-        Ok(Some(path))
+    fn weakened(&self, bytes: &[u8], file: &Path) -> Result<Option<Vec<u8>>, FinalLinkError> {
+        let weakened = self.real_names.as_ref().map(|names| names.weaken(bytes));
+        let weakened = weakened.transpose().map(Option::flatten);
+        weakened.map_err(|error| FinalLinkError::Unfit(format!("{}: {error}", file.display())))
     }
 
     fn regular(&mut self) {
@@ -290,24 +310,17 @@ impl Builder<'_, '_> {
         }
     }
 
+    /// A file of the user's that is no archive's member.
     fn native(&mut self, file: BitcodeSource) -> Result<(), FinalLinkError> {
         let entry = &self.link.inputs.entries[file.entry];
         match entry.position {
-            _ if file.member.is_some() => {
-                let path = self.member_file(file)?;
-                let path = self.weakened(&path, entry.shown(file.member))?.unwrap_or(path);
-                self.word(path, Around::Nothing);
-            }
             position if position.just_symbols => {
                 self.enter(Around::Nothing);
                 self.words
                     .extend_from_slice(self.link.invocation.items[entry.item].words());
             }
             position if position.binary => self.word(entry.path.clone(), Around::Binary),
-            _ => {
-                let weakened = self.weakened(&entry.path, entry.shown(None))?;
-                self.word(weakened.unwrap_or_else(|| entry.path.clone()), Around::Nothing);
-            }
+            _ => self.file(entry.path.clone(), entry.shown(None), Around::Nothing)?,
         }
         Ok(())
     }
@@ -332,14 +345,19 @@ impl Builder<'_, '_> {
                     }
                 }
                 _ if is_archive => {
-                    for position in 0..entry.members.len() {
-                        let member = Some(position);
-                        let source = BitcodeSource { entry: number, member };
-                        let is_native = kind(self.link.inputs, source) == FileKind::NativeObject;
-                        if is_native && done.insert(identity(self.link, source)) {
-                            let path = self.member_file(source)?;
-                            self.word(path, Around::Lib);
-                        }
+                    let members = (0..entry.members.len()).map(|position| member(number, position));
+                    let natives = members.filter(|source| kind(self.link.inputs, *source) == FileKind::NativeObject);
+                    let lazy: Vec<_> = natives
+                        .filter(|source| done.insert(identity(self.link, *source)))
+                        .collect();
+                    let with_bytes = lazy.iter().map(|source| {
+                        let bytes = member_bytes(self.link, *source)?;
+                        Ok((member_name(entry, *source), bytes))
+                    });
+                    if !lazy.is_empty() {
+                        let members = with_bytes.collect::<Result<_, FinalLinkError>>()?;
+                        let path = self.archive(entry, members)?;
+                        self.word(path, Around::Nothing);
                     }
                 }
                 FileKind::NativeObject if entry.position.in_lib => {
@@ -367,14 +385,6 @@ impl Builder<'_, '_> {
             }
             Origin::CommandLine | Origin::Script(_) => self.word(entry.path.clone(), around),
         }
-    }
-
-    /// A member as a file of its own, which people read as `ARCHIVE(MEMBER)`.
-    fn member_file(&mut self, file: BitcodeSource) -> Result<PathBuf, FinalLinkError> {
-        let entry = &self.link.inputs.entries[file.entry];
-        let path = self.stage(&entry.base(file.member), entry.shown(file.member))?;
-        fs::write(&path, member_bytes(self.link, file)?).map_err(at(&path))?;
-        Ok(path)
     }
 
     /// An object that names these symbols, called as the last input is.
@@ -414,6 +424,16 @@ impl Builder<'_, '_> {
             self.around = around;
         }
     }
+}
+
+fn member(entry: usize, position: usize) -> BitcodeSource {
+    let member = Some(position);
+    BitcodeSource { entry, member }
+}
+
+fn member_name(entry: &Entry, file: BitcodeSource) -> String {
+    let member = file.member.and_then(|position| entry.members.get(position));
+    member.map_or_else(String::new, |member| member.name.to_string_lossy().into_owned())
 }
 
 /// What tells a file from all others: its path, in an archive with its place there.

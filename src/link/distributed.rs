@@ -110,7 +110,8 @@ impl Link {
                     (run.inspect_err(|_| reading.stop())?, ThinLink::Run)
                 }
             };
-            self.stats.thin_link = Some(from);
+            // That of the first try has run, whatever is used of it.
+            self.stats.thin_link = Some(if self.dependent.is_empty() { from } else { ThinLink::Run });
             self.stats.ms.thin_link = milliseconds(phase.elapsed());
             phase = Instant::now();
             let mut read = vec![reading.help()];
