@@ -325,18 +325,25 @@ impl Builder<'_, '_> {
         Ok(())
     }
 
-    /// What lld may still want of the inputs: shared objects, and lazy native members for references that only code
-    /// generation makes. They stand as they stood to one another: of a shared object and an archive the first wins.
+    /// What lld may still want of the inputs for references that only code generation makes: shared objects and lazy native
+    /// members. In-process those references come last of all, when a shared object that defines a symbol has displaced what
+    /// is lazy, wherever each stood (lld/ELF/Symbols.cpp `Symbol::resolve(SharedSymbol)`): so here it stands before.
     fn not_loaded(&mut self, order: &[LoadedFile]) -> Result<(), FinalLinkError> {
         let loaded = order.iter().filter_map(|file| match file {
             LoadedFile::Native(source) => Some(identity(self.link, *source)),
             LoadedFile::Module(_) | LoadedFile::Regular => None,
         });
         let mut done: HashSet<(&Path, Option<u64>)> = loaded.collect();
+        let shared = self
+            .link
+            .inputs
+            .entries
+            .iter()
+            .filter(|entry| entry.kind == FileKind::SharedObject);
+        shared.for_each(|entry| self.shared(entry));
         for (number, entry) in self.link.inputs.entries.iter().enumerate() {
             let is_archive = entry.kind.is_archive();
             match entry.kind {
-                FileKind::SharedObject => self.shared(entry),
                 _ if is_archive && entry.position.whole_archive => {}
                 // The archive itself is as good as those of its members that were not loaded: what the others define is defined.
                 _ if is_archive && !entry.has_bitcode() => {
