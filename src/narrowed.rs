@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use rayon::prelude::*;
 
 use crate::bitcode::symbols::{Linkage, Presence, Visibility};
-use crate::inputs::BitcodeSource;
+use crate::inputs::{BitcodeSource, Inputs};
 use crate::symbols::{LinkSymbols, NamesError};
 use crate::thin_link::Plan;
 
@@ -27,19 +27,29 @@ pub type Visibilities<'a> = HashMap<&'a [u8], Visibility>;
 pub struct Asked<'a> {
     by_name: Visibilities<'a>,
     open: HashSet<&'a [u8]>,
+    foreign: HashMap<&'a [u8], Agreement>,
+}
+
+/// Whether all bitcode that names a symbol asks for the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Agreement {
+    /// Some ask for less.
+    Mixed,
+    /// It does.
+    Unanimous,
 }
 
 impl<'a> Asked<'a> {
-    /// What the modules of a plan ask for.
+    /// What the bitcode that a plan links asks for.
     ///
     /// # Errors
     /// The module, as the user knows it, whose names cannot be read, and why.
-    pub fn by(plan: &Plan, symbols: &LinkSymbols<'a>) -> Result<Asked<'a>, (String, NamesError)> {
-        let sources = plan.modules.par_iter();
+    pub fn by(inputs: &Inputs, plan: &Plan, symbols: &LinkSymbols<'a>) -> Result<Asked<'a>, (String, NamesError)> {
+        let sources = plan.bitcode(inputs).into_par_iter();
         let files: Vec<_> = sources
-            .map(|module| {
-                let names = symbols.of(module.source);
-                names.map_err(|error| (module.shown(), error))
+            .map(|source| {
+                let names = symbols.of(source);
+                names.map_err(|error| (inputs.entries[source.entry].shown(source.member), error))
             })
             .collect::<Result<_, _>>()?;
         let asking = files.par_iter().map(|file| {
@@ -68,8 +78,23 @@ impl<'a> Asked<'a> {
         }
         let is_open = |(name, asked): (&&'a [u8], &Visibility)| widest.get(name).is_none_or(|defined| defined < asked);
         let open = by_name.iter().filter(|named| is_open(*named)).map(|(name, _)| *name);
+        let foreign = by_name.keys().filter(|name| !widest.contains_key(*name));
+        let mut foreign: HashMap<&[u8], Agreement> = foreign.map(|name| (*name, Agreement::Unanimous)).collect();
+        if !foreign.is_empty() {
+            let mixed = files.par_iter().flat_map_iter(|file| {
+                let named = file.iter().filter(|symbol| !symbol.linkage.is_local());
+                named.filter_map(|symbol| {
+                    let (name, asked) = by_name.get_key_value(symbol.plain())?;
+                    (foreign.contains_key(name) && symbol.visibility < *asked).then_some(*name)
+                })
+            });
+            for name in mixed.collect::<Vec<_>>() {
+                foreign.insert(name, Agreement::Mixed);
+            }
+        }
         Ok(Asked {
             open: open.collect(),
+            foreign,
             by_name,
         })
     }
@@ -77,6 +102,11 @@ impl<'a> Asked<'a> {
     /// Every name of which it is more than nothing.
     pub fn by_name(&self) -> &Visibilities<'a> {
         &self.by_name
+    }
+
+    /// Names that no code in the link's bitcode defines.
+    pub fn foreign(&self) -> &HashMap<&'a [u8], Agreement> {
+        &self.foreign
     }
 
     /// Names that no code in the link's bitcode defines, or not as narrowly as is asked: what defines them may be visible to

@@ -311,15 +311,9 @@ impl Declared {
 
 /// The bitcode that was linked and has no backend: files for regular LTO, whose summaries the combined index has too.
 fn regular_files<'a>(link: &Backends<'a>) -> Vec<&'a [u8]> {
-    let thin: HashSet<BitcodeSource> = link.plan.modules.iter().map(|module| module.source).collect();
-    let loaded: HashSet<&str> = link.plan.loaded.iter().map(String::as_str).collect();
-    let sources = link.inputs.bitcode_by_name().into_values();
+    let sources = link.plan.regular_bitcode(link.inputs);
     sources
-        .filter(|source| !thin.contains(source))
-        .filter(|source| {
-            let entry = link.inputs.entries.get(source.entry);
-            entry.is_some_and(|entry| loaded.contains(entry.shown(source.member).as_str()))
-        })
+        .into_iter()
         .filter_map(|source| link.inputs.bitcode(source).ok())
         .collect()
 }

@@ -143,7 +143,31 @@ fn is_eager(inputs: &Inputs, file: BitcodeSource) -> bool {
 
 /// For which symbol each member was taken out of its archive, in order: the linker asked once more, as nothing else tells
 /// native members of one name apart.
-struct Extracted(Vec<(String, Vec<u8>)>);
+struct Extracted(Vec<Extraction>);
+
+/// One row of `--why-extract`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Extraction {
+    /// What referred to the symbol.
+    by: String,
+    /// What was taken out for it.
+    member: String,
+    symbol: Vec<u8>,
+}
+
+/// The rows in the order in which members were loaded. lld writes a row when the member has been read, and with it all that
+/// it refers to in turn (lld/ELF/Symbols.cpp `Symbol::resolve(Undefined)`): those rows stand before it.
+fn in_load_order(rows: Vec<Extraction>) -> Vec<Extraction> {
+    let mut trees: Vec<(String, Vec<Extraction>)> = Vec::new();
+    for row in rows {
+        let children = trees.iter().rev().take_while(|(by, _)| *by == row.member).count();
+        let children = trees.split_off(trees.len() - children);
+        let by = row.by.clone();
+        let below = children.into_iter().flat_map(|(_, rows)| rows);
+        trees.push((by, std::iter::once(row).chain(below).collect()));
+    }
+    trees.into_iter().flat_map(|(_, rows)| rows).collect()
+}
 
 impl Extracted {
     fn ask(link: &FinalLink<'_>) -> Result<Extracted, FinalLinkError> {
@@ -169,18 +193,22 @@ impl Extracted {
         }
         let text = fs::read_to_string(&list).map_err(at(&list))?;
         let rows = text.lines().skip(1).filter_map(|line| {
-            let mut columns = line.split('\t').skip(1);
-            Some((columns.next()?.to_owned(), columns.next()?.as_bytes().to_vec()))
+            let mut columns = line.split('\t');
+            Some(Extraction {
+                by: columns.next()?.to_owned(),
+                member: columns.next()?.to_owned(),
+                symbol: columns.next()?.as_bytes().to_vec(),
+            })
         });
-        Ok(Extracted(rows.collect()))
+        Ok(Extracted(in_load_order(rows.collect())))
     }
 
     /// Which of the files of one name were loaded, in order.
     fn in_order(&self, link: &FinalLink<'_>, name: &str, files: &[BitcodeSource]) -> Vec<BitcodeSource> {
         let mut left = files.to_vec();
-        let rows = self.0.iter().filter(|(extracted, _)| extracted == name);
-        rows.filter_map(|(_, symbol)| {
-            let found = left.iter().position(|file| defines(link, *file, symbol))?;
+        let rows = self.0.iter().filter(|row| row.member == name);
+        rows.filter_map(|row| {
+            let found = left.iter().position(|file| defines(link, *file, &row.symbol))?;
             Some(left.remove(found))
         })
         .collect()
@@ -202,4 +230,26 @@ fn defines(link: &FinalLink<'_>, file: BitcodeSource, symbol: &[u8]) -> bool {
         Ok(symbols.any(|found| found.name_bytes() == Ok(symbol)))
     });
     found.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_member_brings_in_is_loaded_behind_it() {
+        let row = |by: &str, member: &str| Extraction {
+            by: by.into(),
+            member: member.into(),
+            symbol: Vec::new(),
+        };
+        let rows = vec![
+            row("x(b.o)", "x(c.o)"),
+            row("x(a.o)", "x(b.o)"),
+            row("m.o", "x(a.o)"),
+            row("m.o", "x(d.o)"),
+        ];
+        let order: Vec<String> = in_load_order(rows).into_iter().map(|row| row.member).collect();
+        assert_eq!(order, ["x(a.o)", "x(b.o)", "x(c.o)", "x(d.o)"]);
+    }
 }

@@ -2,6 +2,7 @@
 //! Knows nothing of how the objects were made.
 
 mod archive;
+mod bitcode_references;
 pub(crate) mod dependencies;
 mod exclude_libs;
 mod load_order;

@@ -16,10 +16,11 @@ use rayon::prelude::*;
 use super::{FinalLink, FinalLinkError, at, read_native};
 use crate::bitcode::symbols::Visibility;
 use crate::inputs::{Entry, FileKind};
-use crate::narrowed::{Defines, Visibilities, narrowest};
+use crate::narrowed::{Agreement, Defines, Visibilities, narrowest};
 use crate::sys;
 
-/// The symbols whose visibility bitcode narrows and no native object does, in the order of their names.
+/// The symbols, among those that native objects name, whose visibility bitcode narrows and no native object does, in the order
+/// of their names.
 ///
 /// # Errors
 /// `Unfit` where a file that was linked cannot be read.
@@ -39,10 +40,20 @@ pub(super) fn lost<'a>(link: &FinalLink<'a>) -> Result<Vec<(&'a [u8], Visibility
     let modules = link.objects.iter().zip(link.defines);
     let perhaps = modules.filter(|(_, defines)| **defines == Defines::PerhapsOpen);
     let perhaps: Vec<&Path> = perhaps.map(|(object, _)| object.path().as_path()).collect();
+    let by_users = said.named.clone();
     let said = said.with(said_by_ours(&perhaps, asked)?);
     let given = said.of_what_is_defined();
+    let foreign = link.asked.foreign();
     let mut wide: Visibilities<'a> = asked.iter().map(|(name, asked)| (*name, *asked)).collect();
-    wide.retain(|name, asked| given.get(name).is_some_and(|given| given < asked));
+    wide.retain(|name, asked| {
+        let is_defined_wider = given.get(name).is_some_and(|given| given < asked);
+        let is_named_wider = || match foreign.get(name) {
+            Some(Agreement::Mixed) => true,
+            Some(Agreement::Unanimous) => by_users.get(name).is_some_and(|given| given < asked),
+            None => false,
+        };
+        is_defined_wider || is_named_wider()
+    });
     if wide.is_empty() {
         return Ok(Vec::new());
     }
@@ -50,7 +61,11 @@ pub(super) fn lost<'a>(link: &FinalLink<'a>) -> Result<Vec<(&'a [u8], Visibility
     let all: Vec<&Path> = link.objects.iter().map(|object| object.path().as_path()).collect();
     let kept = said_by_ours(&all, &wide)?.named;
     let mut lost: Vec<_> = wide.into_iter().collect();
-    lost.retain(|(name, asked)| kept.get(name).is_none_or(|kept| kept < asked));
+    // A name that no object has is not to be brought into the output.
+    lost.retain(|(name, asked)| match kept.get(name) {
+        Some(kept) => kept < asked,
+        None => by_users.contains_key(name),
+    });
     lost.sort();
     Ok(lost)
 }

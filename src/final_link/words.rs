@@ -5,9 +5,11 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use super::archive;
+use super::bitcode_references;
 use super::exclude_libs::ExcludeLibs;
 use super::load_order::{LoadedFile, kind, load_order};
 use super::undefined;
@@ -99,6 +101,15 @@ pub(super) fn words(
         around: Around::Nothing,
     };
     builder.options()?;
+    let natives = order.iter().filter_map(|file| match file {
+        LoadedFile::Native(source) => Some(*source),
+        LoadedFile::Module(_) | LoadedFile::Regular => None,
+    });
+    if link.other.is_none() {
+        for name in bitcode_references::only_in_bitcode(link, &natives.collect::<Vec<_>>())? {
+            builder.words.extend(["--undefined".into(), OsString::from_vec(name)]);
+        }
+    }
     builder.loaded(&order)?;
     builder.not_loaded(&order)?;
     builder.enter(Around::Nothing);

@@ -120,8 +120,9 @@ impl Link {
         })?;
         let (ahead, mut symbols) = reading.end(read);
         self.stats.modules = plan.modules.len();
-        symbols.complete(&inputs, plan.modules.iter().map(|module| module.source));
-        let asked = Asked::by(&plan, &symbols).map_err(|(module, error)| Stop::left(format!("{module}: {error}")))?;
+        symbols.complete(&inputs, plan.bitcode(&inputs).into_iter());
+        let asked =
+            Asked::by(&inputs, &plan, &symbols).map_err(|(module, error)| Stop::left(format!("{module}: {error}")))?;
 
         let is_traced = self.invocation.has("time-trace");
         let timeline = (self.settings.timeline || is_traced).then(|| Timeline::new(began));

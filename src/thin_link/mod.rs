@@ -6,7 +6,7 @@ mod packed;
 mod planned;
 mod reuse;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -66,6 +66,31 @@ pub struct Plan {
     pub traced: Vec<String>,
     /// What the thin link printed to stderr.
     pub warnings: String,
+}
+
+impl Plan {
+    /// All bitcode that was loaded: the modules, then what has a part in regular LTO alone.
+    pub fn bitcode(&self, inputs: &Inputs) -> Vec<BitcodeSource> {
+        let mut bitcode: Vec<BitcodeSource> = self.modules.iter().map(|module| module.source).collect();
+        bitcode.extend(self.regular_bitcode(inputs));
+        bitcode
+    }
+
+    /// The bitcode that was linked and has no backend: files for regular LTO.
+    pub fn regular_bitcode(&self, inputs: &Inputs) -> Vec<BitcodeSource> {
+        let thin: HashSet<BitcodeSource> = self.modules.iter().map(|module| module.source).collect();
+        let mut others: Vec<BitcodeSource> = inputs.bitcode_by_name().into_values().collect();
+        others.retain(|source| !thin.contains(source));
+        if others.is_empty() {
+            return others;
+        }
+        let loaded: HashSet<&str> = self.loaded.iter().map(String::as_str).collect();
+        others.retain(|source| {
+            let entry = inputs.entries.get(source.entry);
+            entry.is_some_and(|entry| loaded.contains(entry.shown(source.member).as_str()))
+        });
+        others
+    }
 }
 
 /// Why there is no plan.
