@@ -8,7 +8,6 @@ use rayon::prelude::*;
 use crate::bitcode::symbols::{Linkage, Presence, Visibility};
 use crate::inputs::{BitcodeSource, Inputs};
 use crate::symbols::{LinkSymbols, NamesError};
-use crate::thin_link::Plan;
 
 /// What a module's object may define of the names that are open ([`Asked::open`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,15 +39,19 @@ pub enum Agreement {
 }
 
 impl<'a> Asked<'a> {
-    /// What the bitcode that a plan links asks for.
+    /// What this bitcode asks for, being all that is linked.
     ///
     /// # Errors
     /// The module, as the user knows it, whose names cannot be read, and why.
-    pub fn by(inputs: &Inputs, plan: &Plan, symbols: &LinkSymbols<'a>) -> Result<Asked<'a>, (String, NamesError)> {
-        let sources = plan.bitcode(inputs).into_par_iter();
+    pub fn by(
+        inputs: &Inputs,
+        bitcode: &[BitcodeSource],
+        symbols: &LinkSymbols<'a>,
+    ) -> Result<Asked<'a>, (String, NamesError)> {
+        let sources = bitcode.par_iter();
         let files: Vec<_> = sources
             .map(|source| {
-                let names = symbols.of(source);
+                let names = symbols.of(*source);
                 names.map_err(|error| (inputs.entries[source.entry].shown(source.member), error))
             })
             .collect::<Result<_, _>>()?;

@@ -27,6 +27,7 @@ use crate::final_link::NativeObject;
 use crate::inputs::BitcodeSource;
 use crate::narrowed::Defines;
 use crate::observe::stats;
+use crate::route::lto_mode;
 use crate::staging::Place;
 use crate::thin_link::PlannedModule;
 
@@ -311,7 +312,7 @@ impl Declared {
 
 /// The bitcode that was linked and has no backend: files for regular LTO, whose summaries the combined index has too.
 fn regular_files<'a>(link: &Backends<'a>) -> Vec<&'a [u8]> {
-    let sources = link.plan.regular_bitcode(link.inputs);
+    let sources = link.plan.regular_bitcode(link.inputs, lto_mode(link.invocation));
     sources
         .into_iter()
         .filter_map(|source| link.inputs.bitcode(source).ok())

@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 
 use object::{Object, ObjectSymbol};
 use rayon::prelude::*;
@@ -52,8 +53,8 @@ impl Natives {
 /// # Errors
 /// `Unfit` where a file that was linked cannot be read.
 pub(super) fn only_in_bitcode(link: &FinalLink<'_>, natives: &[BitcodeSource]) -> Result<Vec<Vec<u8>>, FinalLinkError> {
-    let sources = link.plan.bitcode(link.inputs);
-    let symbols: Vec<&[Symbol<'_>]> = sources
+    let symbols: Vec<&[Symbol<'_>]> = link
+        .bitcode
         .iter()
         .filter_map(|source| link.symbols.of(*source).ok())
         .collect();
@@ -66,13 +67,18 @@ pub(super) fn only_in_bitcode(link: &FinalLink<'_>, natives: &[BitcodeSource]) -
     });
     let mut weak: HashSet<&[u8]> = declared_weakly.collect();
     weak.extend(users.weakly_undefined.iter().map(Vec::as_slice));
-    let may_be_given = |name: &[u8]| link.invocation.kind != OutputKind::Relocatable && is_for_the_linker(name);
+    let wrapped: HashSet<&[u8]> = link.invocation.all("wrap").map(OsStrExt::as_bytes).collect();
+    let is_redirected = |name: &[u8]| name.strip_prefix(b"__real_").is_some_and(|name| wrapped.contains(name));
+    let is_linked = link.invocation.kind != OutputKind::Relocatable;
+    let may_be_given = |name: &[u8]| is_linked && is_for_the_linker(name) && !is_redirected(name);
     let of_strong = symbols.par_iter().flat_map_iter(|file| {
         let strong = file.iter().filter(|symbol| declares(symbol, Linkage::External));
         let names = strong.map(|symbol| symbol.plain());
         names.filter(|name| weak.contains(name) || may_be_given(name))
     });
+    let wrappers = wrappers(&symbols, &wrapped);
     let mut wanted: HashSet<&[u8]> = of_strong.collect();
+    wanted.extend(wrappers.iter().map(Vec::as_slice));
     // A weak reference that an object still makes is told by that object; as a strong one it might not be satisfied.
     let mut gone: HashSet<&[u8]> = weak.iter().copied().filter(|name| may_be_given(name)).collect();
     gone.retain(|name| !wanted.contains(name) && !users.named.contains(*name));
@@ -97,6 +103,17 @@ pub(super) fn only_in_bitcode(link: &FinalLink<'_>, natives: &[BitcodeSource]) -
     let mut wanted: Vec<Vec<u8>> = wanted.into_iter().map(<[u8]>::to_vec).collect();
     wanted.sort();
     Ok(wanted)
+}
+
+/// The wrappers of symbols that bitcode defines strongly: they are as strongly referred to. LTO makes those symbols weak.
+fn wrappers(symbols: &[&[Symbol<'_>]], wrapped: &HashSet<&[u8]>) -> Vec<Vec<u8>> {
+    let files = symbols.iter().filter(|_| !wrapped.is_empty());
+    let strong = files.copied().flatten().filter(|symbol| {
+        symbol.presence == Presence::Definition
+            && symbol.linkage == Linkage::External
+            && wrapped.contains(symbol.plain())
+    });
+    strong.map(|symbol| [b"__wrap_", symbol.plain()].concat()).collect()
 }
 
 /// Whether a name is one of those that C leaves to the implementation, the linker among it, or a traditional one of its.

@@ -27,6 +27,15 @@ pub(super) enum LoadedFile {
     Native(BitcodeSource),
 }
 
+/// Files of one name that are still to be met.
+enum Queue {
+    One(BitcodeSource),
+    /// In load order.
+    Many(VecDeque<BitcodeSource>),
+    /// The modules among members that are all bitcode, in load order.
+    Bitcode(VecDeque<BitcodeSource>),
+}
+
 /// What the thin link loaded, in order. Shared objects are not among it: where they stand decides nothing.
 ///
 /// # Errors
@@ -40,7 +49,7 @@ pub(super) fn load_order(link: &FinalLink<'_>) -> Result<Vec<LoadedFile>, FinalL
         let name = link.inputs.entries[module.source.entry].shown(module.source.member);
         modules.entry(name).or_default().push_back(module.source);
     }
-    let mut queues: HashMap<&str, VecDeque<BitcodeSource>> = HashMap::new();
+    let mut queues: HashMap<&str, Queue> = HashMap::new();
     let mut order = Vec::with_capacity(link.plan.loaded.len());
     let mut has_regular = false;
     let mut extracted = None;
@@ -55,12 +64,14 @@ pub(super) fn load_order(link: &FinalLink<'_>) -> Result<Vec<LoadedFile>, FinalL
                             "{name} was loaded and is not among the inputs"
                         )));
                     }
-                    [file] => VecDeque::from([file]),
+                    [file] => Queue::One(file),
                     // The list of modules is in load order, and tells members of one name apart.
                     _ if named.iter().all(|file| is_bitcode(link.inputs, *file)) => {
-                        modules.remove(name).unwrap_or_else(|| named.iter().copied().collect())
+                        Queue::Bitcode(modules.remove(name).unwrap_or_default())
                     }
-                    _ if named.iter().all(|file| is_eager(link.inputs, *file)) => named.iter().copied().collect(),
+                    _ if named.iter().all(|file| is_eager(link.inputs, *file)) => {
+                        Queue::Many(named.iter().copied().collect())
+                    }
                     _ => {
                         if extracted.is_none() {
                             extracted = Some(Extracted::ask(link)?);
@@ -68,23 +79,30 @@ pub(super) fn load_order(link: &FinalLink<'_>) -> Result<Vec<LoadedFile>, FinalL
                         let extracted = extracted
                             .iter()
                             .flat_map(|extracted| extracted.in_order(link, name, named));
-                        extracted.collect()
+                        Queue::Many(extracted.collect())
                     }
                 };
                 empty.insert(queue)
             }
         };
-        // A file that is named twice on the command line is loaded twice under one name.
-        let file = match queue.len() {
-            0 => {
-                return Err(FinalLinkError::Unfit(format!(
-                    "which of the members called {name} was loaded cannot be told"
-                )));
-            }
-            1 => queue.front().copied(),
-            _ => queue.pop_front(),
+        let file = match queue {
+            // A file that is named twice on the command line is loaded twice under one name.
+            Queue::One(file) => Some(*file),
+            Queue::Many(files) => files.pop_front(),
+            // Those of regular LTO are not in the list of modules.
+            Queue::Bitcode(files) => match files.pop_front() {
+                None if std::mem::replace(&mut has_regular, true) => continue,
+                None => {
+                    order.push(LoadedFile::Regular);
+                    continue;
+                }
+                file => file,
+            },
         };
-        let Some(file) = file else { continue };
+        let Some(file) = file else {
+            let reason = format!("which of the members called {name} was loaded cannot be told");
+            return Err(FinalLinkError::Unfit(reason));
+        };
         match (planned.get(&file), kind(link.inputs, file)) {
             (Some(module), _) => order.push(LoadedFile::Module(*module)),
             (None, kind) if kind.is_bitcode() => {

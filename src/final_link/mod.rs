@@ -23,7 +23,7 @@ use crate::backend::flags::LlvmVersion;
 use crate::backend::kept::{prelink, regular_prelink};
 use crate::children::Children;
 use crate::cmdline::Invocation;
-use crate::inputs::{Entry, Inputs, MemberData};
+use crate::inputs::{BitcodeSource, Entry, Inputs, MemberData};
 use crate::names::Names;
 use crate::narrowed::{Asked, Defines};
 use crate::response;
@@ -77,7 +77,9 @@ pub struct FinalLink<'a> {
     pub invocation: &'a Invocation,
     /// Its inputs.
     pub inputs: &'a Inputs,
-    /// Their bitcode's names.
+    /// All bitcode that is linked.
+    pub bitcode: &'a [BitcodeSource],
+    /// Its names.
     pub symbols: &'a LinkSymbols<'a>,
     /// What is asked for of those.
     pub asked: &'a Asked<'a>,

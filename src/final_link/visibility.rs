@@ -151,7 +151,10 @@ fn said_by<'a>(bytes: &[u8], asked: &Visibilities<'a>) -> Result<Said<'a>, objec
 fn said_in<'d, 'a>(file: &impl Object<'d>, asked: &Visibilities<'a>) -> Result<Said<'a>, object::Error> {
     let mut said = Said::default();
     for symbol in file.symbols().filter(|symbol| !symbol.is_local()) {
-        let Some((name, _)) = asked.get_key_value(symbol.name_bytes()?) else {
+        // `f@@V1` is what `f` means (lld/ELF/SymbolTable.cpp `insert`).
+        let name = symbol.name_bytes()?;
+        let plain = memchr::memmem::find(name, b"@@").map_or(name, |at| &name[..at]);
+        let Some((name, _)) = asked.get_key_value(plain) else {
             continue;
         };
         let other = match symbol.flags() {

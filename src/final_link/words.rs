@@ -15,6 +15,7 @@ use super::load_order::{LoadedFile, kind, load_order};
 use super::undefined;
 use super::wrapped::RealNames;
 use super::{FinalLink, FinalLinkError, at};
+use crate::backend::kept::regular_prelink;
 use crate::bitcode::symbols::Visibility;
 use crate::cmdline::position::State;
 use crate::cmdline::{Item, Role};
@@ -233,7 +234,7 @@ impl Builder<'_, '_> {
             }
             match *first {
                 LoadedFile::Module(module) => self.object(module)?,
-                LoadedFile::Regular => self.regular(),
+                LoadedFile::Regular => self.regular()?,
                 LoadedFile::Native(file) => self.native(file)?,
             }
         }
@@ -315,10 +316,10 @@ impl Builder<'_, '_> {
         weakened.map_err(|error| FinalLinkError::Unfit(format!("{}: {error}", file.display())))
     }
 
-    fn regular(&mut self) {
-        if let Some(regular) = self.regular {
-            self.word(regular.to_owned(), Around::Nothing);
-        }
+    fn regular(&mut self) -> Result<(), FinalLinkError> {
+        let Some(regular) = self.regular else { return Ok(()) };
+        let shown = regular_prelink(&self.link.invocation.output).display().to_string();
+        self.file(regular.to_owned(), shown, Around::Nothing)
     }
 
     /// A file of the user's that is no archive's member.

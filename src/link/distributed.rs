@@ -120,9 +120,10 @@ impl Link {
         })?;
         let (ahead, mut symbols) = reading.end(read);
         self.stats.modules = plan.modules.len();
-        symbols.complete(&inputs, plan.bitcode(&inputs).into_iter());
-        let asked =
-            Asked::by(&inputs, &plan, &symbols).map_err(|(module, error)| Stop::left(format!("{module}: {error}")))?;
+        let bitcode = plan.bitcode(&inputs, route::lto_mode(&self.invocation));
+        symbols.complete(&inputs, bitcode.iter().copied());
+        let asked = Asked::by(&inputs, &bitcode, &symbols)
+            .map_err(|(module, error)| Stop::left(format!("{module}: {error}")))?;
 
         let is_traced = self.invocation.has("time-trace");
         let timeline = (self.settings.timeline || is_traced).then(|| Timeline::new(began));
@@ -190,6 +191,7 @@ impl Link {
             linker: &self.linker,
             invocation: &self.invocation,
             inputs: &inputs,
+            bitcode: &bitcode,
             symbols: &symbols,
             asked: &asked,
             plan: &plan,

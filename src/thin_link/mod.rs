@@ -16,6 +16,7 @@ use std::process::Stdio;
 
 use rayon::prelude::*;
 
+use crate::bitcode::facts::{Facts, LtoKind, LtoMode};
 use crate::bitcode::index::Index;
 use crate::children::Children;
 use crate::cmdline::{Invocation, Item, LtoSetting, Role};
@@ -70,14 +71,14 @@ pub struct Plan {
 
 impl Plan {
     /// All bitcode that was loaded: the modules, then what has a part in regular LTO alone.
-    pub fn bitcode(&self, inputs: &Inputs) -> Vec<BitcodeSource> {
+    pub fn bitcode(&self, inputs: &Inputs, mode: LtoMode) -> Vec<BitcodeSource> {
         let mut bitcode: Vec<BitcodeSource> = self.modules.iter().map(|module| module.source).collect();
-        bitcode.extend(self.regular_bitcode(inputs));
+        bitcode.extend(self.regular_bitcode(inputs, mode));
         bitcode
     }
 
     /// The bitcode that was linked and has no backend: files for regular LTO.
-    pub fn regular_bitcode(&self, inputs: &Inputs) -> Vec<BitcodeSource> {
+    pub fn regular_bitcode(&self, inputs: &Inputs, mode: LtoMode) -> Vec<BitcodeSource> {
         let thin: HashSet<BitcodeSource> = self.modules.iter().map(|module| module.source).collect();
         let mut others: Vec<BitcodeSource> = inputs.bitcode_by_name().into_values().collect();
         others.retain(|source| !thin.contains(source));
@@ -85,9 +86,12 @@ impl Plan {
             return others;
         }
         let loaded: HashSet<&str> = self.loaded.iter().map(String::as_str).collect();
+        // A thin module that has a loaded one's name was not loaded, or it would be in the plan.
         others.retain(|source| {
             let entry = inputs.entries.get(source.entry);
-            entry.is_some_and(|entry| loaded.contains(entry.shown(source.member).as_str()))
+            let is_named = entry.is_some_and(|entry| loaded.contains(entry.shown(source.member).as_str()));
+            let facts = || inputs.bitcode(*source).ok().and_then(|bytes| Facts::read(bytes).ok());
+            is_named && facts().is_some_and(|facts| !matches!(facts.kind(mode), LtoKind::Thin | LtoKind::Split))
         });
         others
     }
