@@ -79,7 +79,7 @@ fn modules(random: &mut Random, llvm: u32) -> Vec<Module> {
         number,
         kind: *random.pick(kinds),
         cpp: chance(random, 20),
-        level: *random.pick(&["-O0", "-O1", "-O2", "-O2", "-O2"]),
+        level: random.pick::<&str>(&["-O0", "-O1", "-O2", "-O2", "-O2"]),
         sections: chance(random, 50),
         items: Vec::new(),
         declared: BTreeMap::new(),
@@ -129,9 +129,9 @@ fn groups(random: &mut Random, program: &mut Program) {
     groups.retain(|group| !group.members.is_empty());
     let mut order: Vec<usize> = (0..groups.len()).collect();
     // Archives named twice are common where they refer to one another.
-    for group in 0..groups.len() {
-        if matches!(groups[group].shape, Shape::Archive { whole: false, .. }) && chance(random, 20) {
-            order.push(group);
+    for (at, group) in groups.iter().enumerate() {
+        if matches!(group.shape, Shape::Archive { whole: false, .. }) && chance(random, 20) {
+            order.push(at);
         }
     }
     for at in (1..order.len()).rev() {

@@ -78,21 +78,23 @@ pub fn shrink(program: &Program, most: usize, mut wrong: impl FnMut(&Program) ->
     let mut best = program.clone();
     let mut asked = 0;
     loop {
-        let mut better = None;
-        for candidate in smaller(&best) {
-            let candidate = tidied(candidate);
+        let mut better = false;
+        let mut candidates = smaller(&best);
+        let mut at = 0;
+        while at < candidates.len() && asked < most {
             asked += 1;
-            if asked > most {
-                return best;
-            }
+            let candidate = tidied(candidates[at].clone());
             if wrong(&candidate) {
-                better = Some(candidate);
-                break;
+                best = candidate;
+                better = true;
+                // What follows the thing dropped has about its place now.
+                candidates = smaller(&best);
+            } else {
+                at += 1;
             }
         }
-        match better {
-            Some(smaller) => best = smaller,
-            None => return best,
+        if !better || asked >= most {
+            return best;
         }
     }
 }
