@@ -270,13 +270,3 @@ pub fn is_ours(symbol: &str) -> bool {
     };
     "fvt".chars().any(numbered) || ["zero", "memset", "memcpy"].contains(&symbol) || symbol.starts_with("_Z")
 }
-
-/// Whether the order in which the program's constructors and sets come may be another: that of bitcode and native objects.
-pub fn mixes_kinds(program: &Program) -> bool {
-    let kinds = |item: &Item| matches!(item, Item::Constructor { .. } | Item::SetEntry(_));
-    let with: Vec<Kind> = (program.modules.iter().enumerate())
-        .filter(|(at, module)| !program.is_shared(*at) && (module.cpp || module.items.iter().any(kinds)))
-        .map(|(_, module)| module.kind)
-        .collect();
-    with.windows(2).any(|pair| pair[0] != pair[1])
-}

@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::build::mixes_kinds;
 use super::image::Image;
-use super::program::{Item, Program, Ref};
+use super::program::{Item, Kind, Program, Ref};
 use super::run::{Made, Side};
 
 /// In what two links differ.
@@ -81,6 +80,17 @@ pub struct Difference {
     pub said: String,
 }
 
+impl Difference {
+    /// What it has in common with others: which names and files they are about does not count.
+    pub fn alike(&self) -> String {
+        let said = match self.aspect {
+            Aspect::Printed | Aspect::UserLink | Aspect::Status | Aspect::Errors | Aspect::Warnings => "",
+            _ => &self.said,
+        };
+        format!("{}: {}", self.aspect, said.replace(|c: char| c.is_ascii_digit(), ""))
+    }
+}
+
 #[derive(Debug)]
 pub enum Verdict {
     Same(BTreeSet<Exception>),
@@ -151,26 +161,47 @@ impl Judge<'_> {
         }
     }
 
-    /// What programs print: the same, but for the order of constructors and sets where kinds are mixed.
+    /// What programs print: the same, but for the order of constructors and sets among kinds of modules.
     fn printed(&mut self, lld: &(i32, String), ours: &(i32, String)) {
         if lld == ours {
             return;
         }
-        let parts = |text: &str| {
-            let ordered = |line: &&str| {
-                !(line.starts_with("structor") || line.starts_with("constructor") || line.starts_with("set"))
-            };
-            let (plain, mut other): (Vec<String>, Vec<String>) = text
-                .lines()
-                .map(str::to_owned)
-                .partition(|line| ordered(&line.as_str()));
-            other.sort();
-            (plain, other)
-        };
-        if lld.0 == ours.0 && mixes_kinds(self.program) && parts(&lld.1) == parts(&ours.1) {
+        let (in_process, distributed) = (self.by_kind(&lld.1), self.by_kind(&ours.1));
+        if lld.0 == ours.0 && in_process.len() > 1 && in_process == distributed {
             self.exceptions.insert(Exception::Order);
         } else {
             self.same(Aspect::Printed, lld, ours);
+        }
+    }
+
+    /// Lines in their order: those of constructors and sets by the place where LTO puts their modules, and the others.
+    fn by_kind(&self, text: &str) -> BTreeMap<&'static str, Vec<String>> {
+        let mut all: BTreeMap<_, Vec<String>> = BTreeMap::new();
+        for line in text.lines() {
+            all.entry(self.place(line)).or_default().push(line.to_owned());
+        }
+        all
+    }
+
+    fn place(&self, line: &str) -> &'static str {
+        let mut words = line.split(' ');
+        let module = match words.next() {
+            Some("structor") => words.next().and_then(|tag| tag.split('_').next()?.parse().ok()),
+            // Entries are their module's number, times a hundred and something.
+            Some("set0" | "set1") => words
+                .nth(1)
+                .and_then(|value| value.parse().ok())
+                .map(|value: usize| value / 100),
+            // A COMDAT's: of whichever kind comes first.
+            Some("constructor") => return "template",
+            _ => None,
+        };
+        let Some(module) = module else { return "plain" };
+        let module = self.program.modules.iter().find(|of| of.number == module);
+        match module.map(|module| module.kind) {
+            Some(Kind::Thin | Kind::Fat) => "ThinLTO",
+            Some(Kind::Regular) => "regular LTO",
+            _ => "native",
         }
     }
 

@@ -43,6 +43,8 @@ struct Totals {
     exceptions: BTreeMap<String, usize>,
     in_process: BTreeMap<String, (usize, u64)>,
     aspects: BTreeMap<Aspect, usize>,
+    /// Differences alike but for numbers, each with the first seed that showed it.
+    alike: BTreeMap<String, (usize, u64)>,
     different: Vec<(u64, Vec<Difference>)>,
     /// Programs that the compiler or the archiver refuses: errors of the generator.
     unbuilt: Vec<(u64, String)>,
@@ -79,6 +81,10 @@ impl Totals {
                 for aspect in aspects {
                     *self.aspects.entry(aspect).or_default() += 1;
                 }
+                let alike: BTreeSet<String> = differences.iter().map(Difference::alike).collect();
+                for alike in alike {
+                    self.alike.entry(alike).or_insert((0, seed)).0 += 1;
+                }
                 self.different.push((seed, differences));
             }
         }
@@ -105,6 +111,9 @@ impl Totals {
         }
         for (aspect, count) in &self.aspects {
             println!("  {count} differ in {aspect}");
+        }
+        for (alike, (count, seed)) in &self.alike {
+            println!("  {count} have {alike} (seed {seed})");
         }
     }
 }

@@ -271,9 +271,14 @@ fn plain(line: &str, made: &str) -> String {
     words.join(" ")
 }
 
+/// The module that a word names, be it as a member or as what LTO made of it.
 fn module_in(word: &str) -> Option<String> {
     let before = word.split(".o").next().filter(|before| before.len() < word.len())?;
-    let digits = before.rsplit('m').next()?;
-    let is_module = !digits.is_empty() && digits.len() < before.len() && digits.chars().all(|c| c.is_ascii_digit());
-    is_module.then(|| format!("m{digits}.o"))
+    let start = before
+        .rfind(|c: char| !c.is_ascii_alphanumeric())
+        .map_or(0, |at| at + 1);
+    let stem = &before[start..];
+    let number = stem.strip_prefix('m').unwrap_or_default();
+    let is_module = stem == "same" || !number.is_empty() && number.chars().all(|c| c.is_ascii_digit());
+    is_module.then(|| format!("{stem}.o"))
 }
