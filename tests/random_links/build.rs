@@ -178,6 +178,7 @@ impl Build {
                     }
                     vec![script]
                 }
+                None if input.searched => owned(&["-L.", &format!("-lg{}", input.group)]),
                 None => file,
             };
             let (first, last) = match group.shape {

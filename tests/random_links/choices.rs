@@ -176,7 +176,7 @@ fn definition(name: Name, how: How) -> Item {
     }
 }
 
-/// The linker's name for a module's kind in compiler options.
+/// The compiler's options that make a module of this kind.
 pub fn kind_flags(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Thin => &["-flto=thin"],

@@ -1,10 +1,11 @@
 //! A program chosen by a seed. Small, and most of it linkable: what is refused by both linkers alike teaches little.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
+use super::arrange;
 use super::choices;
 use super::common::random::Random;
-use super::program::{Group, How, Input, Item, Kind, Module, Name, Output, Program, Ref, Shape, Visibility};
+use super::program::{How, Item, Kind, Module, Name, Output, Program, Ref, Visibility};
 
 pub const FUNCTIONS: usize = 10;
 pub const VARIABLES: usize = 4;
@@ -47,12 +48,12 @@ pub fn program(seed: u64, llvm: u32) -> Program {
         llvm,
         output,
         split_unit: chance(random, 5),
-        modules: modules(random, llvm),
+        modules: arrange::modules(random, llvm),
         groups: Vec::new(),
         inputs: Vec::new(),
         choices: Vec::new(),
     };
-    groups(random, &mut program);
+    arrange::groups(random, &mut program);
     for module in 0..program.modules.len() {
         if program.is_shared(module) {
             program.modules[module].kind = Kind::Native;
@@ -63,100 +64,6 @@ pub fn program(seed: u64, llvm: u32) -> Program {
     references(random, &mut program, &defined);
     choices::choose(random, &mut program);
     program
-}
-
-fn modules(random: &mut Random, llvm: u32) -> Vec<Module> {
-    // Some links have nothing but ThinLTO modules, as most real ones.
-    let kinds: &[Kind] = match random.below(8) {
-        0..=2 => &[Kind::Thin],
-        3 | 4 => &[Kind::Thin, Kind::Thin, Kind::Native],
-        5 => &[Kind::Thin, Kind::Thin, Kind::Regular],
-        6 if llvm >= 19 && chance(random, 50) => &[Kind::Thin, Kind::Fat, Kind::Native],
-        _ => &[Kind::Thin, Kind::Thin, Kind::Regular, Kind::Native],
-    };
-    let count = 3 + random.below(7);
-    let one = |number| Module {
-        number,
-        kind: *random.pick(kinds),
-        cpp: chance(random, 20),
-        level: random.pick::<&str>(&["-O0", "-O1", "-O2", "-O2", "-O2"]),
-        sections: chance(random, 50),
-        items: Vec::new(),
-        declared: BTreeMap::new(),
-    };
-    let mut modules: Vec<Module> = (0..count).map(one).collect();
-    // Something to distribute, in any case.
-    if modules.iter().all(|module| module.kind != Kind::Thin) {
-        modules[0].kind = Kind::Thin;
-    }
-    modules
-}
-
-/// The first module stands by itself, the others do or come in groups.
-fn groups(random: &mut Random, program: &mut Program) {
-    let mut groups = vec![Group {
-        shape: Shape::Objects,
-        members: vec![0],
-    }];
-    let collected = 1 + random.below(3);
-    for _ in 0..collected {
-        let shape = match random.below(10) {
-            0 | 1 => Shape::Lib,
-            2 | 3 if !program.output.is_static() && program.output != Output::Relocatable => Shape::Shared {
-                as_needed: chance(random, 50),
-            },
-            _ => Shape::Archive {
-                thin: chance(random, 25),
-                whole: chance(random, 15),
-                same_names: chance(random, 15),
-            },
-        };
-        groups.push(Group {
-            shape,
-            members: Vec::new(),
-        });
-    }
-    for module in 1..program.modules.len() {
-        if chance(random, 40) {
-            groups.push(Group {
-                shape: Shape::Objects,
-                members: vec![module],
-            });
-        } else {
-            groups[1 + random.below(collected)].members.push(module);
-        }
-    }
-    groups.retain(|group| !group.members.is_empty());
-    let mut order: Vec<usize> = (0..groups.len()).collect();
-    // Archives named twice are common where they refer to one another.
-    for (at, group) in groups.iter().enumerate() {
-        if matches!(group.shape, Shape::Archive { whole: false, .. }) && chance(random, 20) {
-            order.push(at);
-        }
-    }
-    for at in (1..order.len()).rev() {
-        order.swap(at, random.below(at + 1));
-    }
-    let grouped = chance(random, 10);
-    for group in order {
-        let scripted = groups[group].shape != Shape::Lib && chance(random, 8);
-        program.inputs.push(Input {
-            group,
-            script: scripted.then(|| *random.pick(&["INPUT", "GROUP"])),
-            grouped: grouped && matches!(groups[group].shape, Shape::Archive { .. }),
-        });
-    }
-    program.groups = groups;
-}
-
-/// Whether a module comes into the link only for what it defines.
-fn is_lazy(program: &Program, module: usize) -> bool {
-    let group = program.groups.iter().find(|group| group.members.contains(&module));
-    match group.map(|group| &group.shape) {
-        Some(Shape::Lib | Shape::Shared { .. }) => true,
-        Some(Shape::Archive { whole, .. }) => !whole,
-        _ => false,
-    }
 }
 
 /// Whether a library defines a name, which cannot be made with two definitions.
@@ -193,7 +100,7 @@ fn definitions(random: &mut Random, program: &mut Program) -> BTreeSet<Name> {
             if shared && defined_by_library(program, name) {
                 continue;
             }
-            let may_repeat = shared || chance(random, if is_lazy(program, module) { 4 } else { 1 });
+            let may_repeat = shared || chance(random, if program.is_lazy(module) { 4 } else { 1 });
             let weak = match strong {
                 true => !may_repeat,
                 false => chance(random, 25),

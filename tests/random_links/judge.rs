@@ -31,6 +31,13 @@ pub enum Table {
     Locals,
 }
 
+impl Aspect {
+    /// Whether it is about what links and programs do, not what files look like.
+    pub fn is_behaviour(self) -> bool {
+        matches!(self, Aspect::Status | Aspect::Printed | Aspect::UserLink)
+    }
+}
+
 impl fmt::Display for Aspect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let table = |table: &Table| match table {

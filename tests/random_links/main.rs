@@ -6,6 +6,7 @@
 //! `RANDOM_LINKS_SHRINK` is how many differing links are shrunk.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod arrange;
 mod build;
 mod choices;
 mod generate;
@@ -157,13 +158,18 @@ fn links(workshop: &Workshop, llvm: u32, seeds: &[u64]) -> Totals {
 
 /// Shows a link that differs, as small as it becomes, as a script that makes it.
 fn show(workshop: &Workshop, program: &Program, differences: &[Difference]) {
-    // In nothing else: a smaller link often has another difference.
-    let all: BTreeSet<Aspect> = differences.iter().map(|of| of.aspect).collect();
-    let aspect = differences[0].aspect;
+    // A smaller link often differs in another way, which is not what is looked for.
+    let alike = |differences: &[Difference]| differences.iter().map(Difference::alike).collect::<BTreeSet<String>>();
+    let all = alike(differences);
+    let worst = differences
+        .iter()
+        .find(|of| of.aspect.is_behaviour())
+        .unwrap_or(&differences[0])
+        .alike();
     let differs = |program: &Program| match workshop.make(program, "shrinking").map(|made| judge(program, &made)) {
         Ok(Verdict::Different(differences)) => {
-            let found: BTreeSet<Aspect> = differences.iter().map(|of| of.aspect).collect();
-            found.contains(&aspect) && found.is_subset(&all)
+            let found = alike(&differences);
+            found.contains(&worst) && found.is_subset(&all)
         }
         _ => false,
     };

@@ -224,6 +224,13 @@ pub struct Group {
     pub members: Vec<usize>,
 }
 
+impl Group {
+    /// It is a file of its own: an archive or a shared library.
+    pub fn has_library(&self) -> bool {
+        matches!(self.shape, Shape::Archive { .. } | Shape::Shared { .. })
+    }
+}
+
 /// A place on the link line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Input {
@@ -231,6 +238,8 @@ pub struct Input {
     pub group: usize,
     /// Named by a linker script's `INPUT` or `GROUP`.
     pub script: Option<&'static str>,
+    /// Named as `-lNAME`.
+    pub searched: bool,
     /// Within `--start-group` and `--end-group`.
     pub grouped: bool,
 }
@@ -273,5 +282,15 @@ impl Program {
     pub fn is_shared(&self, module: usize) -> bool {
         let mut groups = self.groups.iter();
         groups.any(|group| matches!(group.shape, Shape::Shared { .. }) && group.members.contains(&module))
+    }
+
+    /// Whether a module comes into the link only for what it defines.
+    pub fn is_lazy(&self, module: usize) -> bool {
+        let group = self.groups.iter().find(|group| group.members.contains(&module));
+        match group.map(|group| &group.shape) {
+            Some(Shape::Lib | Shape::Shared { .. }) => true,
+            Some(Shape::Archive { whole, .. }) => !whole,
+            _ => false,
+        }
     }
 }

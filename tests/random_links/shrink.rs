@@ -51,6 +51,7 @@ fn smaller(program: &Program) -> Vec<Program> {
     }
     for at in 0..program.inputs.len() {
         with(&|copy| copy.inputs[at].script = None);
+        with(&|copy| copy.inputs[at].searched = false);
         with(&|copy| copy.inputs[at].grouped = false);
     }
     for module in 0..program.modules.len() {
