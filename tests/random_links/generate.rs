@@ -187,7 +187,7 @@ fn others(random: &mut Random, program: &mut Program) {
 
 /// Fills bodies, and says what declarations ask for.
 fn references(random: &mut Random, program: &mut Program, defined: &BTreeSet<Name>) {
-    let throws = chance(random, 5);
+    let throws = chance(random, 15);
     let shared: Vec<bool> = (0..program.modules.len())
         .map(|module| program.is_shared(module))
         .collect();

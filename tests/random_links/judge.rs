@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::image::Image;
-use super::program::{Item, Kind, Program, Ref};
+use super::program::{Kind, Program};
 use super::run::{Made, Side};
 
 /// In what two links differ.
@@ -68,15 +68,12 @@ pub enum Exception {
     /// In-process lld puts what LTO makes behind all native objects, and regular LTO's before ThinLTO's; here each stands in
     /// its own place. So do constructors and the entries of linker sets.
     Order,
-    /// lld takes no heed of COMDATs in its own LTO objects: what several have, it keeps several times.
-    KeptTwice,
 }
 
 impl fmt::Display for Exception {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Exception::Order => write!(f, "order of constructors and set entries among kinds of modules"),
-            Exception::KeptTwice => write!(f, "COMDATs that in-process lld keeps twice"),
         }
     }
 }
@@ -223,9 +220,7 @@ impl Judge<'_> {
         for name in names {
             let size = |image: &Image| image.sections.get(name).copied().unwrap_or_default();
             let (lld, ours) = (size(lld), size(ours));
-            if name == ".init_array" && lld > ours && self.templates_in_several() {
-                self.exceptions.insert(Exception::KeptTwice);
-            } else if lld != ours {
+            if lld != ours {
                 self.differ(Aspect::Sections, format!("{name}: lld {lld} bytes, ours {ours}"));
             }
         }
@@ -238,26 +233,11 @@ impl Judge<'_> {
                 (Some(lld), None) => self.differ(Aspect::Missing(table), format!("{name}: {}", lld.join("; "))),
                 (None, Some(ours)) => self.differ(Aspect::Extra(table), format!("{name}: {}", ours.join("; "))),
                 (Some(lld), Some(ours)) if lld != ours => {
-                    if name.starts_with("DW.ref.") && lld.len() > ours.len() {
-                        self.exceptions.insert(Exception::KeptTwice);
-                        continue;
-                    }
                     let said = format!("{name}: lld {}, ours {}", lld.join("; "), ours.join("; "));
                     self.differ(Aspect::Attributes(table), said);
                 }
                 _ => {}
             }
         }
-    }
-
-    /// Whether several modules have a template's constructor, which is a COMDAT's part of `.init_array`.
-    fn templates_in_several(&self) -> bool {
-        let uses = |item: &Item| item.refs().iter().any(|of| matches!(of, Ref::Template(_)));
-        self.program
-            .modules
-            .iter()
-            .filter(|module| module.items.iter().any(uses))
-            .count()
-            > 1
     }
 }
