@@ -260,6 +260,8 @@ fn plain(line: &str, made: &str) -> String {
     let mut all = line.split(' ').peekable();
     while let Some(word) = all.next() {
         match module_in(word) {
+            // thinlto-ld says which module an assembler's message is about; lld does not.
+            Some(_) if all.peek().is_some_and(|next| next.starts_with("<unknown>")) => {}
             Some(module) => words.push(module),
             None if word == "at" && all.peek().is_some_and(|next| next.contains(')')) => _ = all.next(),
             None => words.push(
