@@ -46,17 +46,17 @@ struct Totals {
     aspects: BTreeMap<Aspect, usize>,
     /// Differences alike but for numbers, each with the first seed that showed it.
     alike: BTreeMap<String, (usize, u64)>,
-    different: Vec<(u64, Vec<Difference>)>,
+    different: Vec<(u64, String, Vec<Difference>)>,
     /// Programs that the compiler or the archiver refuses: errors of the generator.
     unbuilt: Vec<(u64, String)>,
 }
 
 impl Totals {
-    fn add(&mut self, seed: u64, verdict: Result<Verdict, String>) {
+    fn add(&mut self, seed: u64, verdict: Result<(String, Verdict), String>) {
         self.links += 1;
         match verdict {
             Err(error) => self.unbuilt.push((seed, error)),
-            Ok(Verdict::BothFail(errors)) => {
+            Ok((_, Verdict::BothFail(errors))) => {
                 self.both_fail += 1;
                 if let Some(error) = errors.first() {
                     let kind = error
@@ -68,16 +68,16 @@ impl Totals {
                     self.errors.entry(kind).or_insert((0, seed)).0 += 1;
                 }
             }
-            Ok(Verdict::InProcess(reason)) => {
+            Ok((_, Verdict::InProcess(reason))) => {
                 self.in_process.entry(reason).or_insert((0, seed)).0 += 1;
             }
-            Ok(Verdict::Same(exceptions)) => {
+            Ok((_, Verdict::Same(exceptions))) => {
                 self.same += usize::from(exceptions.is_empty());
                 for exception in exceptions {
                     *self.exceptions.entry(exception.to_string()).or_default() += 1;
                 }
             }
-            Ok(Verdict::Different(differences)) => {
+            Ok((link, Verdict::Different(differences))) => {
                 let aspects: BTreeSet<Aspect> = differences.iter().map(|of| of.aspect).collect();
                 for aspect in aspects {
                     *self.aspects.entry(aspect).or_default() += 1;
@@ -86,7 +86,7 @@ impl Totals {
                 for alike in alike {
                     self.alike.entry(alike).or_insert((0, seed)).0 += 1;
                 }
-                self.different.push((seed, differences));
+                self.different.push((seed, link, differences));
             }
         }
     }
@@ -145,9 +145,8 @@ fn links(workshop: &Workshop, llvm: u32, seeds: &[u64]) -> Totals {
             scope.spawn(|| {
                 while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let program = generate::program(*seed, llvm);
-                    let verdict = workshop
-                        .make(&program, &seed.to_string())
-                        .map(|made| judge(&program, &made));
+                    let made = workshop.make(&program, &seed.to_string());
+                    let verdict = made.map(|made| (made.link.clone(), judge(&program, &made)));
                     totals.lock().unwrap().add(*seed, verdict);
                 }
             });
@@ -197,13 +196,13 @@ fn fixed_and_fresh_links_are_llds() {
     seeds.extend((1..setting("RANDOM_LINKS", 200)).map(|_| random.next() % 1_000_000_000));
     let workshop = Workshop::new(llvm, &PathBuf::from(ours));
     let totals = links(&workshop, llvm, &seeds);
-    for (seed, differences) in &totals.different {
-        println!("seed {seed}");
+    for (seed, link, differences) in &totals.different {
+        println!("seed {seed}\n  ld.lld {link}");
         for Difference { aspect, said } in differences {
             println!("  {aspect}: {said}");
         }
     }
-    for (seed, differences) in totals
+    for (seed, _, differences) in totals
         .different
         .iter()
         .take(usize::try_from(setting("RANDOM_LINKS_SHRINK", 2)).unwrap())

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 
 use tempfile::TempDir;
 
-use super::build::Build;
+use super::build::{Build, quoted};
 use super::image::Image;
 use super::program::Program;
 
@@ -35,6 +35,9 @@ pub struct Side {
 pub struct Made {
     pub lld: Side,
     pub ours: Side,
+    /// The link line.
+    pub link: String,
+    /// All of it, for a shell.
     pub script: String,
 }
 
@@ -95,6 +98,7 @@ impl Workshop {
         Ok(Made {
             lld: self.side(build, dir, "lld", &self.lld, &link, user.as_deref()),
             ours: self.side(build, dir, "ours", &self.ours, &link, user.as_deref()),
+            link: quoted(&link),
             script: build.script(&link, shown.as_deref()),
         })
     }
