@@ -4,6 +4,10 @@
 pub struct Random(u64);
 
 impl Random {
+    pub fn new(seed: u64) -> Random {
+        Random(seed)
+    }
+
     /// Seeded by the environment variable `variable`, else by `usual`; says so, for whoever reads of a failure.
     pub fn seeded(variable: &str, usual: u64) -> Random {
         let seed = std::env::var(variable).ok().map_or(usual, |text| text.parse().unwrap());
