@@ -780,7 +780,10 @@ fn a_threads_variable_is_told_by_its_name() {
         linker_that_takes_another(&mut bench, &flags, &wrong);
         let (status, answer) = compare(&bench, &line);
         assert_eq!(status, 1, "{flags:?}: {answer:#}");
-        assert_eq!(differences(&answer), ["code n", "code n2"], "{flags:?}: {answer:#}");
+        assert!(
+            differences(&answer).contains(&"code n2".to_owned()),
+            "{flags:?}: {answer:#}"
+        );
         bench.tidy();
     }
 }
@@ -806,21 +809,21 @@ fn the_end_of_a_section_is_no_place_in_the_next() {
         "{}int n(void); int b(void); int *volatile mine; int main(void) {{ mine = __stop_nodes; return n() + b(); }}\n",
         list("nodes", 1)
     );
-    let n = |end: &str| {
+    let n = |[one, other]: [&str; 2]| {
         format!(
-            "{}{}int *volatile end = {end}; int n(void) {{ return end != 0; }}\n",
+            "{}{}int *volatile ends[] = {{__stop_{one}, __stop_{other}}}; int n(void) {{ return ends[0] != ends[1]; }}\n",
             list("counts", 2),
             list("nodes", 3)
         )
     };
     let b = format!(
-        "{}int *volatile first = __start_counts; int b(void) {{ return *first; }}\n",
+        "{}__attribute__((section(\"counts\"), used)) static int more[2] = {{5, 6}}; int *volatile first = __start_counts; int b(void) {{ return *first; }}\n",
         list("counts", 4)
     );
-    mixed(&bench, &[], [&a, &n("__stop_nodes"), &b]);
+    mixed(&bench, &[], [&a, &n(["nodes", "counts"]), &b]);
     equivalent(&bench, &CHOSEN_LINE);
-    linker_that_takes_another(&mut bench, &[], &n("__stop_counts"));
-    assert_eq!(differences(&different(&bench, &CHOSEN_LINE)), ["data end"]);
+    linker_that_takes_another(&mut bench, &[], &n(["counts", "nodes"]));
+    assert_eq!(differences(&different(&bench, &CHOSEN_LINE)), ["data ends"]);
 }
 
 /// What programs that count their own branches are made of, with the part that is not compiled here left out.

@@ -8,7 +8,7 @@ pub trait Judge {
     /// Whether two addresses mean the same.
     fn address(&self, a: u64, b: u64) -> Sameness;
     /// Whether two numbers added to the thread's pointer do.
-    fn from_thread(&self, a: i64, b: i64) -> Sameness;
+    fn thread_offset(&self, a: i64, b: i64) -> Sameness;
 }
 
 /// Where an instruction has its immediate: mask and value that tell the instruction, the bits besides the immediate, and
@@ -222,7 +222,7 @@ impl<J: Judge> Reader<'_, J> {
             }
             Register::Thread(Some((a, b))) => {
                 let sum = |high: i64, low: u64| high.wrapping_add_unsigned(low);
-                self.judge.from_thread(sum(a, low_a), sum(b, low_b))
+                self.judge.thread_offset(sum(a, low_a), sum(b, low_b))
             }
             _ if one == other => Sameness::Same,
             _ => Sameness::Untold,
@@ -238,7 +238,7 @@ impl<J: Judge> Reader<'_, J> {
             true => Sameness::Same,
             false => {
                 let absolute = self.judge.address(a.cast_unsigned(), b.cast_unsigned());
-                absolute.min(self.judge.from_thread(a, b))
+                absolute.min(self.judge.thread_offset(a, b))
             }
         }
     }
@@ -291,7 +291,7 @@ mod tests {
         fn address(&self, a: u64, b: u64) -> Sameness {
             Sameness::of(a == 0x12_3456 && b == 0x22_3458)
         }
-        fn from_thread(&self, a: i64, b: i64) -> Sameness {
+        fn thread_offset(&self, a: i64, b: i64) -> Sameness {
             Sameness::of(a == 0x1018 && b == 0x2028)
         }
     }

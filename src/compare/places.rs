@@ -175,12 +175,14 @@ impl Pair<'_, '_, '_> {
     }
 
     fn same_place_at(&self, a: u64, b: u64, depth: usize) -> Sameness {
-        let (ends, others) = (self.a.ends.get(&a), self.b.ends.get(&b));
-        if let (Some(ends), Some(others)) = (ends, others)
-            && ends.iter().any(|name| others.contains(name))
-        {
-            return Sameness::Same;
+        match (self.a.ends.get(&a), self.b.ends.get(&b)) {
+            (Some(ends), Some(others)) if ends.iter().any(|name| others.contains(name)) => Sameness::Same,
+            // What begins there may be meant as well as what ends there.
+            _ => self.same_beginning(a, b, depth),
         }
+    }
+
+    fn same_beginning(&self, a: u64, b: u64, depth: usize) -> Sameness {
         match (self.a.section_at(a), self.b.section_at(b)) {
             (Some(in_a), Some(in_b)) => self.same_spot(in_a, a, in_b, b, depth),
             // The end of a section is no part of it, but symbols stand there.
@@ -454,7 +456,11 @@ impl Pair<'_, '_, '_> {
     fn absolute(&self, one: i32, other: i32, depth: usize) -> Sameness {
         let signed = |value: i32| i64::from(value).cast_unsigned();
         let unsigned = |value: i32| u64::from(value.cast_unsigned());
-        let tables = slots::table(self.a.image).zip(slots::table(self.b.image));
+        let table = |places: &Places<'_, '_>| {
+            let is_counted_from = places.image.machine == elf::EM_386;
+            is_counted_from.then(|| slots::table(places.image)).flatten()
+        };
+        let tables = table(self.a).zip(table(self.b));
         let from = |table: u64, value: i32| table.wrapping_add_signed(i64::from(value));
         let from_tables = tables.map(|(a, b)| (from(a, one), from(b, other)));
         let ways = [(signed(one), signed(other)), (unsigned(one), unsigned(other))];
@@ -475,7 +481,7 @@ impl aarch64::Judge for Addresses<'_, '_, '_, '_> {
         self.pair.same_place_at(a, b, self.depth + 1)
     }
 
-    fn from_thread(&self, a: i64, b: i64) -> Sameness {
+    fn thread_offset(&self, a: i64, b: i64) -> Sameness {
         let both = self.pair.thread_local();
         both.map_or(Sameness::Different, |both| both.same_from_pointer(a, b))
     }
