@@ -61,7 +61,7 @@ fn of_section<'i>(image: &Image<'_>, number: usize, section: &'i Section<'_>) ->
         ));
         found.push(Note {
             section: number,
-            address: section.address + at as u64 + note.address,
+            address: section.address.wrapping_add(at as u64 + note.address),
             ..note
         });
         at += taken;

@@ -82,7 +82,7 @@ impl<'i, 'a> Places<'i, 'a> {
                 .push((symbol.address, symbol.size, name));
             let section = image.sections.get(number);
             let section = section.filter(|one| one.is_loaded() && !one.is_zeroed_per_thread() && !image.is_relocatable);
-            if section.is_some_and(|one| one.address + one.size == symbol.address) {
+            if section.is_some_and(|one| one.address.wrapping_add(one.size) == symbol.address) {
                 ends.entry(symbol.address).or_default().push(name);
             }
         }
@@ -279,7 +279,7 @@ impl Pair<'_, '_, '_> {
 
     /// Behind a module's number there is an offset into its thread-local memory.
     fn same_offset_behind(&self, a: u64, b: u64) -> Sameness {
-        let behind = |image: &Image<'_>, slot: u64| image.pointer(slot + image.word_size());
+        let behind = |image: &Image<'_>, slot: u64| image.pointer(slot.wrapping_add(image.word_size()));
         match (behind(self.a.image, a), behind(self.b.image, b)) {
             // The beginning of the memory is meant, or a variable that happens to be there.
             (Some(0), Some(0)) => Sameness::Same,

@@ -27,8 +27,7 @@ pub fn holds_addresses(section: &Section<'_>) -> bool {
     section.name.starts_with(".got")
 }
 
-/// The slot an instruction sequence at the beginning of some bytes jumps through, and how many bytes of the entry are
-/// before it; the address is that of the bytes.
+/// The slot that the instructions at the beginning of some bytes jump through; the address is that of the bytes.
 type Jump = fn(&Image<'_>, &[u8], u64) -> Option<u64>;
 
 /// How a machine's entries jump: what they are aligned to, and the sequence.
@@ -39,7 +38,7 @@ const JUMPS: [(u16, usize, Jump); 4] = [
     (elf::EM_RISCV, 4, riscv),
 ];
 
-/// Bytes of an entry but where they are told below: of every machine here, without what is padded.
+/// Bytes of an entry, of every machine here; what may follow them is padding.
 const ENTRY: u64 = 16;
 /// An entry that is a target of indirect branches begins with an instruction that says so.
 const LANDING: [(u16, &[u8]); 2] = [
