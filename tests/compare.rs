@@ -565,6 +565,346 @@ fn what_a_comparison_would_change_is_not_compared() {
     );
 }
 
+/// Two programs of one instruction set that need no library: a module and a native object at each side of another module,
+/// so that what stands behind the first has another place in the two links.
+fn mixed(bench: &Bench, flags: &[&str], [a, n, b]: [&str; 3]) {
+    let modules = [flags, &["-O2", "-ffreestanding", "-flto=thin"]].concat();
+    bench.compile("a.c", a, &modules).compile("b.c", b, &modules).compile(
+        "n.c",
+        n,
+        &[flags, &["-O2", "-ffreestanding"]].concat(),
+    );
+}
+
+/// A linker that takes `wrong.o` for `n.o` in the final link alone: what a link would be that resolved something otherwise.
+fn linker_that_takes_another(bench: &mut Bench, flags: &[&str], source: &str) {
+    bench.compile("wrong.c", source, &[flags, &["-O2", "-ffreestanding"]].concat());
+    linker_that_then(
+        bench,
+        "for word; do shift; case $word in n.o) word=wrong.o;; esac; set -- \"$@\" \"$word\"; done\nld.lld-22 \"$@\"",
+    );
+}
+
+/// Of a linked file: changes the bytes of a section at an offset, in octal.
+const POKE: &str = "poke() { offset=$((0x$(llvm-readelf-22 -SW \"$out\" | tr -d '[]' | awk -v s=\"$1\" '$2 == s { print $5 }')))\n\
+     printf \"$3\" | dd of=\"$out\" bs=1 seek=$((offset + $2)) conv=notrunc 2> /dev/null; }\n";
+
+#[test]
+fn a_statically_linked_program_is_the_same() {
+    let bench = Bench::new();
+    bench
+        .compile(
+            "main.c",
+            "#include <stdio.h>\n#include <string.h>\nint f(const char *, char *);\n\
+             int main(int c, char **v) { char b[100]; printf(\"%d %s\\n\", f(v[0], b), b + strlen(b)); return 0; }\n",
+            THIN,
+        )
+        .compile(
+            "f.c",
+            "#include <string.h>\nint f(const char *s, char *d) { memcpy(d, s, strlen(s) + 1); return strchr(d, '/') != 0; }\n",
+            THIN,
+        );
+    for kind in ["-static", "-static-pie"] {
+        let line = ["clang-22", "-flto=thin", "-fuse-ld=lld", kind, "main.o", "f.o", "-oout"];
+        equivalent(&bench, &line);
+    }
+}
+
+/// A module and a native object with a function each that is chosen when the program starts.
+const CHOSEN: [&str; 3] = [
+    "int one(int), two(int), b(int); int main(int c, char **v) { return two(c) + one(c) + b(c); }\n",
+    "static int first(int x) { return x * 33; } static int (*resolve_two(void))(int) { return first; }\n\
+     int two(int) __attribute__((ifunc(\"resolve_two\"))); int n(int x) { return two(x) + 1; }\n",
+    "static int other(int x) { return x * 5; } static int (*resolve_one(void))(int) { return other; }\n\
+     int one(int) __attribute__((ifunc(\"resolve_one\"))); int b(int x) { return one(x) * 3; }\n",
+];
+const CHOSEN_LINE: [&str; 8] = ["ld.lld-22", "-e", "main", "a.o", "n.o", "b.o", "-o", "out"];
+
+/// Which entry of the procedure linkage table is whose depends on the order of objects; what tells is where it leads to.
+#[test]
+fn an_entry_of_a_linkage_table_is_what_its_resolver_is() {
+    for target in ["x86_64", "i386", "aarch64"] {
+        let mut bench = Bench::new();
+        let target = format!("--target={target}-linux-gnu");
+        mixed(&bench, &[&target], CHOSEN);
+        equivalent(&bench, &CHOSEN_LINE);
+        if !target.contains("x86_64") {
+            continue;
+        }
+        // Both entries of the table of relocations get the first one's resolver.
+        linker_that_then(
+            &mut bench,
+            &format!(
+                "{POKE}llvm-objcopy-22 --dump-section=.rela.dyn=resolvers \"$out\"\n\
+                 poke .rela.dyn 40 \"$(dd if=resolvers bs=1 skip=16 count=8 2> /dev/null | od -An -to1 -v | sed 's/ /\\\\/g')\""
+            ),
+        );
+        let answer = different(&bench, &CHOSEN_LINE);
+        assert!(
+            differences(&answer).iter().any(|one| one.starts_with("code ")),
+            "{answer:#}"
+        );
+    }
+}
+
+#[test]
+fn a_note_says_where_something_is_wherever_that_is() {
+    let mut bench = Bench::new();
+    let note = |name: &str, owner: &str| {
+        format!(
+            "__asm__(\".pushsection .note.probe, \\\"\\\", @note\\n.long 5, 8, 3\\n.asciz \\\"{owner}\\\"\\n.balign 4\\n.quad {name}\\n.popsection\");\n"
+        )
+    };
+    let a = "int n(int), b(int); int main(int c, char **v) { return n(c) + b(c); }\n";
+    let n = |noted: &str| {
+        format!(
+            "int n(int x) {{ return x * 3; }} int n2(int x) {{ return x * 7; }}\n{}",
+            note(noted, "good")
+        )
+    };
+    let b = format!(
+        "__attribute__((noinline)) int b(int x) {{ return x + 1; }}\n{}",
+        note("b", "goad")
+    );
+    mixed(&bench, &[], [a, &n("n"), &b]);
+    equivalent(&bench, &CHOSEN_LINE);
+    linker_that_takes_another(&mut bench, &[], &n("n2"));
+    assert_eq!(differences(&different(&bench, &CHOSEN_LINE)), ["note .note.probe"]);
+}
+
+/// Asked for objects, in-process lld links an empty one more, which does not say that it was made for branch protection.
+#[test]
+fn what_all_objects_say_the_output_says() {
+    for (target, flag) in [
+        ("aarch64", "-mbranch-protection=standard"),
+        ("x86_64", "-fcf-protection"),
+    ] {
+        let mut bench = Bench::new();
+        let target = format!("--target={target}-linux-gnu");
+        mixed(&bench, &[&target, flag], CHOSEN);
+        equivalent(&bench, &CHOSEN_LINE);
+        linker_that_then(
+            &mut bench,
+            "llvm-objcopy-22 --remove-section=.note.gnu.property \"$out\"",
+        );
+        let answer = different(&bench, &CHOSEN_LINE);
+        assert!(
+            differences(&answer).contains(&"note .note.gnu.property".to_owned()),
+            "{answer:#}"
+        );
+    }
+}
+
+#[test]
+fn a_line_that_names_its_linker_may_name_the_wrapper() {
+    let mut bench = program();
+    let executable = |name: &str, text: &str| {
+        bench.write(name, text);
+        fs::set_permissions(bench.path(name), fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    executable("here/ld.lld", include_str!("../wrappers/ld.lld"));
+    executable("here/mylink", "#!/bin/sh\nexec \"${0%/*}/ld.lld\" \"$@\"\n");
+    executable("here/nolink", "#!/bin/sh\necho no linker\n");
+    bench.env("THINLTO_LD_PROGRAM", env!("CARGO_BIN_EXE_thinlto-ld"));
+    let beside = fs::canonicalize(which::which("clang++-22").unwrap()).unwrap();
+    let beside = beside.with_file_name("ld.lld");
+    for name in ["ld.lld", "mylink"] {
+        let path = format!("--ld-path={}", bench.path("here").join(name).display());
+        let line = ["clang++-22", "-flto=thin", path.as_str(), "main.o", "libfg.a", "-oout"];
+        let answer = equivalent(&bench, &line);
+        let linker = answer["linker"].as_str().unwrap();
+        if name == "ld.lld" {
+            assert_eq!(fs::canonicalize(linker).unwrap(), fs::canonicalize(&beside).unwrap());
+        }
+        let explained = bench
+            .run(THINLTO, &[&["explain", "--json", "--"], &line[..]].concat())
+            .ok();
+        let explained: Value = serde_json::from_str(&explained.stdout).unwrap();
+        assert_eq!(
+            (&explained["route"], &explained["linker"]),
+            (&"distributed".into(), &linker.into())
+        );
+    }
+    // The wrapper itself, as make would call it.
+    bench.env("THINLTO_LD_LINKER", "ld.lld-22");
+    let path = bench.path("here/ld.lld");
+    equivalent(
+        &bench,
+        &[path.to_str().unwrap(), "-r", "-o", "all.o", "f.o", "n.o", "g.o"],
+    );
+    let path = format!("--ld-path={}", bench.path("here/nolink").display());
+    let outcome = bench.run(
+        THINLTO,
+        &["compare", "--", "clang++-22", "-flto=thin", &path, "main.o", "libfg.a"],
+    );
+    assert_eq!(outcome.status, 2);
+    assert!(
+        outcome.stderr.contains("nolink, is neither ld.lld nor clang"),
+        "{}",
+        outcome.stderr
+    );
+}
+
+/// A module and a native object with thread-local variables each, one the other's.
+const THREADS: [&str; 3] = [
+    "extern __thread int shared; static __thread int mine = 7; int b(int), n(int);\n\
+     int main(int c, char **v) { mine += c; return b(c) + n(c) + shared + mine; }\n",
+    "static __thread int left = 3, right = 5; __thread int shared = 9;\n\
+     int n(int x) { left += x; shared++; return left; } int n2(int x) { right += x; return right; }\n",
+    "static __thread int third; __attribute__((noinline)) int b(int x) { third += x; return third; }\n",
+];
+
+#[test]
+fn a_threads_variable_is_told_by_its_name() {
+    let shared: &[&str] = &["-shared"];
+    for (target, flags, words) in [
+        ("x86_64", &[][..], &[][..]),
+        ("x86_64", &["-fPIC"], shared),
+        ("x86_64", &["-fPIC", "-mtls-dialect=gnu2"], shared),
+        ("x86_64", &["-fPIC", "-ftls-model=initial-exec"], shared),
+        ("aarch64", &[], &[]),
+        ("aarch64", &["-fPIC"], shared),
+        ("i386", &["-fPIC"], shared),
+    ] {
+        let mut bench = Bench::new();
+        let target = format!("--target={target}-linux-gnu");
+        let flags = [&[target.as_str()], flags].concat();
+        mixed(&bench, &flags, THREADS);
+        let line = [&CHOSEN_LINE, words].concat();
+        equivalent(&bench, &line);
+        let wrong = THREADS[1].replace("left +=", "? +=").replace("return left", "return ?");
+        let wrong = wrong
+            .replace("right +=", "left +=")
+            .replace("return right", "return left")
+            .replace('?', "right");
+        linker_that_takes_another(&mut bench, &flags, &wrong);
+        let (status, answer) = compare(&bench, &line);
+        assert_eq!(status, 1, "{flags:?}: {answer:#}");
+        assert!(
+            differences(&answer).contains(&"code n2".to_owned()),
+            "{flags:?}: {answer:#}"
+        );
+        bench.tidy();
+    }
+}
+
+#[test]
+fn what_a_thread_begins_with_is_compared_too() {
+    let mut bench = Bench::new();
+    mixed(&bench, &[], THREADS);
+    linker_that_takes_another(&mut bench, &[], &THREADS[1].replace("right = 5", "right = 6"));
+    assert_eq!(differences(&different(&bench, &CHOSEN_LINE)), ["data right"]);
+}
+
+/// As the nodes of profiles: where one list ends another begins, or none does.
+#[test]
+fn the_end_of_a_section_is_no_place_in_the_next() {
+    let mut bench = Bench::new();
+    let list = |name: &str, value: u32| {
+        format!(
+            "__attribute__((section(\"{name}\"), used)) static int in_{name} = {value}; extern int __start_{name}[], __stop_{name}[];\n"
+        )
+    };
+    let a = format!(
+        "{}int n(void); int b(void); int *volatile mine; int main(void) {{ mine = __stop_nodes; return n() + b(); }}\n",
+        list("nodes", 1)
+    );
+    let n = |[one, other]: [&str; 2]| {
+        format!(
+            "{}{}int *volatile ends[] = {{__stop_{one}, __stop_{other}}}; int n(void) {{ return ends[0] != ends[1]; }}\n",
+            list("counts", 2),
+            list("nodes", 3)
+        )
+    };
+    let b = format!(
+        "{}__attribute__((section(\"counts\"), used)) static int more[2] = {{5, 6}}; int *volatile first = __start_counts; int b(void) {{ return *first; }}\n",
+        list("counts", 4)
+    );
+    mixed(&bench, &[], [&a, &n(["nodes", "counts"]), &b]);
+    equivalent(&bench, &CHOSEN_LINE);
+    linker_that_takes_another(&mut bench, &[], &n(["counts", "nodes"]));
+    assert_eq!(differences(&different(&bench, &CHOSEN_LINE)), ["data ends"]);
+}
+
+/// What programs that count their own branches are made of, with the part that is not compiled here left out.
+#[test]
+fn programs_that_profile_themselves_are_the_same() {
+    for flags in [
+        &["-fprofile-generate"][..],
+        &["-fprofile-instr-generate", "-fcoverage-mapping"],
+        &["--coverage"],
+    ] {
+        let bench = Bench::new();
+        let calls = "int n(int), b(int); typedef int (*F)(int);\n\
+             int main(int c, char **v) { F all[] = {n, b}; return all[c & 1](c) + b(c); }\n";
+        let n =
+            "int n(int x) { switch (x) { case 1: return 117; case 2: return 911; case 3: return 314; } return x; }\n";
+        let b = "__attribute__((noinline)) int b(int x) { return x < 2 ? x : b(x - 1) + b(x - 2); }\n";
+        mixed(&bench, flags, [calls, n, b]);
+        let ends = "extern char __start___llvm_prf_vnds[] __attribute__((weak)), __stop___llvm_prf_vnds[] __attribute__((weak));\n\
+             char *first = __start___llvm_prf_vnds, *end = __stop___llvm_prf_vnds;\n";
+        bench.compile("ends.c", ends, &["-O2"]);
+        let line = [&CHOSEN_LINE[..], &["ends.o", "--unresolved-symbols=ignore-all"]].concat();
+        equivalent(&bench, &line);
+    }
+}
+
+/// Packed relocations, and a stripped C++ program, of which no symbol says what handles exceptions.
+#[test]
+fn tables_of_the_loader_are_told_by_what_they_say() {
+    let bench = program();
+    for option in ["-Wl,--pack-dyn-relocs=relr", "-Wl,-z,rel", "-Wl,-s", "-static-pie"] {
+        let mut line = LINE.to_vec();
+        line.push(option);
+        let (status, answer) = compare(&bench, &line);
+        assert_eq!(status, 0, "{option}: {answer:#}");
+    }
+}
+
+/// What goes to no file, and what is no link: both are what configure scripts try.
+#[test]
+fn probes_of_a_configure_script_are_told_apart() {
+    let mut bench = program();
+    std::os::unix::fs::symlink("/dev/null", bench.path("nowhere")).unwrap();
+    let before = fs::metadata("/dev/null").unwrap().permissions();
+    equivalent(&bench, &[&LINE[..5], &["-o", "nowhere"]].concat());
+    let folder = bench.path("compared");
+    bench.env("THINLTO_LD_COMPARE", folder.to_str().unwrap());
+    built(&bench, &["main.o", "libfg.a"], "nowhere").ok();
+    let failed = built(&bench, &["main.o"], "bad");
+    assert_eq!(
+        failed.stderr.matches("undefined symbol: f(int)").count(),
+        1,
+        "{}",
+        failed.stderr
+    );
+    assert_eq!(fs::metadata("/dev/null").unwrap().permissions(), before);
+    assert!(fs::symlink_metadata(bench.path("nowhere")).unwrap().is_symlink());
+    let report = |bench: &Bench| -> Value {
+        let outcome = bench.run(THINLTO, &["compare", "--report", "compared", "--json"]);
+        serde_json::from_str(&outcome.stdout).unwrap()
+    };
+    let told = report(&bench);
+    assert_eq!(told["verdicts"], serde_json::json!({"equivalent": 1}), "{told:#}");
+    assert_eq!(
+        (&told["failed"], &told["reasons"]),
+        (&1.into(), &serde_json::json!({})),
+        "{told:#}"
+    );
+    assert_eq!(told["doubtful"], serde_json::json!([]), "{told:#}");
+
+    // A link that only we fail to make is another matter.
+    linker_that_then(&mut bench, "echo 'ld.lld: error: no room' >&2; exit 1");
+    built(&bench, &["main.o", "libfg.a"], "bad");
+    let told = report(&bench);
+    assert_eq!(
+        told["verdicts"],
+        serde_json::json!({"equivalent": 1, "different": 1}),
+        "{told:#}"
+    );
+    assert_eq!(told["doubtful"][0]["output_file"], "bad", "{told:#}");
+}
+
 #[test]
 fn comparing_that_fails_costs_the_build_nothing() {
     let mut bench = program();

@@ -7,6 +7,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use super::driver;
+use super::standing::{self, Standing};
 use crate::settings::{self, Settings};
 use crate::shell;
 use crate::toolchain::Linker;
@@ -101,36 +102,42 @@ impl LinkCommand {
         match program_of(&command) {
             Program::Driver => {
                 let line = driver::linker_line(&command, scratch)?;
+                let driver = command.argv0.clone();
                 let link = LinkCommand {
                     argv0: line.program,
                     words: line.words,
                     ..command
                 };
-                match program_of(&link) {
-                    Program::Ours | Program::Linker => Ok(link.settled()),
-                    _ => Err(CommandError::Program(format!(
-                        "the linker of this command line, {},",
-                        link.argv0.to_string_lossy()
-                    ))),
-                }
+                link.settled(Some(&driver))
             }
-            Program::Ours | Program::Linker => Ok(command.settled()),
+            Program::Ours | Program::Linker => command.settled(None),
             Program::Other => Err(CommandError::Program(command.argv0.to_string_lossy().into_owned())),
         }
     }
 
-    /// Says which linker is meant where the command line does: one that is not ours, by its path.
-    fn settled(mut self) -> LinkCommand {
-        let name = Path::new(&self.argv0);
-        let is_named = name.components().count() > 1 || which::which(name).is_ok();
+    /// Says which linker is meant where the command line does: by its path; the one it stands before, where what a compiler
+    /// driver is told to link by (`--ld-path`) leads to thinlto-ld.
+    fn settled(mut self, driver: Option<&OsStr>) -> Result<LinkCommand, CommandError> {
+        let found = match (program_of(&self), which::which(&self.argv0)) {
+            (Program::Ours, _) => return Ok(self),
+            // Named as a linker is: which one is said by that name.
+            (Program::Linker, Err(_)) => return Ok(self),
+            (_, found) => found.unwrap_or_else(|_| PathBuf::from(&self.argv0)),
+        };
+        let meant = match (standing::of(&found, driver, &self.env), program_of(&self)) {
+            (Standing::Ours(linker), _) => linker,
+            (Standing::Linker, _) | (Standing::Other, Program::Linker) => found,
+            (Standing::Other, _) => {
+                let program = self.argv0.to_string_lossy();
+                let what = format!("the linker of this command line, {program},");
+                return Err(CommandError::Program(what));
+            }
+        };
         let wanted = OsString::from(settings::variable("linker"));
-        let is_set = self.env.iter().any(|(name, _)| *name == wanted) || std::env::var_os(&wanted).is_some();
-        if let (true, false, Program::Linker) = (is_named, is_set, program_of(&self))
-            && let Ok(path) = which::which(name)
-        {
-            self.env.push((wanted, path.into()));
+        if self.variable(settings::variable("linker").as_ref()).is_none() {
+            self.env.push((wanted, meant.into()));
         }
-        self
+        Ok(self)
     }
 
     /// A variable, as the linker would find it.

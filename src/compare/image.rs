@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use super::dynamic_relocations;
 use object::elf;
 use object::read::elf::{Dyn, ElfFile, FileHeader, ProgramHeader, SectionHeader};
 use object::{Endian, FileKind, Object, ObjectSection, ObjectSymbol, RelocationTarget, SymbolFlags};
@@ -37,6 +38,11 @@ impl Section<'_> {
     /// Loaded into memory.
     pub fn is_loaded(&self) -> bool {
         self.flags & u64::from(elf::SHF_ALLOC) != 0
+    }
+
+    /// `.tbss`: it takes no room where it stands.
+    pub fn is_zeroed_per_thread(&self) -> bool {
+        self.kind == elf::SHT_NOBITS && self.flags & u64::from(elf::SHF_TLS) != 0
     }
 
     /// Only debuggers read it.
@@ -110,7 +116,7 @@ pub struct Symbol {
     pub visibility: u8,
     /// Its size.
     pub size: u64,
-    /// Its address; in relocatable files, where in the section.
+    /// Its address; in relocatable files, where in the section; of thread-local ones, where their first contents stand.
     pub address: u64,
     /// The section it is in; none where it is undefined or absolute.
     pub section: Option<usize>,
@@ -135,7 +141,7 @@ impl Symbol {
     pub fn has_contents(&self) -> bool {
         !self.is_undefined
             && self.size > 0
-            && (self.is_code() || matches!(self.kind, elf::STT_OBJECT | elf::STT_NOTYPE))
+            && (self.is_code() || matches!(self.kind, elf::STT_OBJECT | elf::STT_NOTYPE | elf::STT_TLS))
     }
 }
 
@@ -204,7 +210,7 @@ fn image<Elf: FileHeader<Endian = object::Endianness>>(bytes: &[u8]) -> object::
         for section in file.sections() {
             let mut relocations: Vec<Relocation> = section
                 .relocations()
-                .map(|(offset, relocation)| one_relocation(&file, offset, &relocation, false))
+                .map(|(offset, relocation)| one_relocation(&file, offset, &relocation))
                 .collect();
             relocations.sort_by_key(|relocation| relocation.offset);
             if let Some(slot) = sections.get_mut(section.index().0) {
@@ -212,9 +218,8 @@ fn image<Elf: FileHeader<Endian = object::Endianness>>(bytes: &[u8]) -> object::
             }
         }
     }
-    let dynamic_relocations = file.dynamic_relocations().into_iter().flatten();
     let segments = file.elf_program_headers().iter();
-    Ok(Image {
+    let mut image = Image {
         header: vec![
             ("type", u64::from(header.e_type(endian))),
             ("machine", u64::from(header.e_machine(endian))),
@@ -229,9 +234,7 @@ fn image<Elf: FileHeader<Endian = object::Endianness>>(bytes: &[u8]) -> object::
         entry: header.e_entry(endian).into(),
         symbols: symbols(&file)?,
         dynamic_symbols: dynamic_symbols(&file, bytes)?,
-        dynamic_relocations: dynamic_relocations
-            .map(|(offset, relocation)| one_relocation(&file, offset, &relocation, true))
-            .collect(),
+        dynamic_relocations: Vec::new(),
         dynamic: dynamic(&file, bytes)?,
         segments: segments
             .map(|segment| {
@@ -245,19 +248,64 @@ fn image<Elf: FileHeader<Endian = object::Endianness>>(bytes: &[u8]) -> object::
             })
             .collect(),
         sections,
-    })
+    };
+    if !is_relocatable {
+        image.place_thread_local();
+        image.dynamic_relocations = dynamic_relocations::all(&file, bytes, &image);
+    }
+    Ok(image)
+}
+
+impl Image<'_> {
+    /// The segment that each thread has a copy of: address, size in memory, alignment.
+    pub fn thread_local(&self) -> Option<(u64, u64, u64)> {
+        let segment = self.segments.iter().find(|segment| segment.0 == elf::PT_TLS);
+        segment.map(|&(_, _, address, size, align)| (address, size, align.max(1)))
+    }
+
+    /// A linked file has thread-local symbols by their offset in each thread's copy: here they stand where their first
+    /// contents do.
+    fn place_thread_local(&mut self) {
+        let Some((start, ..)) = self.thread_local() else { return };
+        let symbols = self.symbols.iter_mut();
+        for symbol in symbols.filter(|symbol| symbol.kind == elf::STT_TLS && !symbol.is_undefined) {
+            symbol.address = symbol.address.wrapping_add(start);
+        }
+    }
+
+    /// Bytes of an address.
+    pub fn word_size(&self) -> u64 {
+        if self.is_64 { 8 } else { 4 }
+    }
+
+    /// The address that stands at `address`, if something does.
+    pub fn pointer(&self, address: u64) -> Option<u64> {
+        let holds = |section: &&Section<'_>| {
+            section.is_loaded() && address >= section.address && address - section.address < section.size
+        };
+        let section = self
+            .sections
+            .iter()
+            .filter(|one| one.kind != elf::SHT_NOBITS)
+            .find(holds)?;
+        let start = usize::try_from(address - section.address).ok()?;
+        let bytes = section.data.get(start..)?;
+        let (is_little, four, eight) = (self.is_little, bytes.first_chunk::<4>(), bytes.first_chunk::<8>());
+        Some(match (self.is_64, is_little) {
+            (true, true) => u64::from_le_bytes(*eight?),
+            (true, false) => u64::from_be_bytes(*eight?),
+            (false, true) => u32::from_le_bytes(*four?).into(),
+            (false, false) => u32::from_be_bytes(*four?).into(),
+        })
+    }
 }
 
 fn one_relocation<Elf: FileHeader<Endian = object::Endianness>>(
     file: &ElfFile<'_, Elf>,
     offset: u64,
     relocation: &object::Relocation,
-    is_dynamic: bool,
 ) -> Relocation {
     let symbol = match relocation.target() {
-        RelocationTarget::Symbol(index) if is_dynamic => file
-            .dynamic_symbol_table()
-            .and_then(|table| object::ObjectSymbolTable::symbol_by_index(&table, index).ok()),
         RelocationTarget::Symbol(index) => file.symbol_by_index(index).ok(),
         _ => None,
     };

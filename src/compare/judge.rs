@@ -1,29 +1,32 @@
 //! The verdict on two outputs, given what is known of the objects they were linked of.
 //! Knows nothing of how links are made, but that one more can be: in in-process lld's order.
 
+use std::collections::BTreeSet;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::link::{CompareError, Links, Made, at};
+use super::link::{CompareError, Links, at};
 use super::output_pair::{self, Compared};
 use super::table::shortened;
-use super::verdict::{Comparison, Likeness, Outputs, Verdict};
+use super::verdict::{Comparison, Difference, Likeness, Outputs, Verdict};
 use crate::settings::Order;
 
-/// Compares the outputs and says what it all comes to.
+/// Compares the outputs, in-process LTO's (`theirs`) first, and says what it all comes to.
 ///
 /// # Errors
 /// See [`CompareError`].
 pub fn outputs(
     comparison: &mut Comparison,
     links: &Links<'_>,
-    in_process: &Made,
+    mut theirs: PathBuf,
     distributed: &Path,
 ) -> Result<(), CompareError> {
-    let theirs = in_process.side.output();
-    let Some(compared) = compare(&theirs, distributed, comparison)? else {
+    let Some(mut compared) = compare(&theirs, distributed, comparison)? else {
         return Ok(());
     };
+    if let Some((plain, without)) = plainly(links, &compared, distributed, comparison)? {
+        (theirs, compared) = (plain, without);
+    }
     let is_elsewhere = !compared.identical && !compared.differing_sections.is_empty();
     let in_order = match is_elsewhere {
         true => in_order(links, &theirs)?,
@@ -51,6 +54,43 @@ pub fn outputs(
         in_order.is_some_and(|one| one.tells_all()),
     );
     Ok(())
+}
+
+/// Where the outputs differ, in-process LTO makes its own once more without being asked for objects, and that is compared:
+/// asked for them, lld links the regular partition's too, empty as it is, and what an empty object does not say (that it
+/// was made for branch protection, which ABI it has) the output may not say either.
+fn plainly(
+    links: &Links<'_>,
+    compared: &Compared,
+    distributed: &Path,
+    comparison: &mut Comparison,
+) -> Result<Option<(PathBuf, Compared)>, CompareError> {
+    if compared.differences.is_empty() {
+        return Ok(None);
+    }
+    let made = links.in_process_plainly()?;
+    let theirs = made.side.output();
+    if !made.status.success() || !theirs.is_file() {
+        return Ok(None);
+    }
+    let again = compare(&theirs, distributed, comparison)?;
+    Ok(again.map(|mut again| {
+        let gone = |one: &&Difference| !again.differences.contains(one);
+        let gone: BTreeSet<String> = compared
+            .differences
+            .iter()
+            .filter(gone)
+            .map(|one| one.name.clone())
+            .collect();
+        let gone: Vec<String> = gone.into_iter().collect();
+        if !gone.is_empty() {
+            again.allowed.push(format!(
+                "{}: otherwise only where --lto-obj-path is given, for which lld links an empty object more",
+                shortened(&gone)
+            ));
+        }
+        (theirs, again)
+    }))
 }
 
 fn compare(theirs: &Path, ours: &Path, comparison: &mut Comparison) -> Result<Option<Compared>, CompareError> {

@@ -41,6 +41,9 @@ pub fn at(what: impl ToString) -> impl FnOnce(io::Error) -> CompareError {
     }
 }
 
+/// What became of a link that was not made.
+pub const FAILED: &str = "failed";
+
 /// What a link said of itself, as far as it is wanted here.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Told {
@@ -88,6 +91,11 @@ impl Told {
     pub fn read(file: &Path) -> Option<Told> {
         let text = fs::read_to_string(file).ok()?;
         serde_json::from_str(text.lines().last()?).ok()
+    }
+
+    /// The real linker, by the last line of a stats file.
+    pub fn linker(file: &Path) -> Option<PathBuf> {
+        Told::read(file).map(|told| PathBuf::from(told.linker))
     }
 
     /// The module of an LTO task.
@@ -185,6 +193,44 @@ impl Links<'_> {
         Ok(made)
     }
 
+    /// The link in-process once more, without what is added for comparing objects.
+    ///
+    /// # Errors
+    /// As [`Links::in_process`].
+    pub fn in_process_plainly(&self) -> Result<Made, CompareError> {
+        let side = self.side("in-process-plainly")?;
+        let words = sides::in_process_plainly(self.invocation, &side, &self.dwo());
+        self.run(side, words)
+    }
+
+    /// The link distributed once more, without what is added for comparing objects.
+    ///
+    /// # Errors
+    /// As [`Links::in_process`].
+    pub fn distributed_plainly(&self) -> Result<Made, CompareError> {
+        let side = self.side("distributed-plainly")?;
+        let mut words = sides::distributed(self.invocation, &side, &self.dwo(), None);
+        words.push(sides::NO_OBJECTS.into());
+        self.run(side, words)
+    }
+
+    /// What a link makes; where it fails, what it makes if it is not asked for objects: the empty one that lld then links
+    /// may not go with the others (another floating-point ABI). None where it fails all the same.
+    ///
+    /// # Errors
+    /// As [`Links::in_process`].
+    pub fn succeeding(
+        &self,
+        made: &Made,
+        plainly: impl Fn(&Self) -> Result<Made, CompareError>,
+    ) -> Result<Option<PathBuf>, CompareError> {
+        if made.status.success() {
+            return Ok(Some(made.side.output()));
+        }
+        let plain = plainly(self)?;
+        Ok(plain.status.success().then(|| plain.side.output()))
+    }
+
     /// The link distributed, and what it told.
     ///
     /// # Errors
@@ -221,28 +267,20 @@ pub fn compare(links: &Links<'_>) -> Result<Comparison, CompareError> {
     comparison.distributed = Some(distributed.cost.clone());
     let Some(told) = told else {
         return Ok(comparison.unknown(
-            "failed",
+            FAILED,
             &format!("thinlto-ld did not say what it did: {}", distributed.words()),
         ));
     };
-    match (in_process.status.success(), distributed.status.success()) {
-        (true, true) => {}
-        (false, false) => {
-            let why = format!("the link fails both ways: {}", in_process.words());
-            return Ok(comparison.unknown("failed", &why));
-        }
-        (in_process_links, _) => {
-            let (fails, words) = match in_process_links {
-                true => ("distributed", distributed.words()),
-                false => ("in-process", in_process.words()),
-            };
-            comparison.verdict = Verdict::Different;
-            comparison.why = format!("only the {fails} link fails: {words}");
-            return Ok(comparison);
-        }
-    }
+    let ours = links.succeeding(&distributed, Links::distributed_plainly)?;
+    let theirs = links.succeeding(&in_process, Links::in_process_plainly)?;
+    let (ours, theirs) = match (ours, theirs) {
+        (Some(ours), Some(theirs)) => (ours, theirs),
+        (None, None) => return Ok(comparison.failed_both_ways(&in_process)),
+        (None, Some(_)) => return Ok(comparison.failed_one_way("distributed", &distributed)),
+        (Some(_), None) => return Ok(comparison.failed_one_way("in-process", &in_process)),
+    };
     comparison.objects = same_objects(&in_process, &distributed, &told)?;
-    judge::outputs(&mut comparison, links, &in_process, &distributed.side.output())?;
+    judge::outputs(&mut comparison, links, theirs, &ours)?;
     Ok(comparison)
 }
 
@@ -305,6 +343,19 @@ impl Comparison {
         self.linker.clone_from(&told.linker);
         self.clang.clone_from(&told.clang);
         self.llvm.clone_from(&told.llvm);
+    }
+
+    /// It is no link, by both: what configure scripts try.
+    pub fn failed_both_ways(self, in_process: &Made) -> Comparison {
+        let why = format!("the link fails both ways: {}", in_process.words());
+        self.unknown(FAILED, &why)
+    }
+
+    /// Only one of the links fails.
+    pub fn failed_one_way(mut self, which: &str, made: &Made) -> Comparison {
+        self.verdict = Verdict::Different;
+        self.why = format!("only the {which} link fails: {}", made.words());
+        self
     }
 
     /// There is no telling, and why.

@@ -5,8 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use object::elf;
 
+use super::dynamic_relocations::PACKED;
 use super::image::{self, Image, Section, Symbol, Target};
-use super::places::Pair;
+use super::notes;
+use super::personalities;
+use super::places::{PADDING, Pair};
 use super::verdict::{Difference, SectionSize};
 
 /// lld takes no heed of COMDATs in its own LTO objects, so that in-process outputs hold these pointers (to what handles
@@ -123,7 +126,7 @@ pub fn compare(pair: &Pair<'_, '_, '_>) -> Found {
     sections(&mut found, a, b, extra);
     symbols(&mut found, a, b);
     dynamic(&mut found, pair);
-    notes(&mut found, a, b);
+    said_to_others(&mut found, pair);
     if a.is_relocatable {
         let all = |image: &Image<'_>| {
             let each = image
@@ -146,9 +149,8 @@ pub fn compare(pair: &Pair<'_, '_, '_>) -> Found {
 /// What pointers that may be there twice lead to.
 fn personalities<'i>(images: [&'i Image<'_>; 2]) -> BTreeSet<&'i str> {
     let symbols = images.into_iter().flat_map(|image| &image.symbols);
-    symbols
-        .filter_map(|symbol| symbol.name.strip_prefix(DUPLICATED))
-        .collect()
+    let named = symbols.filter_map(|symbol| symbol.name.strip_prefix(DUPLICATED));
+    named.chain(images.into_iter().flat_map(personalities::of)).collect()
 }
 
 /// How many more such pointers one of the outputs has at most.
@@ -187,9 +189,6 @@ const COUNTED: [&str; 8] = [
     ".gnu.version_d",
 ];
 
-/// What lld fills a page with.
-const PADDING: &str = ".relro_padding";
-
 fn sections(found: &mut Found, a: &Image<'_>, b: &Image<'_>, extra: u64) {
     let known = |image: &Image<'_>| {
         let sections = image::by_name(image)
@@ -211,6 +210,8 @@ fn sections(found: &mut Found, a: &Image<'_>, b: &Image<'_>, extra: u64) {
             || section.is_table()
             || !section.is_loaded()
             || section.name == PADDING
+            // How well places pack depends on where they are.
+            || PACKED.contains(&section.kind)
         {
             continue;
         }
@@ -328,12 +329,16 @@ fn dynamic(found: &mut Found, pair: &Pair<'_, '_, '_>) {
     found.sets("segment", segments(a), segments(b));
 }
 
-/// Sections compared as they are: what is read by loaders and people.
-fn notes(found: &mut Found, a: &Image<'_>, b: &Image<'_>) {
-    let is_said = |section: &&Section<'_>| {
-        (section.kind == elf::SHT_NOTE && !section.is_build_id())
-            || [".interp", ".comment"].contains(&section.name.as_str())
-    };
+/// What is read by loaders and people: notes, and sections that are compared as they are.
+fn said_to_others(found: &mut Found, pair: &Pair<'_, '_, '_>) {
+    let (a, b) = (pair.a.image, pair.b.image);
+    let names: BTreeSet<&str> = notes::names(a).chain(notes::names(b)).collect();
+    for name in names {
+        if let Some((in_process, distributed)) = notes::compare(pair, name) {
+            found.differ("note", name, in_process, distributed);
+        }
+    }
+    let is_said = |section: &&Section<'_>| [".interp", ".comment"].contains(&section.name.as_str());
     let all = |image: &Image<'_>| {
         let sections = image.sections.iter().filter(is_said);
         let said: Vec<_> = sections.map(|one| (one.name.clone(), parts(one))).collect();

@@ -5,9 +5,11 @@ use std::collections::HashMap;
 
 use object::elf;
 
+use super::dynamic_relocations::PACKED;
 use super::image::{self, Image, Symbol, Target};
 use super::output_facts;
 use super::places::{Pair, Places, Sameness};
+use super::slots;
 use super::verdict::{Difference, SectionSize};
 
 /// What two outputs have in common.
@@ -69,13 +71,6 @@ pub fn compare(in_process: &[u8], distributed: &[u8]) -> Result<Compared, String
         untold = contents(&pair, &mut facts.differences);
         constructors(&pair, &mut facts);
     }
-    let (asked_for, differences) = facts.differences.into_iter().partition(comes_of_asking_for_objects);
-    facts.differences = differences;
-    if !Vec::is_empty(&asked_for) {
-        facts.allowed.push(format!(
-            "{PROPERTY}: in-process, the empty object that --lto-obj-path adds has none, so the output has none"
-        ));
-    }
     facts.differences.truncate(MOST);
     Ok(Compared {
         identical: false,
@@ -86,14 +81,6 @@ pub fn compare(in_process: &[u8], distributed: &[u8]) -> Result<Compared, String
         in_place: same_in_place(&pair),
         sections,
     })
-}
-
-/// What all objects have to say for the output to say it.
-const PROPERTY: &str = ".note.gnu.property";
-
-/// To see its objects in-process lld is asked for them, and then links the regular partition's too, empty as it is.
-fn comes_of_asking_for_objects(difference: &Difference) -> bool {
-    difference.name == PROPERTY && difference.in_process.is_empty()
 }
 
 fn differing_sections(a: &Image<'_>, b: &Image<'_>) -> Vec<String> {
@@ -160,7 +147,9 @@ enum Said<'s> {
 }
 
 /// Sections of entries that are compared by their names, wherever they stand.
-const BY_NAME: [u32; 9] = [
+const BY_NAME: [u32; 11] = [
+    PACKED[0],
+    PACKED[1],
     elf::SHT_DYNSYM,
     elf::SHT_STRTAB,
     elf::SHT_RELA,
@@ -186,7 +175,7 @@ fn same_in_place(pair: &Pair<'_, '_, '_>) -> bool {
         let place = |one: &image::Section<'_>| (one.name.clone(), one.address, one.size, one.flags, one.kind);
         let is_same = match x.is_loaded() || a.is_relocatable {
             // Which slot is whose is told by what refers to it.
-            true if x.name.starts_with(".got") || x.name.starts_with(".plt") => true,
+            true if slots::holds_addresses(x) || slots::is_table(x) => true,
             true => pair.same_bytes((*one, x.address), (*other, y.address), x.size) == Sameness::Same,
             // It has no address, and nothing is relocated in it.
             false => x.data == y.data,

@@ -5,7 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 
 use object::elf;
 
+use super::aarch64;
 use super::image::{Image, Relocation, Section, Target};
+use super::slots::{self, Stub};
+use super::thread_local::{self, Form, ThreadLocal};
+use super::x86::{self, Readings};
 
 /// How two stretches compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,7 +24,8 @@ pub enum Sameness {
 }
 
 impl Sameness {
-    fn of(is_same: bool) -> Sameness {
+    /// Of what can be told.
+    pub fn of(is_same: bool) -> Sameness {
         if is_same { Sameness::Same } else { Sameness::Different }
     }
 
@@ -47,16 +52,19 @@ pub struct Places<'i, 'a> {
     /// Loaded sections by address.
     sections: Vec<(u64, u64, usize)>,
     relocations: BTreeMap<u64, &'i Relocation>,
-    /// Thread-local symbols by offset, and the size of their segment.
-    thread_local: (BTreeMap<u64, &'i str>, u64),
+    /// Names of what stands where its section ends: the next one may begin there.
+    ends: BTreeMap<u64, Vec<&'i str>>,
+    stubs: BTreeMap<u64, Stub>,
+    thread_local: Option<ThreadLocal<'i>>,
 }
+
+/// What lld fills a page with.
+pub const PADDING: &str = ".relro_padding";
 
 /// Pointers to pointers to pointers; no honest chain that has no name on its way is longer.
 const DEEPEST: usize = 4;
 /// Bytes compared where nothing says how long a thing is.
 const GLANCE: u64 = 16;
-/// Bytes of an entry in a table of addresses, or of what of it can be told apart.
-const POINTER: u64 = 8;
 /// How many names before a place may be the one that covers it.
 const NEAR: usize = 24;
 
@@ -64,41 +72,42 @@ impl<'i, 'a> Places<'i, 'a> {
     /// Sorts an image's names.
     pub fn of(image: &'i Image<'a>) -> Self {
         let mut names: HashMap<usize, Vec<(u64, u64, &'i str)>> = HashMap::new();
-        let mut thread_local = BTreeMap::new();
+        let mut ends: BTreeMap<u64, Vec<&str>> = BTreeMap::new();
         for symbol in &image.symbols {
-            match symbol.section {
-                _ if symbol.kind == elf::STT_TLS => {
-                    thread_local.insert(symbol.address, symbol.name.as_str());
-                }
-                Some(section) => {
-                    let place = (symbol.address, symbol.size, symbol.name.as_str());
-                    names.entry(section).or_default().push(place);
-                }
-                None => {}
+            let Some(number) = symbol.section else { continue };
+            let name = symbol.name.as_str();
+            names
+                .entry(number)
+                .or_default()
+                .push((symbol.address, symbol.size, name));
+            let section = image.sections.get(number);
+            let section = section.filter(|one| one.is_loaded() && !one.is_zeroed_per_thread() && !image.is_relocatable);
+            if section.is_some_and(|one| one.address.wrapping_add(one.size) == symbol.address) {
+                ends.entry(symbol.address).or_default().push(name);
             }
         }
         let loaded = image.sections.iter().enumerate();
         let mut sections: Vec<_> = loaded
             .filter(|(_, section)| {
-                section.is_loaded() && section.size > 0 && section.flags & u64::from(elf::SHF_TLS) == 0
+                let is_nothing = section.name == PADDING || section.flags & u64::from(elf::SHF_TLS) != 0;
+                section.is_loaded() && section.size > 0 && !is_nothing
             })
             .map(|(index, section)| (section.address, section.address + section.size, index))
             .collect();
         sections.sort_unstable();
         let relocations: BTreeMap<u64, &Relocation> =
             image.dynamic_relocations.iter().map(|one| (one.offset, one)).collect();
-        stubs(image, &relocations, &mut names);
         for names in names.values_mut() {
             names.sort_unstable();
         }
-        let tls = image.segments.iter().find(|segment| segment.0 == elf::PT_TLS);
-        let tls_size = tls.map_or(0, |(_, _, _, size, align)| size.next_multiple_of((*align).max(1)));
         Places {
             image,
             names,
             sections,
             relocations,
-            thread_local: (thread_local, tls_size),
+            ends,
+            stubs: slots::stubs(image),
+            thread_local: ThreadLocal::of(image),
         }
     }
 
@@ -135,43 +144,18 @@ impl<'i, 'a> Places<'i, 'a> {
         }
     }
 
+    /// The entry of a procedure linkage table there, and how far into it.
+    fn stub_at(&self, address: u64) -> Option<(Stub, u64)> {
+        let (start, stub) = self.stubs.range(..=address).next_back()?;
+        (address - start < stub.size).then_some((*stub, address - start))
+    }
+
     fn bytes(&self, section: usize, address: u64, length: u64) -> Option<&'a [u8]> {
         let section: &Section<'a> = self.image.sections.get(section)?;
         let start = usize::try_from(address.checked_sub(section.address)?).ok()?;
         section
             .data
             .get(start..start.checked_add(usize::try_from(length).ok()?)?)
-    }
-}
-
-/// Bytes of an entry of x86-64's procedure linkage table.
-const STUB: usize = 16;
-/// `jmp *offset(%rip)`
-const JUMP: [u8; 2] = [0xff, 0x25];
-
-/// Names the entries of the procedure linkage table by what they jump to: their numbers depend on their order.
-fn stubs<'i>(
-    image: &'i Image<'_>,
-    relocations: &BTreeMap<u64, &'i Relocation>,
-    names: &mut HashMap<usize, Vec<(u64, u64, &'i str)>>,
-) {
-    let tables = image.sections.iter().enumerate();
-    let tables = tables.filter(|(_, section)| section.name.starts_with(".plt") || section.name == ".iplt");
-    for (index, table) in tables.filter(|_| image.machine == elf::EM_X86_64) {
-        for (number, entry) in table.data.chunks(STUB).enumerate() {
-            let Some(at) = entry.windows(JUMP.len()).position(|bytes| bytes == JUMP) else {
-                continue;
-            };
-            let Some(offset) = word(entry, at + JUMP.len(), true) else {
-                continue;
-            };
-            let start = table.address + (number * STUB) as u64;
-            let next = start + (at + JUMP.len() + 4) as u64;
-            let slot = next.wrapping_add_signed(i64::from(offset));
-            if let Some(Target::Symbol(name)) = relocations.get(&slot).map(|one| &one.target) {
-                names.entry(index).or_default().push((start, STUB as u64, name));
-            }
-        }
     }
 }
 
@@ -191,6 +175,14 @@ impl Pair<'_, '_, '_> {
     }
 
     fn same_place_at(&self, a: u64, b: u64, depth: usize) -> Sameness {
+        match (self.a.ends.get(&a), self.b.ends.get(&b)) {
+            (Some(ends), Some(others)) if ends.iter().any(|name| others.contains(name)) => Sameness::Same,
+            // What begins there may be meant as well as what ends there.
+            _ => self.same_beginning(a, b, depth),
+        }
+    }
+
+    fn same_beginning(&self, a: u64, b: u64, depth: usize) -> Sameness {
         match (self.a.section_at(a), self.b.section_at(b)) {
             (Some(in_a), Some(in_b)) => self.same_spot(in_a, a, in_b, b, depth),
             // The end of a section is no part of it, but symbols stand there.
@@ -217,12 +209,26 @@ impl Pair<'_, '_, '_> {
         if names_a.iter().any(|name| names_b.contains(name)) {
             return Sameness::Same;
         }
-        if section_a.name != section_b.name || depth >= DEEPEST {
+        if section_a.name != section_b.name {
             return Sameness::Different;
+        }
+        if depth >= DEEPEST {
+            return Sameness::of(a == b);
+        }
+        if let (Some((one, into)), Some((other, as_far))) = (self.a.stub_at(a), self.b.stub_at(b)) {
+            return Sameness::of(into == as_far).max(self.same_slot(one.slot, other.slot, depth + 1));
+        }
+        if slots::holds_addresses(section_a) && !self.a.image.is_relocatable {
+            return self.same_slot(a, b, depth + 1);
         }
         let is_nameless = names_a.is_empty() && names_b.is_empty();
         if section_a.kind == elf::SHT_NOBITS {
-            return Sameness::of(is_nameless);
+            let is_as_far = a - section_a.address == b - section_b.address;
+            return match (is_nameless, is_as_far) {
+                (true, true) => Sameness::Same,
+                (true, false) => Sameness::Untold,
+                (false, _) => Sameness::Different,
+            };
         }
         if section_a.flags & u64::from(elf::SHF_STRINGS) != 0 || section_a.entry_size == 1 {
             let text = |places: &Places<'_, '_>, section: usize, at: u64| -> Option<Vec<u8>> {
@@ -238,17 +244,63 @@ impl Pair<'_, '_, '_> {
             }
         }
         let left = |section: &Section<'_>, at: u64| (section.address + section.size).saturating_sub(at);
-        let glance = if section_a.name.starts_with(".got") {
-            POINTER
-        } else {
-            GLANCE
-        };
-        let length = glance.min(left(section_a, a)).min(left(section_b, b));
+        let length = GLANCE.min(left(section_a, a)).min(left(section_b, b));
         let is_code = section_a.flags & u64::from(elf::SHF_EXECINSTR) != 0;
         match self.same_bytes_at((in_a, a), (in_b, b), length, depth + 1) {
             Sameness::Different if is_nameless && !is_code => Sameness::Untold,
             sameness => sameness,
         }
+    }
+
+    /// Whether two slots of tables of addresses lead to the same: to what they are relocated to, or to what they hold.
+    fn same_slot(&self, a: u64, b: u64, depth: usize) -> Sameness {
+        match (self.a.relocations.get(&a), self.b.relocations.get(&b)) {
+            (Some(one), Some(other)) if one.kind == other.kind => {
+                let target = self.same_target(one, other, depth);
+                match (&one.target, thread_local::form(self.a.image.machine, one.kind)) {
+                    (Target::None, Some(Form::Module)) => target.max(self.same_offset_behind(a, b)),
+                    _ => target,
+                }
+            }
+            (None, None) => {
+                let (Some(one), Some(other)) = (self.a.image.pointer(a), self.b.image.pointer(b)) else {
+                    return Sameness::Different;
+                };
+                let signed = |value: u64| match self.a.image.is_64 {
+                    true => value.cast_signed(),
+                    false => i64::from(u32::try_from(value).unwrap_or_default().cast_signed()),
+                };
+                let place = self.same_place_at(one, other, depth + 1);
+                place.min(self.same_thread_local(signed(one), signed(other)))
+            }
+            _ => Sameness::Different,
+        }
+    }
+
+    /// Behind a module's number there is an offset into its thread-local memory.
+    fn same_offset_behind(&self, a: u64, b: u64) -> Sameness {
+        let behind = |image: &Image<'_>, slot: u64| image.pointer(slot.wrapping_add(image.word_size()));
+        match (behind(self.a.image, a), behind(self.b.image, b)) {
+            // The beginning of the memory is meant, or a variable that happens to be there.
+            (Some(0), Some(0)) => Sameness::Same,
+            (Some(one), Some(other)) => self.same_offset(one, other),
+            _ => Sameness::Different,
+        }
+    }
+
+    fn thread_local(&self) -> Option<thread_local::Both<'_, '_>> {
+        let (a, b) = (self.a.thread_local.as_ref()?, self.b.thread_local.as_ref()?);
+        Some(thread_local::Both { a, b })
+    }
+
+    fn same_offset(&self, a: u64, b: u64) -> Sameness {
+        let both = self.thread_local();
+        both.map_or(Sameness::of(a == b), |both| both.same_offset(a, b))
+    }
+
+    fn same_thread_local(&self, one: i64, other: i64) -> Sameness {
+        let both = self.thread_local();
+        both.map_or(Sameness::Different, |both| both.same_number(one, other))
     }
 
     /// Whether `length` bytes at two places (section and address) are the same, addresses in them taken for what they mean.
@@ -257,6 +309,10 @@ impl Pair<'_, '_, '_> {
     }
 
     fn same_bytes_at(&self, (in_a, a): (usize, u64), (in_b, b): (usize, u64), length: u64, depth: usize) -> Sameness {
+        // What follows has the same addresses.
+        if self.a.image.sections[in_a].is_zeroed_per_thread() {
+            return Sameness::of(self.b.image.sections[in_b].is_zeroed_per_thread());
+        }
         let relocations = self.same_relocations((in_a, a), (in_b, b), length, depth);
         if relocations == Sameness::Different || self.a.image.sections[in_a].kind == elf::SHT_NOBITS {
             return relocations;
@@ -264,13 +320,13 @@ impl Pair<'_, '_, '_> {
         let (Some(x), Some(y)) = (self.a.bytes(in_a, a, length), self.b.bytes(in_b, b, length)) else {
             return Sameness::Different;
         };
-        if x == y {
-            return relocations;
-        }
+        let is_aarch64 = self.a.image.machine == elf::EM_AARCH64;
         let is_code = self.a.image.sections[in_a].flags & u64::from(elf::SHF_EXECINSTR) != 0;
         let bytes = match (self.a.image.machine, is_code) {
-            (elf::EM_AARCH64, true) => same_aarch64(x, y),
-            (elf::EM_X86_64 | elf::EM_386, _) | (_, false) => self.same_words(x, y, (a, b), depth),
+            _ if x == y && !(is_aarch64 && is_code) => Sameness::Same,
+            (elf::EM_AARCH64, true) if self.a.image.is_relocatable => Sameness::of(x == y),
+            (elf::EM_AARCH64, true) => aarch64::same(&Addresses { pair: self, depth }, (x, a), (y, b)),
+            (elf::EM_X86_64 | elf::EM_386, _) | (_, false) => self.same_words(x, y, (a, b), is_code, depth),
             _ => Sameness::Untold,
         };
         bytes.max(relocations)
@@ -309,10 +365,12 @@ impl Pair<'_, '_, '_> {
         match (&one.target, &other.target) {
             (Target::Symbol(name), Target::Symbol(same)) if name == same => Sameness::of(one.addend == other.addend),
             (Target::None, Target::None) => {
+                let form = thread_local::form(self.a.image.machine, one.kind);
                 let (a, b) = (one.addend.cast_unsigned(), other.addend.cast_unsigned());
-                match a == b {
-                    true => Sameness::Same,
-                    false => self.same_place_at(a, b, depth + 1),
+                match form {
+                    Some(Form::Module) => Sameness::Same,
+                    Some(Form::Offset) => self.same_offset(a, b),
+                    None => self.same_place_at(a, b, depth + 1),
                 }
             }
             (Target::Section(in_a), Target::Section(in_b)) => {
@@ -331,7 +389,7 @@ impl Pair<'_, '_, '_> {
 
     /// Bytes that differ must belong to addresses that mean the same: relative to the place (and what of the instruction
     /// follows it), absolute, relative to the table they stand in, or to the thread's own memory.
-    fn same_words(&self, x: &[u8], y: &[u8], (a, b): (u64, u64), depth: usize) -> Sameness {
+    fn same_words(&self, x: &[u8], y: &[u8], (a, b): (u64, u64), is_code: bool, depth: usize) -> Sameness {
         let (mut at, mut worst) = (0, Sameness::Same);
         while at < x.len() {
             if x[at] == y[at] {
@@ -340,7 +398,11 @@ impl Pair<'_, '_, '_> {
             }
             let mut found = (Sameness::Different, at);
             for start in (at.saturating_sub(7)..=at).rev() {
-                found = found.min(self.word(x, y, (a, b), start, at, depth));
+                let readings = match is_code {
+                    true => x86::readings(self.a.image.machine, &x[..start]),
+                    false => x86::DATA,
+                };
+                found = found.min(self.word((x, y), (a, b), (start, at), &readings, depth));
                 if found.0 == Sameness::Same {
                     break;
                 }
@@ -354,7 +416,14 @@ impl Pair<'_, '_, '_> {
     }
 
     /// Whether a word that begins at `start` and holds the differing byte `at` means the same in both, and its end.
-    fn word(&self, x: &[u8], y: &[u8], (a, b): (u64, u64), start: usize, at: usize, depth: usize) -> (Sameness, usize) {
+    fn word(
+        &self,
+        (x, y): (&[u8], &[u8]),
+        (a, b): (u64, u64),
+        (start, at): (usize, usize),
+        readings: &Readings,
+        depth: usize,
+    ) -> (Sameness, usize) {
         let little = self.a.image.is_little;
         let long = match (self.a.image.is_64, long(x, start, little), long(y, start, little)) {
             (true, Some(one), Some(other)) => self.same_place_at(one, other, depth + 1),
@@ -363,38 +432,58 @@ impl Pair<'_, '_, '_> {
         let (Some(one), Some(other), true) = (word(x, start, little), word(y, start, little), at < start + 4) else {
             return (long, start + 8);
         };
-        if long == Sameness::Same || self.same_thread_local(one, other) {
-            return (Sameness::Same, start + if long == Sameness::Same { 8 } else { 4 });
+        if long == Sameness::Same {
+            return (long, start + 8);
         }
         let relative = |base: u64, value: i32| base.wrapping_add_signed(i64::from(value));
-        let (from_a, from_b) = (a + start as u64, b + start as u64);
-        let bases = [
-            (from_a + 4, from_b + 4),
-            (from_a, from_b),
-            (a, b),
-            (from_a + 8, from_b + 8),
-            (from_a + 5, from_b + 5),
-            (from_a + 6, from_b + 6),
-        ];
-        let relatives = bases.map(|(base_a, base_b)| (relative(base_a, one), relative(base_b, other)));
-        let signed = |value: i32| i64::from(value).cast_unsigned();
-        let unsigned = |value: i32| u64::from(value.cast_unsigned());
-        let absolutes = [(signed(one), signed(other)), (unsigned(one), unsigned(other))];
-        let short = relatives
-            .into_iter()
-            .chain(absolutes)
-            .map(|(a, b)| self.same_place_at(a, b, depth + 1));
-        (Sameness::best(short), start + 4).min((long, start + 8))
+        let ahead = readings.ahead.iter().map(|far| {
+            let far = start as u64 + far;
+            (relative(a + far, one), relative(b + far, other))
+        });
+        let read = |(a, b)| self.same_place_at(a, b, depth + 1);
+        let mut short = Sameness::best(ahead.map(read));
+        if readings.is_absolute && short != Sameness::Same {
+            short = short.min(self.absolute(one, other, depth));
+        }
+        // Entries of a table may count from its beginning.
+        if readings.is_of_table && short != Sameness::Same {
+            short = short.min(read((relative(a, one), relative(b, other))));
+        }
+        (short, start + 4).min((long, start + 8))
     }
 
-    fn same_thread_local(&self, one: i32, other: i32) -> bool {
-        let name = |places: &Places<'_, '_>, value: i32| {
-            let (names, size) = &places.thread_local;
-            let offset = size.checked_add_signed(i64::from(value))?;
-            let (start, name) = names.range(..=offset).next_back()?;
-            Some(((*name).to_owned(), offset - start))
+    /// A number that is an address as it is, or counts from the table of addresses or the thread's pointer.
+    fn absolute(&self, one: i32, other: i32, depth: usize) -> Sameness {
+        let signed = |value: i32| i64::from(value).cast_unsigned();
+        let unsigned = |value: i32| u64::from(value.cast_unsigned());
+        let table = |places: &Places<'_, '_>| {
+            let is_counted_from = places.image.machine == elf::EM_386;
+            is_counted_from.then(|| slots::table(places.image)).flatten()
         };
-        name(self.a, one).is_some_and(|place| name(self.b, other) == Some(place))
+        let tables = table(self.a).zip(table(self.b));
+        let from = |table: u64, value: i32| table.wrapping_add_signed(i64::from(value));
+        let from_tables = tables.map(|(a, b)| (from(a, one), from(b, other)));
+        let ways = [(signed(one), signed(other)), (unsigned(one), unsigned(other))];
+        let ways = ways.into_iter().chain(from_tables);
+        let places = Sameness::best(ways.map(|(a, b)| self.same_place_at(a, b, depth + 1)));
+        places.min(self.same_thread_local(one.into(), other.into()))
+    }
+}
+
+/// Addresses in code, at some depth.
+struct Addresses<'q, 'p, 'i, 'a> {
+    pair: &'q Pair<'p, 'i, 'a>,
+    depth: usize,
+}
+
+impl aarch64::Judge for Addresses<'_, '_, '_, '_> {
+    fn address(&self, a: u64, b: u64) -> Sameness {
+        self.pair.same_place_at(a, b, self.depth + 1)
+    }
+
+    fn thread_offset(&self, a: i64, b: i64) -> Sameness {
+        let both = self.pair.thread_local();
+        both.map_or(Sameness::Different, |both| both.same_from_pointer(a, b))
     }
 }
 
@@ -423,35 +512,4 @@ fn long(bytes: &[u8], at: usize, little: bool) -> Option<u64> {
     } else {
         u64::from_be_bytes(eight)
     })
-}
-
-/// Instructions that hold part of an address: mask, value, and the bits besides it (Arm ARM C4.1).
-const AARCH64_ADDRESSES: [(u32, u32, u32); 5] = [
-    // b, bl
-    (0x7c00_0000, 0x1400_0000, 0xfc00_0000),
-    // adr, adrp
-    (0x1f00_0000, 0x1000_0000, 0x9f00_001f),
-    // add (immediate)
-    (0x7f80_0000, 0x1100_0000, 0xffc0_03ff),
-    // ldr, str (unsigned immediate)
-    (0x3b00_0000, 0x3900_0000, 0xffc0_03ff),
-    // ldr (literal)
-    (0x3b00_0000, 0x1800_0000, 0xff00_001f),
-];
-
-/// The same instructions, whatever the addresses in them are.
-fn same_aarch64(x: &[u8], y: &[u8]) -> Sameness {
-    let instructions = x.chunks(4).zip(y.chunks(4));
-    let same = instructions.filter(|(one, other)| one != other).all(|(one, other)| {
-        let (Some(one), Some(other)) = (word(one, 0, true), word(other, 0, true)) else {
-            return false;
-        };
-        let (one, other) = (one.cast_unsigned(), other.cast_unsigned());
-        let holds_address = |(mask, value, _): &&(u32, u32, u32)| one & mask == *value;
-        AARCH64_ADDRESSES
-            .iter()
-            .find(holds_address)
-            .is_some_and(|(_, _, kept)| one & kept == other & kept)
-    });
-    Sameness::of(same)
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::link::FAILED;
 use super::table;
 use super::verdict::{Comparison, Cost, Likeness, Verdict};
 
@@ -23,6 +24,8 @@ pub struct Report {
     pub modes: BTreeMap<String, usize>,
     /// Those not distributed, by reason.
     pub reasons: BTreeMap<String, usize>,
+    /// Links that failed, and would have in-process wherever that was tried: configure scripts try such.
+    pub failed: usize,
     /// Distributed links by verdict.
     pub verdicts: BTreeMap<String, usize>,
     /// Outputs by how they compare.
@@ -94,6 +97,7 @@ impl Report {
             links: comparisons.len(),
             modes: BTreeMap::new(),
             reasons: BTreeMap::new(),
+            failed: 0,
             verdicts: BTreeMap::new(),
             outputs: BTreeMap::new(),
             objects: 0,
@@ -112,6 +116,10 @@ impl Report {
 
     fn add(&mut self, comparison: &Comparison) {
         *self.modes.entry(comparison.mode.clone()).or_default() += 1;
+        if comparison.mode == FAILED {
+            self.failed += 1;
+            return;
+        }
         if comparison.mode != "distributed" {
             *self.reasons.entry(comparison.why.clone()).or_default() += 1;
             return;
@@ -158,6 +166,9 @@ impl Report {
         row("links", format!("{}: {}", self.links, counts(&self.modes)));
         for (reason, count) in &self.reasons {
             row("", format!("{count} {reason}"));
+        }
+        if self.failed > 0 {
+            row("", format!("{} failed: there was nothing to compare", self.failed));
         }
         row("verdicts", counts(&self.verdicts));
         row("outputs", counts(&self.outputs));

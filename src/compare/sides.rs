@@ -129,6 +129,25 @@ pub fn in_process(invocation: &Invocation, side: &Side, dwo: &Path) -> Vec<OsStr
     words
 }
 
+/// Takes back that objects are asked for: no name for them is as good as no option.
+pub const NO_OBJECTS: &str = "--lto-obj-path=";
+
+/// The words of the in-process link where it is not asked for its objects.
+pub fn in_process_plainly(invocation: &Invocation, side: &Side, dwo: &Path) -> Vec<OsString> {
+    let mut words = without_outputs(invocation, dwo);
+    words.extend(settings(
+        invocation,
+        &[
+            ("mode", "in-process".into()),
+            ("stats", side.stats().into()),
+            ("compare", OsString::new()),
+        ],
+    ));
+    words.extend(["-o".into(), side.output().into()]);
+    words.push(NO_OBJECTS.into());
+    words
+}
+
 /// The words of a distributed link; with `order` that order, else the user's.
 pub fn distributed(invocation: &Invocation, side: &Side, dwo: &Path, order: Option<Order>) -> Vec<OsString> {
     let mut words = without_outputs(invocation, dwo);

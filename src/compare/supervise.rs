@@ -18,7 +18,7 @@ use super::judge;
 use super::link::{self, CompareError, Links, Made, Told, at};
 use super::measure::{self, Words};
 use super::objects;
-use super::verdict::{Comparison, Verdict};
+use super::verdict::Comparison;
 use crate::children::Children;
 use crate::cmdline::Invocation;
 use crate::link::Ending;
@@ -91,8 +91,11 @@ fn compare_made(links: &Links<'_>, ours: &Made, settings: &Settings) -> Result<C
     let told = Told::read(&ours.side.stats());
     pass_on(&ours.side.stats(), settings);
     match (&told, ours.status.success()) {
-        (Some(told), true) if told.mode == "distributed" => match incomparable(links.invocation, settings) {
-            None => compare(links, ours, told),
+        (Some(told), succeeds) if told.mode == "distributed" => match incomparable(links.invocation, settings) {
+            None if succeeds => compare(links, ours, told),
+            // Whether it is a link at all (what configure scripts try often is none) in-process LTO tells.
+            None => failed(links, ours, told),
+            Some(_) if !succeeds => Ok(not_distributed(links, Some(told), ours.status)),
             Some(why) => {
                 let mut comparison = link::begin(links);
                 comparison.describe(told);
@@ -196,14 +199,34 @@ fn compare(links: &Links<'_>, ours: &Made, told: &Told) -> Result<Comparison, Co
     told.add_to(&mut cost);
     comparison.distributed = Some(cost);
     comparison.in_process = Some(in_process.cost.clone());
-    if !in_process.status.success() {
-        comparison.verdict = Verdict::Different;
-        comparison.why = format!("only the in-process link fails: {}", in_process.words());
-        return Ok(comparison);
-    }
+    let Some(theirs) = links.succeeding(&in_process, Links::in_process_plainly)? else {
+        return Ok(comparison.failed_one_way("in-process", &in_process));
+    };
     comparison.objects = link::same_objects(&in_process, ours, told)?;
-    judge::outputs(&mut comparison, links, &in_process, &links.invocation.output)?;
+    judge::outputs(&mut comparison, links, theirs, &kept_output(links)?)?;
     Ok(comparison)
+}
+
+/// The build's output; what went into no file (`/dev/null`, a pipe) is made once more, into one.
+fn kept_output(links: &Links<'_>) -> Result<PathBuf, CompareError> {
+    let output = &links.invocation.output;
+    if output.is_file() {
+        return Ok(output.clone());
+    }
+    let (again, _) = links.distributed(None)?;
+    Ok(again.side.output())
+}
+
+/// A link that failed distributed.
+fn failed(links: &Links<'_>, ours: &Made, told: &Told) -> Result<Comparison, CompareError> {
+    let mut comparison = link::begin(links);
+    comparison.describe(told);
+    let in_process = links.in_process()?;
+    Ok(match links.succeeding(&in_process, Links::in_process_plainly)? {
+        None => comparison.failed_both_ways(&in_process),
+        // What it said was said to the user.
+        Some(_) => comparison.failed_one_way("distributed", ours),
+    })
 }
 
 fn not_distributed(links: &Links<'_>, told: Option<&Told>, status: ExitStatus) -> Comparison {
@@ -216,7 +239,7 @@ fn not_distributed(links: &Links<'_>, told: Option<&Told>, status: ExitStatus) -
             let reason = told.reason.clone().unwrap_or_default();
             comparison.unknown(&told.mode, &format!("the link is not distributed: {reason}"))
         }
-        _ => comparison.unknown("failed", &format!("the link failed: {status}")),
+        _ => comparison.unknown(link::FAILED, &format!("the link failed: {status}")),
     }
 }
 

@@ -115,6 +115,7 @@ fn doubt(one: &Comparison) -> Markup {
 
 fn not_compared(report: &Report, left: &[&Comparison]) -> Markup {
     html! {
+        @if report.failed > 0 { p { (report.failed) " failed: there was nothing to compare." } }
         ul { @for (reason, count) in &report.reasons { li { (count) " " (if *count == 1 { "link" } else { "links" }) ": " (reason) } } }
         @if !left.is_empty() {
             details {
