@@ -16,6 +16,7 @@ use std::process::Stdio;
 
 use rayon::prelude::*;
 
+use crate::bitcode::facts;
 use crate::bitcode::index::Index;
 use crate::children::Children;
 use crate::cmdline::{Invocation, Item, LtoSetting, Role};
@@ -54,7 +55,7 @@ impl PlannedModule {
 pub struct Plan {
     /// The modules, in link order.
     pub modules: Vec<PlannedModule>,
-    /// The native object of the regular-LTO partition, if it holds anything.
+    /// The native object of the regular-LTO partition, if any module is in that.
     pub regular: Option<PathBuf>,
     /// The regular-LTO partition's object as lld wrote it, be it empty.
     pub regular_written: PathBuf,
@@ -143,6 +144,24 @@ pub fn run(
     staging: &Staging,
     children: &Children,
 ) -> Result<Plan, ThinLinkError> {
+    let once = |partition| run_once(linker, invocation, inputs, staging, children, partition);
+    match partition(invocation, inputs) {
+        Partition::Written => once(Partition::Written),
+        Partition::IfUsed => match once(Partition::IfUsed)? {
+            plan if plan.regular.is_some() => once(Partition::Written),
+            plan => Ok(plan),
+        },
+    }
+}
+
+fn run_once(
+    linker: &Linker,
+    invocation: &Invocation,
+    inputs: &Inputs,
+    staging: &Staging,
+    children: &Children,
+    partition: Partition,
+) -> Result<Plan, ThinLinkError> {
     let sources = inputs.bitcode_by_name();
     let outputs = Outputs {
         list: staging.indexes().join("list"),
@@ -150,7 +169,7 @@ pub fn run(
         regular: regular_object(staging),
     };
     let mut words = words(invocation, &outputs);
-    if writes_regular(invocation, inputs) {
+    if partition == Partition::Written {
         let mut regular = OsString::from("--lto-obj-path=");
         regular.push(&outputs.regular);
         words.push(regular);
@@ -210,19 +229,21 @@ pub fn run(
         give_indexes(&outputs, sources.keys())?;
     }
     let modules = read_modules(&outputs, &sources)?;
-    let regular_written = outputs.regular;
-    let regular = has_content(&regular_written)
-        .map_err(at(&regular_written))?
-        .then(|| regular_written.clone());
-    Ok(Plan {
+    let mut plan = Plan {
         modules,
-        regular,
-        regular_written,
+        regular: None,
+        regular_written: outputs.regular,
         loaded,
         remarks,
         traced,
         warnings,
-    })
+    };
+    // lld links no object without a byte in it, and here may not have been told to write any.
+    let is_empty = || fs::metadata(&plan.regular_written).is_ok_and(|file| file.len() == 0);
+    if uses_regular_lto(&plan, inputs) && !is_empty() {
+        plan.regular = Some(plan.regular_written.clone());
+    }
+    Ok(plan)
 }
 
 /// Whether an LTO setting makes both links and backends print remarks.
@@ -287,11 +308,34 @@ fn words(invocation: &Invocation, outputs: &Outputs) -> Vec<OsString> {
     words
 }
 
-/// Whether the regular-LTO partition's object is wanted: with `--lto-obj-path` lld compiles one in any case, and then has
-/// stages of it to save and times to trace that there are none of in-process.
-fn writes_regular(invocation: &Invocation, inputs: &Inputs) -> bool {
-    let has_reports = invocation.has("save-temps") || invocation.has("time-trace");
-    !has_reports || invocation.has("lto-obj-path") || inputs.has_regular_lto(lto_mode(invocation))
+/// Whether the regular-LTO partition's object is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Partition {
+    /// It is, be there nothing in it.
+    Written,
+    /// Only where something turns out to be in it, by a thin link more.
+    IfUsed,
+}
+
+/// What lld writes of a partition that it compiles, and so with `--lto-obj-path` of an empty one, which in-process it would
+/// not compile (llvm `Config::AlwaysEmitRegularLTOObj`).
+const OF_PARTITION: [&str; 4] = ["dwo_dir", "lto-debug-pass-manager", "save-temps", "time-trace"];
+
+fn partition(invocation: &Invocation, inputs: &Inputs) -> Partition {
+    let is_seen = OF_PARTITION.iter().any(|option| invocation.has(option));
+    let is_wanted = || invocation.has("lto-obj-path") || inputs.has_eager_regular_lto(lto_mode(invocation));
+    match is_seen && !is_wanted() {
+        true => Partition::IfUsed,
+        false => Partition::Written,
+    }
+}
+
+/// Whether any bitcode in the link has a part in regular LTO: it has no backend of its own, or a module more than that has.
+/// What stands in the partition's object does not tell, for there are targets that write attributes into every object, and
+/// lld links what it made of an empty module, too.
+fn uses_regular_lto(plan: &Plan, inputs: &Inputs) -> bool {
+    let is_split = |module: &PlannedModule| inputs.bitcode(module.source).is_ok_and(facts::has_several_modules);
+    plan.modules.iter().any(is_split) || !plan.regular_bitcode(inputs).is_empty()
 }
 
 /// Reports that lld writes when symbols are resolved (lld/ELF/Driver.cpp `link`): of the user's own inputs, so that the thin
@@ -403,24 +447,4 @@ fn ranks(names: &[OsString]) -> Vec<usize> {
         ranks[module] = rank;
     }
     ranks
-}
-
-/// Whether the regular-LTO object holds anything: lld writes it even where there is nothing to put there.
-fn has_content(path: &Path) -> io::Result<bool> {
-    use object::{Object, ObjectSection, ObjectSymbol};
-    let bytes = match fs::read(path) {
-        Ok(bytes) if !bytes.is_empty() => bytes,
-        Ok(_) => return Ok(false),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(error),
-    };
-    let file = object::File::parse(&*bytes).map_err(io::Error::other)?;
-    let allocated = file.sections().any(|s| {
-        s.size() > 0
-            && !matches!(
-                s.kind(),
-                object::SectionKind::Metadata | object::SectionKind::Other | object::SectionKind::OtherString
-            )
-    });
-    Ok(allocated || file.symbols().any(|s| s.is_global()))
 }
