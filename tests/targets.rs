@@ -102,15 +102,15 @@ const TARGETS: &[Target] = &[
 
 /// What may depend on where a name is defined: calls, addresses of functions, variables, thread-locals, weak references.
 /// Nothing that would need a loader is done when it runs: `never` is zero.
-const F: &str = "extern int table[]; extern volatile int never; extern float scale; extern _Thread_local int counter;\n\
+const F: &str = "extern int table[]; extern volatile int never; extern float scale; extern _Thread_local int counter, *place;\n\
                  int g(int); int h(int); float half(float);\n\
                  __attribute__((weak)) int nowhere(int);\n\
                  __attribute__((weak)) int elsewhere(int);\n\
                  int f(int x) { int (*volatile p)(int) = h;\n\
-                 if (never) { counter += x; table[x] = x; scale += x; if (nowhere) x = nowhere(x); }\n\
+                 if (never) { counter += x; *place = x; table[x] = x; scale += x; if (nowhere) x = nowhere(x); }\n\
                  return elsewhere(g(x)) + p(x) + (int)half(scale) + table[x]; }\n";
 const G: &str = "#define FAR __attribute__((noinline))\n\
-                 volatile int never; int table[9] = {0, 0, 10}; float scale = 20; _Thread_local int counter = 3;\n\
+                 volatile int never; int table[9] = {0, 0, 10}; float scale = 20; _Thread_local int counter = 3, *place = table;\n\
                  FAR int g(int x) { if (never) ++counter; return x * 7; } FAR int h(int x) { return x + 6; }\n\
                  FAR int elsewhere(int x) { return never ? h(x) : x; } FAR float half(float x) { return x * 0.5f; }\n";
 const STATUS: i32 = 42;
@@ -233,4 +233,10 @@ fn every_target_of_llvm_19() {
 #[test]
 fn every_target_of_llvm_16() {
     every_target(16, &[]);
+}
+
+/// Code that is linked to one place and reaches what may be defined elsewhere as if it were not.
+#[test]
+fn calls_and_data_through_tables() {
+    every_target(22, &["-fno-plt", "-fno-direct-access-external-data"]);
 }
