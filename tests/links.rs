@@ -360,3 +360,40 @@ fn passthrough_without_bitcode() {
         assert_eq!((ours.status, ours.stdout), (real.status, real.stdout), "{word}");
     }
 }
+
+/// A descriptor's name means a file that may be read once, and means another to every process.
+#[test]
+fn files_that_are_named_by_their_descriptor() {
+    let bench = three_modules(THIN);
+    bench.write("versions", "{ global: main; local: *; };\n");
+    for (words, before, after) in [
+        ("main.o f.o /dev/stdin", "", "< g.o"),
+        ("main.o f.o /proc/self/fd/0", "", "< g.o"),
+        ("main.o f.o /dev/fd/0", "cat g.o |", ""),
+        ("main.o /dev/stdin g.o", "cat f.o |", ""),
+        ("main.o /dev/fd/7 g.o", "", "7< f.o"),
+        ("main.o /dev/fd/7 g.o", "cat f.o |", "7<&0 < /dev/null"),
+        ("main.o f.o g.o --version-script=/dev/stdin", "cat versions |", ""),
+        ("main.o f.o g.o --version-script=/dev/stdin", "", "< versions"),
+        (
+            "main.o f.o g.o --version-script /dev/fd/5",
+            "cat versions |",
+            "5<&0 < /dev/null",
+        ),
+    ] {
+        let line = |linker: &str, output: &str| {
+            let line = format!("{before} {linker} -shared {words} -o {output} --lto-obj-path={output}.P {after}");
+            bench.run("sh", &["-c", &line]).ok()
+        };
+        line(&bench.lld(), "in.out");
+        let ours = line(bench.shim().to_str().unwrap(), "our.out");
+        assert_eq!((ours.mode(), ours.reason()), ("distributed", ""), "{words}");
+        let (inside, ours) = (bench.objects("in.out.P"), bench.objects("our.out.P"));
+        assert!(inside.values().eq(ours.values()), "{before} {words} {after}");
+        let dynamic = ["in.out", "our.out"].map(|name| {
+            let words = ["--dynamic", "--format=just-symbols", name];
+            bench.run("llvm-nm-22", &words).ok().stdout
+        });
+        assert_eq!(dynamic[0], dynamic[1], "{before} {words} {after}");
+    }
+}

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::classify::{FileKind, fat_bitcode};
 use super::{Entry, Inputs, MemberData, Stamp};
 use crate::bitcode::facts::{Facts, LtoKind, LtoMode};
+use crate::descriptors;
 
 /// Where a module's bitcode is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -121,19 +122,20 @@ impl Inputs {
         Some(ObjectFile { path, place })
     }
 
-    /// The file that is a module and nothing else, where there is one.
+    /// The file that is a module and nothing else, where there is one that every process finds under its name.
     pub fn bitcode_file(&self, source: BitcodeSource) -> Option<&Path> {
         let entry = self.entries.get(source.entry)?;
-        match source.member {
+        let file = match source.member {
             None => (entry.kind == FileKind::Bitcode).then_some(entry.path.as_path()),
             Some(position) => match entry.members.get(position)? {
                 member if member.kind != FileKind::Bitcode => None,
                 member => match &member.data {
-                    MemberData::File { path, .. } => Some(path),
+                    MemberData::File { path, .. } => Some(path.as_path()),
                     MemberData::Inside(_) => None,
                 },
             },
-        }
+        };
+        file.filter(|path| !descriptors::is_one(path))
     }
 
     /// Whether any bitcode takes part in ThinLTO. What cannot be read does not: the real linker will say what is wrong.

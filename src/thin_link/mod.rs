@@ -187,7 +187,6 @@ fn run_once(
     let mut command = linker.command_for(sources.len());
     command
         .args(response::shorten(words, &staging.path("thin-link.rsp")).map_err(at(&staging.path("thin-link.rsp")))?)
-        .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let output = children
