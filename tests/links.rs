@@ -397,3 +397,40 @@ fn files_that_are_named_by_their_descriptor() {
         assert_eq!(dynamic[0], dynamic[1], "{before} {words} {after}");
     }
 }
+
+/// LLVM cannot write such a name into an index. In-process it takes imports in the order of the names all the same.
+#[test]
+fn names_that_are_not_ascii() {
+    for llvm in [22, 19, 16] {
+        let bench = Bench::of(llvm);
+        for (name, text) in [
+            ("José/main", MAIN),
+            ("f", F),
+            ("José/ñ", G),
+            ("z", "int z(int x) { return x; }\n"),
+        ] {
+            // Small enough to be imported from both sides.
+            let text = text.replace("__attribute__((noinline)) ", "");
+            bench.compile(&format!("{name}.c"), &text, THIN);
+        }
+        bench
+            .ar(&["rc", "José/libg.a", "José/../f.o", "z.o"])
+            .ar(&["rcT", "José/libthin.a", "f.o", "z.o"]);
+        let far = bench.path("José/main.o");
+        let far = far.to_str().unwrap();
+        for words in [
+            &["José/main.o", "f.o", "José/ñ.o"][..],
+            &[far, "f.o", "./José/../José/ñ.o"],
+            &["José/ñ.o", "-LJosé", "-lg", "José/main.o"],
+            &[far, "José/libthin.a", "José/ñ.o", "-Wl,-y,g"],
+        ] {
+            let outcome = bench.both("clang", words);
+            assert_eq!(outcome.stats[0]["modules"], 3, "{words:?}");
+            assert!(
+                !format!("{}{}", outcome.stdout, outcome.stderr).contains("ascii"),
+                "{words:?}"
+            );
+            bench.both_print("41\n");
+        }
+    }
+}

@@ -1,13 +1,14 @@
 //! The thin link: the user's own link line, run with index-only output, and what it decided read back as a [`Plan`].
 //! Knows nothing of backends and of the final link.
 
+mod aliases;
 mod key;
 mod packed;
 mod planned;
 mod reuse;
 
 use std::collections::{HashMap, HashSet};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -27,6 +28,7 @@ use crate::route::lto_mode;
 use crate::staging::Staging;
 use crate::symbol_trace;
 use crate::toolchain::Linker;
+use aliases::Aliases;
 pub use planned::PlannedIndex;
 pub use reuse::Reuse;
 
@@ -168,7 +170,9 @@ fn run_once(
         prefix: index_prefix(staging, sources.keys())?,
         regular: regular_object(staging),
     };
-    let mut words = words(invocation, &outputs);
+    let folder = staging.path("ascii");
+    let aliases = Aliases::of(invocation, inputs, staging).map_err(at(&folder))?;
+    let mut words = words(invocation, &outputs, &aliases);
     if partition == Partition::Written {
         let mut regular = OsString::from("--lto-obj-path=");
         regular.push(&outputs.regular);
@@ -199,14 +203,14 @@ fn run_once(
     if children.interrupted().is_some() {
         return Err(ThinLinkError::Interrupted);
     }
-    let warnings = String::from_utf8_lossy(&output.stderr).into_owned();
+    let warnings = aliases.translate(&String::from_utf8_lossy(&output.stderr));
     if !output.status.success() {
         return Err(ThinLinkError::Refused {
             status: output.status.code().unwrap_or(1),
             stderr: warnings,
         });
     }
-    let stdout = String::from_utf8_lossy(&output.stdout);
+    let stdout = aliases.translate(&String::from_utf8_lossy(&output.stdout));
     let (traced, others): (Vec<_>, Vec<_>) = stdout
         .lines()
         .map(str::to_owned)
@@ -227,7 +231,7 @@ fn run_once(
     if invocation.has("thinlto-emit-index-files") {
         give_indexes(&outputs, sources.keys())?;
     }
-    let modules = read_modules(&outputs, &sources)?;
+    let modules = read_modules(&outputs, &sources, &aliases)?;
     let mut plan = Plan {
         modules,
         regular: None,
@@ -271,14 +275,14 @@ pub fn time_trace(staging: &Staging) -> PathBuf {
     staging.path("thin-link.time-trace")
 }
 
-/// The user's words without what only the final link should write, nor what the thin link is to write to stdout.
-fn users_words(invocation: &Invocation) -> impl Iterator<Item = &OsString> {
-    let items = invocation.items.iter().filter(|item| match item {
+/// The user's items, by their number, without what only the final link should write and what the thin link is to write to stdout.
+fn users_items(invocation: &Invocation) -> impl Iterator<Item = (usize, &Item)> {
+    let items = invocation.items.iter().enumerate();
+    items.filter(|(_, item)| match item {
         Item::Input(_) => true,
         Item::Option { value: Some(value), .. } if written_by_thin_link(item) => value != "-",
         Item::Option { def, .. } => def.role != Role::Report || SHARED.contains(&def.canonical),
-    });
-    items.flat_map(|item| item.words())
+    })
 }
 
 /// The reports that the user wants on stdout, where the thin link's `--trace` goes: their options' names.
@@ -294,8 +298,9 @@ fn report_file(staging: &Staging, option: &str) -> PathBuf {
 }
 
 /// The user's words, and those that make it a thin link. Ours come last: of an option given twice lld takes the last.
-fn words(invocation: &Invocation, outputs: &Outputs) -> Vec<OsString> {
-    let mut words: Vec<OsString> = users_words(invocation).cloned().collect();
+fn words(invocation: &Invocation, outputs: &Outputs, aliases: &Aliases) -> Vec<OsString> {
+    let items = users_items(invocation);
+    let mut words: Vec<OsString> = items.flat_map(|(number, item)| aliases.words(number, item)).collect();
     let mut ours = |option: &str, value: &Path| {
         let mut word = OsString::from(option);
         word.push(value);
@@ -392,41 +397,51 @@ fn give_indexes<'a>(outputs: &Outputs, names: impl Iterator<Item = &'a OsString>
 fn read_modules(
     outputs: &Outputs,
     sources: &HashMap<OsString, BitcodeSource>,
+    aliases: &Aliases,
 ) -> Result<Vec<PlannedModule>, ThinLinkError> {
     let list = fs::read(&outputs.list).map_err(at(&outputs.list))?;
-    let names: Vec<OsString> = list
+    let written: Vec<&[u8]> = list
         .split(|byte| *byte == b'\n')
         .filter_map(|line| line.strip_prefix(outputs.prefix.as_bytes()))
-        .map(|name| OsString::from_vec(name.to_vec()))
         .collect();
     // LLVM widens a name's bytes with their signs, and the index that it writes cannot be read (`MODULE_STRTAB_BLOCK`).
-    if let Some(name) = names.iter().find(|name| !name.as_bytes().is_ascii()) {
-        let name = name.to_string_lossy();
+    if let Some(name) = written.iter().find(|name| !name.is_ascii()) {
+        let name = String::from_utf8_lossy(name);
         return Err(ThinLinkError::Unfit(format!(
             "lld writes no index for {name}: not ASCII"
         )));
     }
+    let names: Vec<OsString> = written
+        .iter()
+        .map(|name| OsString::from_vec(aliases.users(name)))
+        .collect();
     let ranks = ranks(&names);
-    names
-        .into_par_iter()
-        .zip(ranks)
-        .map(|(name, rank)| {
+    let modules = names.into_par_iter().zip(written).zip(ranks);
+    modules
+        .map(|((name, written), rank)| {
             let shown = name.to_string_lossy();
             let source = sources
                 .get(&name)
                 .copied()
                 .ok_or_else(|| ThinLinkError::Unfit(format!("lld linked {shown}, which we did not find")))?;
             let mut path = OsString::from(&outputs.prefix);
-            path.push(&name);
+            path.push(OsStr::from_bytes(written));
             path.push(".thinlto.bc");
             let bytes = fs::read(&path).map_err(at(Path::new(&path)))?;
-            let index = Index::parse(&bytes)
+            let mut index = Index::parse(&bytes)
                 .map_err(|error| ThinLinkError::Unfit(format!("the index of {shown} cannot be read: {error}")))?;
             if index.is_skipped() {
                 return Err(ThinLinkError::Unfit(format!(
                     "the index of {shown} was overwritten by an unused copy's"
                 )));
             }
+            let bytes = match aliases.is_empty() {
+                true => bytes,
+                false => {
+                    index.rename_modules(|name| aliases.users(name));
+                    index.write()
+                }
+            };
             Ok(PlannedModule {
                 index: PlannedIndex::now(bytes, &index, name.as_bytes()),
                 name,
