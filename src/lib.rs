@@ -10,6 +10,7 @@ pub mod cmdline;
 pub mod color;
 pub mod compare;
 pub mod compiled;
+pub mod descriptors;
 pub mod distribute;
 pub mod explain;
 pub mod final_link;

@@ -18,6 +18,7 @@ use std::time::Instant;
 use crate::cache::Cache;
 use crate::children::Children;
 use crate::cmdline::Invocation;
+use crate::descriptors;
 use crate::observe::stats::{LinkMode, Stats, milliseconds};
 use crate::route::{self, Route};
 use crate::settings::{Mode, Settings};
@@ -89,6 +90,9 @@ pub fn run(argv: Vec<OsString>) -> Result<Ending, String> {
     };
     link.stats.output = link.invocation.output.display().to_string();
     link.stats.inputs = link.invocation.inputs.len();
+    if !link.invocation.foreign && !link.invocation.informational {
+        descriptors::keep_pipes(&link.invocation);
+    }
     let cache = Cache::folders(&link.settings, &link.invocation).into_iter().next();
     let cache = cache.as_deref().filter(|_| link.settings.cache);
     let route = route::by_command_line(&link.invocation, &link.settings, cache, |name| std::env::var_os(name));

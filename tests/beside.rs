@@ -448,9 +448,13 @@ fn a_name_that_llvm_cannot_write_is_left_to_lld() {
     let mut bench = bench(22);
     bench.env("THINLTO_LD_MODE", "auto");
     fs::copy(bench.path("a.o"), bench.path("ä.o")).unwrap();
-    let ours = bench.through(&["-e", "main", "-o", "out", "ä.o", "b.o"]).clean().ok();
-    assert_eq!((ours.mode(), ours.stderr.as_str()), ("in-process", ""));
-    assert!(ours.reason().contains("not ASCII"), "{}", ours.reason());
+    bench.ar(&["rc", "liba.a", "ä.o"]).write("script", "INPUT(\"ä.o\")\n");
+    for words in ["liba.a", "script", "ä.o --save-temps=prelink"] {
+        let line: Vec<&str> = "-e main -o out b.o".split(' ').chain(words.split(' ')).collect();
+        let ours = bench.through(&line).clean().ok();
+        assert_eq!((ours.mode(), ours.stderr.as_str()), ("in-process", ""), "{words}");
+        assert!(ours.reason().contains("not ASCII"), "{}", ours.reason());
+    }
 }
 
 #[test]

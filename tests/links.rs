@@ -360,3 +360,77 @@ fn passthrough_without_bitcode() {
         assert_eq!((ours.status, ours.stdout), (real.status, real.stdout), "{word}");
     }
 }
+
+/// A descriptor's name means a file that may be read once, and means another to every process.
+#[test]
+fn files_that_are_named_by_their_descriptor() {
+    let bench = three_modules(THIN);
+    bench.write("versions", "{ global: main; local: *; };\n");
+    for (words, before, after) in [
+        ("main.o f.o /dev/stdin", "", "< g.o"),
+        ("main.o f.o /proc/self/fd/0", "", "< g.o"),
+        ("main.o f.o /dev/fd/0", "cat g.o |", ""),
+        ("main.o /dev/stdin g.o", "cat f.o |", ""),
+        ("main.o /dev/fd/7 g.o", "", "7< f.o"),
+        ("main.o /dev/fd/7 g.o", "cat f.o |", "7<&0 < /dev/null"),
+        ("main.o f.o g.o --version-script=/dev/stdin", "cat versions |", ""),
+        ("main.o f.o g.o --version-script=/dev/stdin", "", "< versions"),
+        (
+            "main.o f.o g.o --version-script /dev/fd/5",
+            "cat versions |",
+            "5<&0 < /dev/null",
+        ),
+    ] {
+        let line = |linker: &str, output: &str| {
+            let line = format!("{before} {linker} -shared {words} -o {output} --lto-obj-path={output}.P {after}");
+            bench.run("sh", &["-c", &line]).ok()
+        };
+        line(&bench.lld(), "in.out");
+        let ours = line(bench.shim().to_str().unwrap(), "our.out");
+        assert_eq!((ours.mode(), ours.reason()), ("distributed", ""), "{words}");
+        let (inside, ours) = (bench.objects("in.out.P"), bench.objects("our.out.P"));
+        assert!(inside.values().eq(ours.values()), "{before} {words} {after}");
+        let dynamic = ["in.out", "our.out"].map(|name| {
+            let words = ["--dynamic", "--format=just-symbols", name];
+            bench.run("llvm-nm-22", &words).ok().stdout
+        });
+        assert_eq!(dynamic[0], dynamic[1], "{before} {words} {after}");
+    }
+}
+
+/// LLVM cannot write such a name into an index. In-process it takes imports in the order of the names all the same.
+#[test]
+fn names_that_are_not_ascii() {
+    for llvm in [22, 19, 16] {
+        let bench = Bench::of(llvm);
+        for (name, text) in [
+            ("José/main", MAIN),
+            ("f", F),
+            ("José/ñ", G),
+            ("z", "int z(int x) { return x; }\n"),
+        ] {
+            // Small enough to be imported from both sides.
+            let text = text.replace("__attribute__((noinline)) ", "");
+            bench.compile(&format!("{name}.c"), &text, THIN);
+        }
+        bench
+            .ar(&["rc", "José/libg.a", "José/../f.o", "z.o"])
+            .ar(&["rcT", "José/libthin.a", "f.o", "z.o"]);
+        let far = bench.path("José/main.o");
+        let far = far.to_str().unwrap();
+        for words in [
+            &["José/main.o", "f.o", "José/ñ.o"][..],
+            &[far, "f.o", "./José/../José/ñ.o"],
+            &["José/ñ.o", "-LJosé", "-lg", "José/main.o"],
+            &[far, "José/libthin.a", "José/ñ.o", "-Wl,-y,g"],
+        ] {
+            let outcome = bench.both("clang", words);
+            assert_eq!(outcome.stats[0]["modules"], 3, "{words:?}");
+            assert!(
+                !format!("{}{}", outcome.stdout, outcome.stderr).contains("ascii"),
+                "{words:?}"
+            );
+            bench.both_print("41\n");
+        }
+    }
+}

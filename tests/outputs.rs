@@ -372,3 +372,53 @@ fn a_wrapper_script_that_leads_back() {
         );
     }
 }
+
+/// With and without a module for regular LTO, which is taken out of an archive or not.
+#[test]
+fn split_debug_info_is_llds_set_of_files() {
+    let bench = Bench::new();
+    let flags = ["-O2", "-g", "-gsplit-dwarf"];
+    let thin = [&flags[..], &["-flto=thin"]].concat();
+    bench
+        .compile("main.c", "int f(int); int main(void) { return f(2) - 3; }\n", &thin)
+        .compile("f.c", "int f(int x) { return x + 1; }\n", &thin)
+        .compile("other.c", "int r(int); int main(void) { return r(2) - 1; }\n", &thin)
+        .compile(
+            "r.c",
+            "int r(int x) { return x - 1; }\n",
+            &[&flags[..], &["-flto=full"]].concat(),
+        );
+    bench.ar(&["rc", "libr.a", "f.o", "r.o"]);
+    let files = |folder: &str| {
+        let files = fs::read_dir(bench.path(folder)).unwrap().flatten();
+        let names = files.map(|file| file.file_name().into_string().unwrap());
+        names.collect::<BTreeSet<_>>()
+    };
+    for (inputs, expected) in [
+        (&["main.o", "f.o"][..], &["1.dwo", "2.dwo"][..]),
+        (&["main.o", "libr.a"], &["1.dwo", "2.dwo"]),
+        (&["other.o", "libr.a"], &["0.dwo", "1.dwo"]),
+        (&["other.o", "r.o"], &["0.dwo", "1.dwo"]),
+    ] {
+        for folder in ["in", "our"] {
+            let _ = fs::remove_dir_all(bench.path(folder));
+        }
+        let line = |out: &str, dir: &str| {
+            let dir = format!("--plugin-opt=dwo_dir={dir}");
+            let fixed = ["-e", "main", "-o", out, &dir].map(str::to_owned);
+            inputs
+                .iter()
+                .map(|word| word.to_string())
+                .chain(fixed)
+                .collect::<Vec<_>>()
+        };
+        let (inside, ours) = (line("in.out", "in"), line("our.out", "our"));
+        bench
+            .direct(&inside.iter().map(String::as_str).collect::<Vec<_>>())
+            .ok();
+        let ours = bench.through(&ours.iter().map(String::as_str).collect::<Vec<_>>()).ok();
+        assert_eq!(ours.mode(), "distributed", "{}", ours.reason());
+        assert_eq!(files("in"), expected.iter().map(|name| name.to_string()).collect());
+        assert_eq!(files("our"), files("in"), "{inputs:?}");
+    }
+}

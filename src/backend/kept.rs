@@ -12,7 +12,6 @@ use crate::cmdline::Invocation;
 use crate::final_link::NativeObject;
 use crate::final_link::dependencies::without_dots;
 use crate::inputs::Inputs;
-use crate::route::lto_mode;
 use crate::thin_link::Plan;
 
 /// Where all of a link's objects are.
@@ -67,8 +66,7 @@ impl Objects<'_> {
     fn keep_prelink(&self) -> Result<(), CannotWrite> {
         let output = &self.invocation.output;
         // lld compiles one where there is a module for it, be nothing in that, and where its object is asked for.
-        let has_regular = || (self.inputs).uses_regular_lto(lto_mode(self.invocation), &self.plan.loaded);
-        if self.invocation.has("lto-obj-path") || has_regular() {
+        if self.invocation.has("lto-obj-path") || self.plan.regular.is_some() {
             copy(&self.plan.regular_written, regular_prelink(output))?;
         }
         for (at, (module, object)) in self.plan.modules.iter().zip(self.objects).enumerate() {

@@ -23,8 +23,8 @@ pub struct ReadModule {
     pub(super) size: u64,
     /// Whether it has a part for regular LTO beside it.
     pub(super) is_split: bool,
-    /// The names in it that another module could define, where its code depends on which does.
-    pub(super) named: Option<Vec<Declaration>>,
+    /// The names in it of which an index may say whether the link defines them, where its code depends on that.
+    pub(super) open: Option<Vec<Declaration>>,
     /// What only keys of objects ask for.
     pub(super) keyed: Option<ForKeys>,
 }
@@ -84,7 +84,7 @@ impl ReadModule {
         let is_thin = |own: &ModuleFacts| own.summary == SummaryKind::Thin;
         let own = facts.modules.into_iter().find(is_thin).unwrap_or_default();
         let symbols = symbols.map_err(|error| error.to_string())?;
-        let named = reads_dso_local(&own, wanted.output).then(|| resolve::named(symbols));
+        let open = reads_dso_local(&own, wanted.output).then(|| resolve::left_open(symbols));
         let keyed = match wanted.keys {
             Keys::None => None,
             Keys::Wanted => Some(ForKeys::read(bytes)?),
@@ -97,26 +97,21 @@ impl ReadModule {
             digest: *blake3::hash(bytes).as_bytes(),
             size: bytes.len() as u64,
             is_split,
-            named,
+            open,
             keyed,
         })
     }
 }
 
-/// Whether `dso_local` on a declaration can change a module's code: not where the front end set it on everything
-/// (position-dependent code, but for targets that reach even that through a table), nor where LLVM clears it again
-/// (`-fPIC` into position-independent output: `ClearDSOLocalOnDeclarations` in llvm/lib/LTO/LTOBackend.cpp).
+/// Whether a backend reads `dso_local` of a declaration in its index: not where LLVM clears it whatever that says (`-fPIC` into
+/// position-independent output: `ClearDSOLocalOnDeclarations` in llvm/lib/LTO/LTOBackend.cpp).
 fn reads_dso_local(module: &ModuleFacts, kind: OutputKind) -> bool {
     let position_independent = match kind {
         OutputKind::Pie | OutputKind::Shared => true,
         OutputKind::Executable => false,
         OutputKind::Relocatable => module.pic_level > 0,
     };
-    let cleared = position_independent && module.pie_level == 0;
-    let always_table = ["loongarch", "powerpc64"]
-        .iter()
-        .any(|arch| module.triple.starts_with(arch));
-    !cleared && (module.pic_level > 0 || always_table)
+    !position_independent || module.pie_level > 0
 }
 
 /// The assembly in a module; a header's is in every function that uses it, and is looked through once.

@@ -1,6 +1,7 @@
 //! Everything a backend needs before it can run: its module and index under staged names, its command, its cache key.
 //! Knows nothing of running anything.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
@@ -244,16 +245,40 @@ fn probe<'a>(link: &Backends<'_>, targets: impl Iterator<Item = &'a ModuleTarget
     Ok(())
 }
 
-/// The names that each module declares and the link defines for good: in-process LTO knows them from the combined index and
+/// The names that each module leaves open and the link defines for good: in-process LTO knows them from the combined index and
 /// addresses them directly, a backend must be told of its module's and of those it imports from.
 fn missing_declarations(link: &Backends<'_>, read: &[ReadModule]) -> Result<Declared, BackendError> {
-    let modules = &link.plan.modules;
-    let wanting: Vec<bool> = read.iter().map(|module| module.named.is_some()).collect();
+    let wanting: Vec<bool> = read.iter().map(|module| module.open.is_some()).collect();
     if !wanting.contains(&true) {
         return Ok(Declared::default());
     }
-    let mut resolutions = Resolutions::default();
-    for (module, read) in modules.iter().zip(read) {
+    let open = open_names(link, read)?;
+    let mut resolutions = Resolutions::of(open.iter().flat_map(|open| open.iter()));
+    if resolutions.is_empty() {
+        return Ok(Declared::default());
+    }
+    resolve_all(link, read, &mut resolutions)?;
+    let by_module = open.par_iter().map(|open| resolutions.declarations(open)).collect();
+    Ok(Declared { wanting, by_module })
+}
+
+/// What each module leaves open, be it to others that import from it alone.
+fn open_names<'a>(link: &Backends<'_>, read: &'a [ReadModule]) -> Result<Vec<Cow<'a, [Declaration]>>, BackendError> {
+    let modules = link.plan.modules.par_iter().zip(read);
+    let open = modules.map(|(module, read)| {
+        if let Some(open) = &read.open {
+            return Ok(Cow::Borrowed(open.as_slice()));
+        }
+        let symbols = link.symbols.of(module.source);
+        let symbols = symbols.map_err(|error| BackendError::Unfit(format!("{}: {error}", module.shown())))?;
+        Ok(Cow::Owned(resolve::left_open(symbols)))
+    });
+    open.collect()
+}
+
+/// Has all that is linked say what it defines of these names.
+fn resolve_all(link: &Backends<'_>, read: &[ReadModule], resolutions: &mut Resolutions) -> Result<(), BackendError> {
+    for (module, read) in link.plan.modules.iter().zip(read) {
         resolutions.add_outline(module.index.outline());
         if read.is_split {
             resolutions
@@ -266,28 +291,13 @@ fn missing_declarations(link: &Backends<'_>, read: &[ReadModule]) -> Result<Decl
             .add_regular_part(file)
             .map_err(|error| BackendError::Unfit(format!("bitcode for regular LTO cannot be read: {error}")))?;
     }
-    let declared: Vec<Vec<Declaration>> = modules
-        .par_iter()
-        .zip(read)
-        .map(|(module, read)| {
-            if let Some(named) = &read.named {
-                return Ok(resolutions.declarations(named));
-            }
-            let symbols = link.symbols.of(module.source);
-            let symbols = symbols.map_err(|error| BackendError::Unfit(format!("{}: {error}", module.shown())))?;
-            Ok(resolutions.declarations(&resolve::named(symbols)))
-        })
-        .collect::<Result<_, BackendError>>()?;
-    Ok(Declared {
-        wanting,
-        by_module: declared,
-    })
+    Ok(())
 }
 
-/// The names that modules declare and the link defines for good.
+/// The names that modules leave open and the link defines for good.
 #[derive(Default)]
 struct Declared {
-    /// Whether a module's code can change by them.
+    /// Whether a module's backend heeds them.
     wanting: Vec<bool>,
     by_module: Vec<Vec<Declaration>>,
 }

@@ -109,6 +109,18 @@ impl Facts {
     }
 }
 
+/// Whether a file has more modules than one, and so one for regular LTO beside a thin one: ThinLTO has at most one of a file
+/// (llvm `LTO::addThinLTO`). Nothing within them is read; a file that cannot be read has none.
+pub fn has_several_modules(bytes: &[u8]) -> bool {
+    let Ok(raw) = unwrap(bytes) else { return false };
+    let (mut stream, mut record) = (Block::stream(raw), Record::default());
+    let mut modules = 0;
+    while let Ok(Some(entry)) = stream.next(&mut record) {
+        modules += usize::from(matches!(entry, Entry::Block(block) if block.id() == Some(ids::MODULE_BLOCK)));
+    }
+    modules > 1
+}
+
 fn identification(mut block: Block<'_>) -> Result<String, BitcodeError> {
     let mut record = Record::default();
     while let Some(entry) = block.next(&mut record)? {

@@ -49,16 +49,36 @@ impl Declaration {
     }
 }
 
-/// Those of a bitcode file's names that another could define.
-pub fn named(symbols: &[Symbol<'_>]) -> Vec<Declaration> {
-    symbols.iter().filter_map(Declaration::of).collect()
+/// Those of a bitcode file's names that another could define, and of which the compiler has left open whether that is within
+/// what is linked: code reaches the others directly whatever an index says. In code that is never position-independent these
+/// are few: thread-locals, functions that need no stub (`-fno-plt`), data behind a table (`-fno-direct-access-external-data`),
+/// and all names for targets that reach even such through a table.
+pub fn left_open(symbols: &[Symbol<'_>]) -> Vec<Declaration> {
+    let left_open = symbols
+        .iter()
+        .filter(|symbol| !symbol.dso_local && !symbol.name.starts_with(INTRINSIC));
+    left_open.filter_map(Declaration::of).collect()
 }
 
-/// What the link's modules together say of each name: the part of in-process lld's combined index that is needed here.
+/// What the names of LLVM's own functions begin with; nobody defines them.
+const INTRINSIC: &[u8] = b"llvm.";
+
+/// What the link's modules together say of some names: the part of in-process lld's combined index that is needed here.
 #[derive(Debug, Clone, Default)]
-pub struct Resolutions(HashMap<u64, bool>);
+pub struct Resolutions(HashMap<u64, Option<bool>>);
 
 impl Resolutions {
+    /// Of these names, with nothing said of them yet.
+    pub fn of<'a>(names: impl IntoIterator<Item = &'a Declaration>) -> Resolutions {
+        let names = names.into_iter();
+        Resolutions(names.map(|name| (name.guid, None)).collect())
+    }
+
+    /// Whether there is no name to say anything of.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Adds a thin module's own definitions, as its index has them.
     pub fn add_outline(&mut self, outline: &Outline) {
         for &(guid, dso_local) in &outline.definitions {
@@ -88,17 +108,19 @@ impl Resolutions {
 
     /// Whether every definition in the link is dso_local (llvm `ValueInfo::isDSOLocal`).
     pub fn is_dso_local(&self, guid: u64) -> bool {
-        self.0.get(&guid).copied().unwrap_or(false)
+        self.0.get(&guid).copied().flatten().unwrap_or(false)
     }
 
-    /// What to add to a module's index, given the names in the module and in those it imports from ([`named`]).
-    pub fn declarations(&self, named: &[Declaration]) -> Vec<Declaration> {
-        let resolved = named.iter().filter(|declaration| self.is_dso_local(declaration.guid));
+    /// What to add to a module's index, given what is open in the module and in those it imports from ([`left_open`]).
+    pub fn declarations(&self, open: &[Declaration]) -> Vec<Declaration> {
+        let resolved = open.iter().filter(|declaration| self.is_dso_local(declaration.guid));
         resolved.copied().collect()
     }
 
     fn add(&mut self, guid: u64, dso_local: bool) {
-        *self.0.entry(guid).or_insert(true) &= dso_local;
+        if let Some(said) = self.0.get_mut(&guid) {
+            *said = Some(said.unwrap_or(true) && dso_local);
+        }
     }
 }
 

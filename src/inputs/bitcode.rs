@@ -1,7 +1,7 @@
 //! The bitcode among a link's inputs, by the names lld gives it, and where each module's bytes are.
 //! Knows nothing of what bitcode says beyond which kind of LTO it is for.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::classify::{FileKind, fat_bitcode};
 use super::{Entry, Inputs, MemberData, Stamp};
 use crate::bitcode::facts::{Facts, LtoKind, LtoMode};
+use crate::descriptors;
 
 /// Where a module's bitcode is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -121,45 +122,42 @@ impl Inputs {
         Some(ObjectFile { path, place })
     }
 
-    /// The file that is a module and nothing else, where there is one.
+    /// The file that is a module and nothing else, where there is one that every process finds under its name.
     pub fn bitcode_file(&self, source: BitcodeSource) -> Option<&Path> {
         let entry = self.entries.get(source.entry)?;
-        match source.member {
+        let file = match source.member {
             None => (entry.kind == FileKind::Bitcode).then_some(entry.path.as_path()),
             Some(position) => match entry.members.get(position)? {
                 member if member.kind != FileKind::Bitcode => None,
                 member => match &member.data {
-                    MemberData::File { path, .. } => Some(path),
+                    MemberData::File { path, .. } => Some(path.as_path()),
                     MemberData::Inside(_) => None,
                 },
             },
-        }
+        };
+        file.filter(|path| !descriptors::is_one(path))
     }
 
     /// Whether any bitcode takes part in ThinLTO. What cannot be read does not: the real linker will say what is wrong.
     pub fn has_thin_lto(&self, mode: LtoMode) -> bool {
-        self.any_of(mode, |_, kind| matches!(kind, LtoKind::Thin | LtoKind::Split))
+        let sources = self.bitcode_by_name().into_values();
+        self.any_of(sources, mode, |kind| matches!(kind, LtoKind::Thin | LtoKind::Split))
     }
 
-    /// Whether any bitcode, used or not, has a part in regular LTO.
-    pub fn has_regular_lto(&self, mode: LtoMode) -> bool {
-        self.any_of(mode, |_, kind| kind != LtoKind::Thin)
+    /// Whether any bitcode that is linked whoever refers to it has a part in regular LTO.
+    pub fn has_eager_regular_lto(&self, mode: LtoMode) -> bool {
+        self.any_of(self.eager_bitcode().into_iter(), mode, |kind| kind != LtoKind::Thin)
     }
 
-    /// Whether any bitcode that is used, being among what lld has `loaded` by its `--trace`, has a part in regular LTO.
-    pub fn uses_regular_lto(&self, mode: LtoMode, loaded: &[String]) -> bool {
-        let loaded: HashSet<&str> = loaded.iter().map(String::as_str).collect();
-        let is_loaded = |source: BitcodeSource| {
-            let entry = self.entries.get(source.entry);
-            entry.is_some_and(|entry| loaded.contains(entry.shown(source.member).as_str()))
-        };
-        self.any_of(mode, |source, kind| kind != LtoKind::Thin && is_loaded(source))
-    }
-
-    fn any_of(&self, mode: LtoMode, wanted: impl Fn(BitcodeSource, LtoKind) -> bool) -> bool {
-        self.bitcode_by_name().into_values().any(|source| {
+    fn any_of(
+        &self,
+        mut sources: impl Iterator<Item = BitcodeSource>,
+        mode: LtoMode,
+        wanted: impl Fn(LtoKind) -> bool,
+    ) -> bool {
+        sources.any(|source| {
             let facts = self.bitcode(source).ok().and_then(|bytes| Facts::read(bytes).ok());
-            facts.is_some_and(|facts| wanted(source, facts.kind(mode)))
+            facts.is_some_and(|facts| wanted(facts.kind(mode)))
         })
     }
 

@@ -3,6 +3,8 @@
 
 use std::fs::File;
 use std::io;
+use std::mem::ManuallyDrop;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 /// Maps a file read-only.
 ///
@@ -14,6 +16,17 @@ pub fn map(file: &File) -> io::Result<memmap2::Mmap> {
     // this crate checks bounds on each access and takes no reference to anything but bytes; that a module did not change
     // between being read and being compiled is checked by its stamp.
     unsafe { memmap2::Mmap::map(file) }
+}
+
+/// Has an open descriptor that this process was started with refer to `file`, for it and for whoever it starts.
+///
+/// # Errors
+/// There is no such descriptor.
+#[allow(unsafe_code)]
+pub fn replace(descriptor: RawFd, file: &File) -> io::Result<()> {
+    // SAFETY: it is inherited, so that nobody in this process owns it, and nobody comes to: it is not closed here.
+    let mut inherited = ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(descriptor) });
+    Ok(rustix::io::dup2(file, &mut inherited)?)
 }
 
 /// make's jobserver, if `MAKEFLAGS` names one that can be used.

@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use rayon::prelude::*;
 
 use super::planned::Hashes;
-use super::{users_words, written_by_thin_link};
+use super::{users_items, written_by_thin_link};
 use crate::bitcode::ThinView;
 use crate::cache::{Cache, Key, Place};
 use crate::cmdline::{Invocation, Item, Role};
@@ -79,7 +79,8 @@ impl Parts<'_> {
             hash.part(value.as_bytes());
         }
         hash.part(Color::of(self.invocation).word().as_bytes());
-        hash.list(users_words(self.invocation).map(|word| word.as_bytes()));
+        let words = users_items(self.invocation).flat_map(|(_, item)| item.words());
+        hash.list(words.map(|word| word.as_bytes()));
 
         // What its options name: version scripts, orderings, profiles.
         for path in named_files(self.invocation)? {

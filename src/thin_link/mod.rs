@@ -1,13 +1,14 @@
 //! The thin link: the user's own link line, run with index-only output, and what it decided read back as a [`Plan`].
 //! Knows nothing of backends and of the final link.
 
+mod aliases;
 mod key;
 mod packed;
 mod planned;
 mod reuse;
 
 use std::collections::{HashMap, HashSet};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -16,7 +17,7 @@ use std::process::Stdio;
 
 use rayon::prelude::*;
 
-use crate::bitcode::facts::{Facts, LtoKind, LtoMode};
+use crate::bitcode::facts::{self, Facts, LtoKind, LtoMode};
 use crate::bitcode::index::Index;
 use crate::children::Children;
 use crate::cmdline::{Invocation, Item, LtoSetting, Role};
@@ -27,6 +28,7 @@ use crate::route::lto_mode;
 use crate::staging::Staging;
 use crate::symbol_trace;
 use crate::toolchain::Linker;
+use aliases::Aliases;
 pub use planned::PlannedIndex;
 pub use reuse::Reuse;
 
@@ -55,7 +57,7 @@ impl PlannedModule {
 pub struct Plan {
     /// The modules, in link order.
     pub modules: Vec<PlannedModule>,
-    /// The native object of the regular-LTO partition, if it holds anything.
+    /// The native object of the regular-LTO partition, if any module is in that.
     pub regular: Option<PathBuf>,
     /// The regular-LTO partition's object as lld wrote it, be it empty.
     pub regular_written: PathBuf,
@@ -147,14 +149,34 @@ pub fn run(
     staging: &Staging,
     children: &Children,
 ) -> Result<Plan, ThinLinkError> {
+    let once = |partition| run_once(linker, invocation, inputs, staging, children, partition);
+    match partition(invocation, inputs) {
+        Partition::Written => once(Partition::Written),
+        Partition::IfUsed => match once(Partition::IfUsed)? {
+            plan if plan.regular.is_some() => once(Partition::Written),
+            plan => Ok(plan),
+        },
+    }
+}
+
+fn run_once(
+    linker: &Linker,
+    invocation: &Invocation,
+    inputs: &Inputs,
+    staging: &Staging,
+    children: &Children,
+    partition: Partition,
+) -> Result<Plan, ThinLinkError> {
     let sources = inputs.bitcode_by_name();
     let outputs = Outputs {
         list: staging.indexes().join("list"),
         prefix: index_prefix(staging, sources.keys())?,
         regular: regular_object(staging),
     };
-    let mut words = words(invocation, &outputs);
-    if writes_regular(invocation, inputs) {
+    let folder = staging.path("ascii");
+    let aliases = Aliases::of(invocation, inputs, staging).map_err(at(&folder))?;
+    let mut words = words(invocation, &outputs, &aliases);
+    if partition == Partition::Written {
         let mut regular = OsString::from("--lto-obj-path=");
         regular.push(&outputs.regular);
         words.push(regular);
@@ -172,7 +194,6 @@ pub fn run(
     let mut command = linker.command_for(sources.len());
     command
         .args(response::shorten(words, &staging.path("thin-link.rsp")).map_err(at(&staging.path("thin-link.rsp")))?)
-        .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let output = children
@@ -185,14 +206,14 @@ pub fn run(
     if children.interrupted().is_some() {
         return Err(ThinLinkError::Interrupted);
     }
-    let warnings = String::from_utf8_lossy(&output.stderr).into_owned();
+    let warnings = aliases.translate(&String::from_utf8_lossy(&output.stderr));
     if !output.status.success() {
         return Err(ThinLinkError::Refused {
             status: output.status.code().unwrap_or(1),
             stderr: warnings,
         });
     }
-    let stdout = String::from_utf8_lossy(&output.stdout);
+    let stdout = aliases.translate(&String::from_utf8_lossy(&output.stdout));
     let (traced, others): (Vec<_>, Vec<_>) = stdout
         .lines()
         .map(str::to_owned)
@@ -213,20 +234,22 @@ pub fn run(
     if invocation.has("thinlto-emit-index-files") {
         give_indexes(&outputs, sources.keys())?;
     }
-    let modules = read_modules(&outputs, &sources)?;
-    let regular_written = outputs.regular;
-    let regular = has_content(&regular_written)
-        .map_err(at(&regular_written))?
-        .then(|| regular_written.clone());
-    Ok(Plan {
+    let modules = read_modules(&outputs, &sources, &aliases)?;
+    let mut plan = Plan {
         modules,
-        regular,
-        regular_written,
+        regular: None,
+        regular_written: outputs.regular,
         loaded,
         remarks,
         traced,
         warnings,
-    })
+    };
+    // lld links no object without a byte in it, and here may not have been told to write any.
+    let is_empty = || fs::metadata(&plan.regular_written).is_ok_and(|file| file.len() == 0);
+    if uses_regular_lto(&plan, inputs, lto_mode(invocation)) && !is_empty() {
+        plan.regular = Some(plan.regular_written.clone());
+    }
+    Ok(plan)
 }
 
 /// Whether an LTO setting makes both links and backends print remarks.
@@ -255,14 +278,14 @@ pub fn time_trace(staging: &Staging) -> PathBuf {
     staging.path("thin-link.time-trace")
 }
 
-/// The user's words without what only the final link should write, nor what the thin link is to write to stdout.
-fn users_words(invocation: &Invocation) -> impl Iterator<Item = &OsString> {
-    let items = invocation.items.iter().filter(|item| match item {
+/// The user's items, by their number, without what only the final link should write and what the thin link is to write to stdout.
+fn users_items(invocation: &Invocation) -> impl Iterator<Item = (usize, &Item)> {
+    let items = invocation.items.iter().enumerate();
+    items.filter(|(_, item)| match item {
         Item::Input(_) => true,
         Item::Option { value: Some(value), .. } if written_by_thin_link(item) => value != "-",
         Item::Option { def, .. } => def.role != Role::Report || SHARED.contains(&def.canonical),
-    });
-    items.flat_map(|item| item.words())
+    })
 }
 
 /// The reports that the user wants on stdout, where the thin link's `--trace` goes: their options' names.
@@ -278,8 +301,9 @@ fn report_file(staging: &Staging, option: &str) -> PathBuf {
 }
 
 /// The user's words, and those that make it a thin link. Ours come last: of an option given twice lld takes the last.
-fn words(invocation: &Invocation, outputs: &Outputs) -> Vec<OsString> {
-    let mut words: Vec<OsString> = users_words(invocation).cloned().collect();
+fn words(invocation: &Invocation, outputs: &Outputs, aliases: &Aliases) -> Vec<OsString> {
+    let items = users_items(invocation);
+    let mut words: Vec<OsString> = items.flat_map(|(number, item)| aliases.words(number, item)).collect();
     let mut ours = |option: &str, value: &Path| {
         let mut word = OsString::from(option);
         word.push(value);
@@ -291,11 +315,34 @@ fn words(invocation: &Invocation, outputs: &Outputs) -> Vec<OsString> {
     words
 }
 
-/// Whether the regular-LTO partition's object is wanted: with `--lto-obj-path` lld compiles one in any case, and then has
-/// stages of it to save and times to trace that there are none of in-process.
-fn writes_regular(invocation: &Invocation, inputs: &Inputs) -> bool {
-    let has_reports = invocation.has("save-temps") || invocation.has("time-trace");
-    !has_reports || invocation.has("lto-obj-path") || inputs.has_regular_lto(lto_mode(invocation))
+/// Whether the regular-LTO partition's object is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Partition {
+    /// It is, be there nothing in it.
+    Written,
+    /// Only where something turns out to be in it, by a thin link more.
+    IfUsed,
+}
+
+/// What lld writes of a partition that it compiles, and so with `--lto-obj-path` of an empty one, which in-process it would
+/// not compile (llvm `Config::AlwaysEmitRegularLTOObj`).
+const OF_PARTITION: [&str; 4] = ["dwo_dir", "lto-debug-pass-manager", "save-temps", "time-trace"];
+
+fn partition(invocation: &Invocation, inputs: &Inputs) -> Partition {
+    let is_seen = OF_PARTITION.iter().any(|option| invocation.has(option));
+    let is_wanted = || invocation.has("lto-obj-path") || inputs.has_eager_regular_lto(lto_mode(invocation));
+    match is_seen && !is_wanted() {
+        true => Partition::IfUsed,
+        false => Partition::Written,
+    }
+}
+
+/// Whether any bitcode in the link has a part in regular LTO: it has no backend of its own, or a module more than that has.
+/// What stands in the partition's object does not tell, for there are targets that write attributes into every object, and
+/// lld links what it made of an empty module, too.
+fn uses_regular_lto(plan: &Plan, inputs: &Inputs, mode: LtoMode) -> bool {
+    let is_split = |module: &PlannedModule| inputs.bitcode(module.source).is_ok_and(facts::has_several_modules);
+    plan.modules.iter().any(is_split) || !plan.regular_bitcode(inputs, mode).is_empty()
 }
 
 /// Reports that lld writes when symbols are resolved (lld/ELF/Driver.cpp `link`): of the user's own inputs, so that the thin
@@ -353,41 +400,51 @@ fn give_indexes<'a>(outputs: &Outputs, names: impl Iterator<Item = &'a OsString>
 fn read_modules(
     outputs: &Outputs,
     sources: &HashMap<OsString, BitcodeSource>,
+    aliases: &Aliases,
 ) -> Result<Vec<PlannedModule>, ThinLinkError> {
     let list = fs::read(&outputs.list).map_err(at(&outputs.list))?;
-    let names: Vec<OsString> = list
+    let written: Vec<&[u8]> = list
         .split(|byte| *byte == b'\n')
         .filter_map(|line| line.strip_prefix(outputs.prefix.as_bytes()))
-        .map(|name| OsString::from_vec(name.to_vec()))
         .collect();
     // LLVM widens a name's bytes with their signs, and the index that it writes cannot be read (`MODULE_STRTAB_BLOCK`).
-    if let Some(name) = names.iter().find(|name| !name.as_bytes().is_ascii()) {
-        let name = name.to_string_lossy();
+    if let Some(name) = written.iter().find(|name| !name.is_ascii()) {
+        let name = String::from_utf8_lossy(name);
         return Err(ThinLinkError::Unfit(format!(
             "lld writes no index for {name}: not ASCII"
         )));
     }
+    let names: Vec<OsString> = written
+        .iter()
+        .map(|name| OsString::from_vec(aliases.users(name)))
+        .collect();
     let ranks = ranks(&names);
-    names
-        .into_par_iter()
-        .zip(ranks)
-        .map(|(name, rank)| {
+    let modules = names.into_par_iter().zip(written).zip(ranks);
+    modules
+        .map(|((name, written), rank)| {
             let shown = name.to_string_lossy();
             let source = sources
                 .get(&name)
                 .copied()
                 .ok_or_else(|| ThinLinkError::Unfit(format!("lld linked {shown}, which we did not find")))?;
             let mut path = OsString::from(&outputs.prefix);
-            path.push(&name);
+            path.push(OsStr::from_bytes(written));
             path.push(".thinlto.bc");
             let bytes = fs::read(&path).map_err(at(Path::new(&path)))?;
-            let index = Index::parse(&bytes)
+            let mut index = Index::parse(&bytes)
                 .map_err(|error| ThinLinkError::Unfit(format!("the index of {shown} cannot be read: {error}")))?;
             if index.is_skipped() {
                 return Err(ThinLinkError::Unfit(format!(
                     "the index of {shown} was overwritten by an unused copy's"
                 )));
             }
+            let bytes = match aliases.is_empty() {
+                true => bytes,
+                false => {
+                    index.rename_modules(|name| aliases.users(name));
+                    index.write()
+                }
+            };
             Ok(PlannedModule {
                 index: PlannedIndex::now(bytes, &index, name.as_bytes()),
                 name,
@@ -407,24 +464,4 @@ fn ranks(names: &[OsString]) -> Vec<usize> {
         ranks[module] = rank;
     }
     ranks
-}
-
-/// Whether the regular-LTO object holds anything: lld writes it even where there is nothing to put there.
-fn has_content(path: &Path) -> io::Result<bool> {
-    use object::{Object, ObjectSection, ObjectSymbol};
-    let bytes = match fs::read(path) {
-        Ok(bytes) if !bytes.is_empty() => bytes,
-        Ok(_) => return Ok(false),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(error),
-    };
-    let file = object::File::parse(&*bytes).map_err(io::Error::other)?;
-    let allocated = file.sections().any(|s| {
-        s.size() > 0
-            && !matches!(
-                s.kind(),
-                object::SectionKind::Metadata | object::SectionKind::Other | object::SectionKind::OtherString
-            )
-    });
-    Ok(allocated || file.symbols().any(|s| s.is_global()))
 }

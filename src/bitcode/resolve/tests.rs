@@ -28,9 +28,11 @@ const MODULES: [(&str, &str); 3] = [
     ),
 ];
 
-/// What a link does with the indexes: everything named in a module or in those it imports from, if it is dso_local elsewhere.
+/// What a link does with the indexes: everything left open in a module or in those it imports from, if it is dso_local elsewhere.
 fn cure<'n>(llvm: &Llvm, names: &[&'n str], indexes: &[Index]) -> Vec<(&'n str, Index)> {
-    let mut resolutions = Resolutions::default();
+    let open = |name: &str| left_open(&symbols(&llvm.read(name)).unwrap());
+    let all: Vec<_> = names.iter().flat_map(|name| open(name)).collect();
+    let mut resolutions = Resolutions::of(&all);
     for (name, index) in names.iter().zip(indexes) {
         resolutions.add_outline(&Outline::of(index, name.as_bytes()));
         resolutions.add_regular_part(&llvm.read(name)).unwrap();
@@ -42,11 +44,9 @@ fn cure<'n>(llvm: &Llvm, names: &[&'n str], indexes: &[Index]) -> Vec<(&'n str, 
             .modules()
             .into_iter()
             .map(|module| String::from_utf8(module.path).unwrap());
-        let named: Vec<_> = modules
-            .flat_map(|path| named(&symbols(&llvm.read(&path)).unwrap()))
-            .collect();
+        let open: Vec<_> = modules.flat_map(|path| open(&path)).collect();
         cured
-            .add_dso_local(name.as_bytes(), &resolutions.declarations(&named))
+            .add_dso_local(name.as_bytes(), &resolutions.declarations(&open))
             .unwrap();
         (*name, cured)
     };
