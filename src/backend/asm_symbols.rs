@@ -11,6 +11,9 @@ use super::asm_files::{Text, has};
 /// ELFAsmParser.cpp; `.comm` is also in `.lcomm`, which does not).
 const BINDING: [&[u8]; 5] = [b".glob", b".weak", b".comm", b".symver", b"gnu_unique"];
 
+/// Of more names than these, to look for each takes longer than to look at the object.
+const MOST_NAMES: usize = 64;
+
 /// What one module's assembly says, by itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Says {
@@ -23,10 +26,15 @@ pub struct Says {
 impl Says {
     /// What `texts` say of `names`.
     pub fn of(texts: &[Text], names: &HashSet<&[u8]>) -> Says {
-        let finders: Vec<_> = names.iter().map(memmem::Finder::new).collect();
-        let says = |text: &Text| Says {
-            binds: BINDING.iter().any(|word| has(text.bytes(), word)),
-            names: text.has_macros() || finders.iter().any(|name| name.find(text.bytes()).is_some()),
+        if texts.is_empty() {
+            return Says::default();
+        }
+        let is_named = |text: &Text| names.iter().any(|name| memmem::find(text.bytes(), name).is_some());
+        let says = |text: &Text| {
+            let binds = BINDING.iter().any(|word| has(text.bytes(), word));
+            let perhaps = text.has_macros() || names.len() > MOST_NAMES;
+            let names = perhaps || binds && is_named(text);
+            Says { binds, names }
         };
         texts.iter().map(says).fold(Says::default(), Says::with)
     }

@@ -109,24 +109,25 @@ pub(super) fn all(
     Ok((prepared, own.looks))
 }
 
-/// What each module's assembly says of names that are open; none where it was not read.
+/// What each module's assembly says of names that are not visible to all, which it may define for all whatever code does;
+/// none where it was not read.
 fn assembly_of(link: &Backends<'_>, read: &[ReadModule]) -> Vec<Option<Says>> {
-    let open = link.asked.open();
-    let says = read.par_iter().map(|module| match open.is_empty() {
+    let asked: HashSet<&[u8]> = link.asked.by_name().keys().copied().collect();
+    let says = read.par_iter().map(|module| match asked.is_empty() {
         true => Some(Says::default()),
-        false => Some(Says::of(&module.keyed.as_ref()?.assembly, open)),
+        false => Some(Says::of(&module.keyed.as_ref()?.assembly, &asked)),
     });
     says.collect()
 }
 
-/// What the object of the first of `reads` may define of the names that are open.
+/// What the object of the first of `reads` may define of the names that are open, or that assembly may define.
 fn defines(reads: &[usize], said: &[Option<Says>], link: &Backends<'_>) -> Defines {
     // An imported function brings its inline assembly along.
     let together = reads.iter().map(|at| said[*at]);
     let together = together.reduce(|one, other| Some(one?.with(other?))).flatten();
     let own = reads.first().map(|at| link.plan.modules[*at].source);
     match (together, own) {
-        _ if link.asked.open().is_empty() => Defines::NothingOpen,
+        _ if link.asked.by_name().is_empty() => Defines::NothingOpen,
         // What a command of the user's makes of an object nobody knows.
         (Some(says), Some(own))
             if link.post.is_none()

@@ -14,7 +14,7 @@ use super::{FinalLink, FinalLinkError, at, read_native};
 use crate::bitcode::Symbol;
 use crate::bitcode::symbols::{Linkage, Presence};
 use crate::cmdline::OutputKind;
-use crate::inputs::{BitcodeSource, FileKind};
+use crate::inputs::{BitcodeSource, FileKind, ScriptContent};
 
 /// What native objects say of some symbols.
 #[derive(Default)]
@@ -69,40 +69,60 @@ pub(super) fn only_in_bitcode(link: &FinalLink<'_>, natives: &[BitcodeSource]) -
     weak.extend(users.weakly_undefined.iter().map(Vec::as_slice));
     let wrapped: HashSet<&[u8]> = link.invocation.all("wrap").map(OsStrExt::as_bytes).collect();
     let is_redirected = |name: &[u8]| name.strip_prefix(b"__real_").is_some_and(|name| wrapped.contains(name));
+    let provided = provided(link)?;
     let is_linked = link.invocation.kind != OutputKind::Relocatable;
-    let may_be_given = |name: &[u8]| is_linked && is_for_the_linker(name) && !is_redirected(name);
+    let may_be_given = |name: &[u8]| {
+        let is_the_linkers = is_linked && is_for_the_linker(name) || provided.contains(name);
+        wrapped.contains(name) || is_the_linkers && !is_redirected(name)
+    };
     let of_strong = symbols.par_iter().flat_map_iter(|file| {
         let strong = file.iter().filter(|symbol| declares(symbol, Linkage::External));
         let names = strong.map(|symbol| symbol.plain());
         names.filter(|name| weak.contains(name) || may_be_given(name))
     });
     let wrappers = wrappers(&symbols, &wrapped);
+    refuse_defined_twice(link, &symbols)?;
     let mut wanted: HashSet<&[u8]> = of_strong.collect();
     wanted.extend(wrappers.iter().map(Vec::as_slice));
     // A weak reference that an object still makes is told by that object; as a strong one it might not be satisfied.
     let mut gone: HashSet<&[u8]> = weak.iter().copied().filter(|name| may_be_given(name)).collect();
     gone.retain(|name| !wanted.contains(name) && !users.named.contains(*name));
+    let is_defined = |symbol: &&Symbol<'_>| symbol.presence == Presence::Definition;
+    let defined = symbols.par_iter().flat_map_iter(|file| {
+        let defined = file.iter().filter(is_defined).map(|symbol| symbol.plain());
+        defined.filter(|name| wanted.contains(name) || gone.contains(name))
+    });
+    let defined: HashSet<&[u8]> = defined.collect();
+    // What is defined needs no reference, and would be kept from garbage collection by one.
+    wanted.retain(|name| !defined.contains(name));
+    gone.retain(|name| !defined.contains(name));
+    let lazy = provided_in_place_of_lazy(link, &provided);
+    gone.extend(lazy.iter().map(Vec::as_slice));
     if !gone.is_empty() {
         let ours = objects_of(link)?;
         gone.retain(|name| !ours.named.contains(*name));
     }
     wanted.extend(gone);
-    wanted.retain(|name| !users.defined.contains(*name));
-    if !wanted.is_empty() {
-        // What is defined needs no reference, and would be kept from garbage collection by one.
-        let defined = symbols.par_iter().flat_map_iter(|file| {
-            let defined = file.iter().filter(|symbol| symbol.presence == Presence::Definition);
-            defined
-                .map(|symbol| symbol.plain())
-                .filter(|name| wanted.contains(name))
-        });
-        for name in defined.collect::<Vec<_>>() {
-            wanted.remove(name);
-        }
+    if is_linked && has_table_of_offsets(link)? {
+        wanted.insert(b"_GLOBAL_OFFSET_TABLE_");
     }
+    wanted.retain(|name| !users.defined.contains(*name));
     let mut wanted: Vec<Vec<u8>> = wanted.into_iter().map(<[u8]>::to_vec).collect();
     wanted.sort();
     Ok(wanted)
+}
+
+/// Whether bitcode itself refers to the global offset table: of i386 it does since LLVM 19 (llvm's irsymtab.cpp has the name among
+/// those that code generation may use), and lld makes a `.got.plt` for that.
+fn has_table_of_offsets(link: &FinalLink<'_>) -> Result<bool, FinalLinkError> {
+    let Some(object) = link.objects.first().filter(|_| link.llvm.major >= 19) else {
+        return Ok(false);
+    };
+    let path = object.path();
+    let bytes = fs::read(path).map_err(at(path))?;
+    let file =
+        object::File::parse(&*bytes).map_err(|error| FinalLinkError::Unfit(format!("{}: {error}", path.display())))?;
+    Ok(file.architecture() == object::Architecture::I386)
 }
 
 /// The wrappers of symbols that bitcode defines strongly: they are as strongly referred to. LTO makes those symbols weak.
@@ -114,6 +134,79 @@ fn wrappers(symbols: &[&[Symbol<'_>]], wrapped: &HashSet<&[u8]>) -> Vec<Vec<u8>>
             && wrapped.contains(symbol.plain())
     });
     strong.map(|symbol| [b"__wrap_", symbol.plain()].concat()).collect()
+}
+
+/// The symbols that linker scripts provide to whoever asks for them.
+fn provided(link: &FinalLink<'_>) -> Result<HashSet<Vec<u8>>, FinalLinkError> {
+    let scripts = link
+        .inputs
+        .scripts
+        .iter()
+        .filter(|script| script.content == ScriptContent::More);
+    let mut provided = HashSet::new();
+    for script in scripts {
+        let text = fs::read(&script.path).map_err(at(&script.path))?;
+        let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"_.$".contains(byte);
+        let words = text.split(|byte| !is_part(byte)).filter(|word| !word.is_empty());
+        let names = words.clone().skip(1);
+        let named = words
+            .zip(names)
+            .filter(|(command, _)| [b"PROVIDE".as_slice(), b"PROVIDE_HIDDEN"].contains(command));
+        provided.extend(named.map(|(_, name)| name.to_vec()));
+    }
+    Ok(provided)
+}
+
+/// The symbols, among those that scripts provide, that bitcode defines that was not loaded: for lld it is enough that such a
+/// member has the name (lld/ELF/LinkerScript.cpp `shouldAddProvideSym`).
+fn provided_in_place_of_lazy(link: &FinalLink<'_>, provided: &HashSet<Vec<u8>>) -> Vec<Vec<u8>> {
+    if provided.is_empty() {
+        return Vec::new();
+    }
+    let loaded: HashSet<BitcodeSource> = link.bitcode.iter().copied().collect();
+    let mut lazy: Vec<BitcodeSource> = link.inputs.bitcode_by_name().into_values().collect();
+    lazy.retain(|source| !loaded.contains(source));
+    let names = lazy.par_iter().flat_map_iter(|source| {
+        let symbols = crate::symbols::of_file(link.inputs, *source).unwrap_or_default();
+        let defined = symbols
+            .into_iter()
+            .filter(|symbol| symbol.presence == Presence::Definition);
+        defined
+            .map(|symbol| symbol.plain().to_vec())
+            .filter(|name| provided.contains(name))
+    });
+    names.collect()
+}
+
+/// `--defsym=SYMBOL=…` of what assembly in bitcode defines: in-process LTO's object defines it once more, and lld refuses that;
+/// in a link of objects the option wins.
+fn refuse_defined_twice(link: &FinalLink<'_>, symbols: &[&[Symbol<'_>]]) -> Result<(), FinalLinkError> {
+    let assigned = link
+        .invocation
+        .all("defsym")
+        .filter_map(|text| text.as_bytes().split(|byte| *byte == b'=').next());
+    let mut assigned: HashSet<&[u8]> = assigned.collect();
+    if assigned.is_empty() {
+        return Ok(());
+    }
+    for symbol in symbols
+        .iter()
+        .copied()
+        .flatten()
+        .filter(|symbol| symbol.presence == Presence::Definition)
+    {
+        assigned.remove(symbol.plain());
+    }
+    let ours = objects_of(link)?;
+    match assigned.into_iter().find(|name| ours.defined.contains(*name)) {
+        Some(name) => {
+            let name = String::from_utf8_lossy(name);
+            Err(FinalLinkError::Unfit(format!(
+                "--defsym of {name}, which assembly in bitcode defines"
+            )))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Whether a name is one of those that C leaves to the implementation, the linker among it, or a traditional one of its.

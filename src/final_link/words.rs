@@ -98,7 +98,10 @@ pub(super) fn words(
         regular,
         names,
         words: Vec::new(),
-        real_names: link.invocation.has("wrap").then(|| RealNames::new(link)),
+        real_names: match link.invocation.has("wrap") {
+            true => Some(RealNames::new(link)?),
+            false => None,
+        },
         around: Around::Nothing,
     };
     builder.options()?;

@@ -3,34 +3,39 @@
 //! to `__real_SYMBOL` (lld/ELF/Driver.cpp `addWrappedSymbols`): so those are made weak, in copies of the objects.
 
 use std::collections::HashSet;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
 
 use object::elf::{FileHeader32, FileHeader64, STB_WEAK};
 use object::read::elf::{FileHeader, Sym};
-use object::{Endianness, FileKind, elf};
+use object::{Endianness, FileKind, Object, ObjectSymbol, elf};
 
-use super::FinalLink;
-use crate::bitcode::symbols::Presence;
+use super::{FinalLink, FinalLinkError, NativeObject, at};
 
-/// The `__real_` names of wrapped symbols that the link's bitcode defines.
+/// The `__real_` names of wrapped symbols that LTO's objects define weakly.
 pub(super) struct RealNames(HashSet<Vec<u8>>);
 
 impl RealNames {
-    pub(super) fn new(link: &FinalLink<'_>) -> RealNames {
-        use std::os::unix::ffi::OsStrExt;
+    /// # Errors
+    /// An object cannot be read.
+    pub(super) fn new(link: &FinalLink<'_>) -> Result<RealNames, FinalLinkError> {
         let wrapped: HashSet<&[u8]> = link.invocation.all("wrap").map(OsStrExt::as_bytes).collect();
-        if wrapped.is_empty() {
-            return RealNames(HashSet::new());
+        let mut real_names = HashSet::new();
+        let objects = link.objects.iter().map(NativeObject::path).chain(&link.plan.regular);
+        for path in objects.filter(|_| !wrapped.is_empty()) {
+            let unfit = |error: object::Error| FinalLinkError::Unfit(format!("{}: {error}", path.display()));
+            let bytes = fs::read(path).map_err(at(path))?;
+            let object = object::File::parse(&*bytes).map_err(unfit)?;
+            let weak = object
+                .symbols()
+                .filter(|symbol| symbol.is_weak() && !symbol.is_undefined());
+            for name in weak.filter_map(|symbol| symbol.name_bytes().ok()) {
+                if wrapped.contains(name) {
+                    real_names.insert([b"__real_", name].concat());
+                }
+            }
         }
-        let symbols = link
-            .plan
-            .modules
-            .iter()
-            .filter_map(|module| link.symbols.of(module.source).ok());
-        let defined = symbols
-            .flatten()
-            .filter(|symbol| symbol.presence == Presence::Definition);
-        let defined = defined.filter(|symbol| !symbol.linkage.is_local() && wrapped.contains(symbol.plain()));
-        RealNames(defined.map(|symbol| [b"__real_", symbol.plain()].concat()).collect())
+        Ok(RealNames(real_names))
     }
 
     /// An object's bytes with its references to these names weak; none where it has none.

@@ -120,6 +120,9 @@ impl Link {
         })?;
         let (ahead, mut symbols) = reading.end(read);
         self.stats.modules = plan.modules.len();
+        if plan.modules.is_empty() && plan.regular.is_none() {
+            return Err(Stop::Left(Route::Passthrough("no bitcode is loaded")));
+        }
         let bitcode = plan.bitcode(&inputs, route::lto_mode(&self.invocation));
         symbols.complete(&inputs, bitcode.iter().copied());
         let asked = Asked::by(&inputs, &bitcode, &symbols)
