@@ -81,7 +81,7 @@ pub(super) fn only_in_bitcode(link: &FinalLink<'_>, natives: &[BitcodeSource]) -
         names.filter(|name| weak.contains(name) || may_be_given(name))
     });
     let wrappers = wrappers(&symbols, &wrapped);
-    refuse_defined_twice(link, &symbols)?;
+    refuse_defined_twice(link)?;
     let mut wanted: HashSet<&[u8]> = of_strong.collect();
     wanted.extend(wrappers.iter().map(Vec::as_slice));
     // A weak reference that an object still makes is told by that object; as a strong one it might not be satisfied.
@@ -98,9 +98,12 @@ pub(super) fn only_in_bitcode(link: &FinalLink<'_>, natives: &[BitcodeSource]) -
     gone.retain(|name| !defined.contains(name));
     let lazy = provided_in_place_of_lazy(link, &provided);
     gone.extend(lazy.iter().map(Vec::as_slice));
-    if !gone.is_empty() {
+    // Assembly in bitcode defines symbols that only its object tells of.
+    let keeps = !wanted.is_empty() && (link.invocation.has("gc-sections") || !wrapped.is_empty());
+    if !gone.is_empty() || keeps {
         let ours = objects_of(link)?;
         gone.retain(|name| !ours.named.contains(*name));
+        wanted.retain(|name| !ours.defined.contains(*name));
     }
     wanted.extend(gone);
     if is_linked && has_table_of_offsets(link)? {
@@ -180,33 +183,36 @@ fn provided_in_place_of_lazy(link: &FinalLink<'_>, provided: &HashSet<Vec<u8>>) 
 
 /// `--defsym=SYMBOL=…` of what assembly in bitcode defines: in-process LTO's object defines it once more, and lld refuses that;
 /// in a link of objects the option wins.
-fn refuse_defined_twice(link: &FinalLink<'_>, symbols: &[&[Symbol<'_>]]) -> Result<(), FinalLinkError> {
+fn refuse_defined_twice(link: &FinalLink<'_>) -> Result<(), FinalLinkError> {
     let assigned = link
         .invocation
         .all("defsym")
         .filter_map(|text| text.as_bytes().split(|byte| *byte == b'=').next());
-    let mut assigned: HashSet<&[u8]> = assigned.collect();
+    let assigned: HashSet<&[u8]> = assigned.collect();
     if assigned.is_empty() {
         return Ok(());
     }
-    for symbol in symbols
-        .iter()
-        .copied()
-        .flatten()
-        .filter(|symbol| symbol.presence == Presence::Definition)
-    {
-        assigned.remove(symbol.plain());
-    }
-    let ours = objects_of(link)?;
-    match assigned.into_iter().find(|name| ours.defined.contains(*name)) {
-        Some(name) => {
+    for (module, object) in link.plan.modules.iter().zip(link.objects) {
+        let path = object.path();
+        let bytes = fs::read(path).map_err(at(path))?;
+        let object = Natives::of_object(&bytes)
+            .map_err(|error| FinalLinkError::Unfit(format!("{}: {error}", path.display())))?;
+        let symbols = link.symbols.of(module.source).unwrap_or_default();
+        let is_in_code = |name: &[u8]| {
+            let mut defined = symbols.iter().filter(|symbol| symbol.presence == Presence::Definition);
+            defined.any(|symbol| symbol.plain() == name)
+        };
+        if let Some(name) = assigned
+            .iter()
+            .find(|name| object.defined.contains(**name) && !is_in_code(name))
+        {
             let name = String::from_utf8_lossy(name);
-            Err(FinalLinkError::Unfit(format!(
+            return Err(FinalLinkError::Unfit(format!(
                 "--defsym of {name}, which assembly in bitcode defines"
-            )))
+            )));
         }
-        None => Ok(()),
     }
+    Ok(())
 }
 
 /// Whether a name is one of those that C leaves to the implementation, the linker among it, or a traditional one of its.

@@ -125,7 +125,7 @@ pub(super) fn words(
     Ok(builder.words)
 }
 
-impl Builder<'_, '_> {
+impl<'a> Builder<'a, '_> {
     /// What is no input, in order; and scripts that say more than which files to link.
     fn options(&mut self) -> Result<(), FinalLinkError> {
         let inputs: HashSet<usize> = self.link.invocation.inputs.iter().map(|input| input.item).collect();
@@ -357,38 +357,35 @@ impl Builder<'_, '_> {
             .filter(|entry| entry.kind == FileKind::SharedObject);
         shared.for_each(|entry| self.shared(entry));
         for (number, entry) in self.link.inputs.entries.iter().enumerate() {
-            let is_archive = entry.kind.is_archive();
-            match entry.kind {
-                _ if is_archive && entry.position.whole_archive => {}
-                // The archive itself is as good as those of its members that were not loaded: what the others define is defined.
-                _ if is_archive && !entry.has_bitcode() => {
-                    if done.insert((entry.path.as_path(), None)) {
-                        self.word(entry.path.clone(), Around::Nothing);
-                    }
-                }
-                _ if is_archive => {
-                    let members = (0..entry.members.len()).map(|position| member(number, position));
-                    let natives = members.filter(|source| kind(self.link.inputs, *source) == FileKind::NativeObject);
-                    let lazy: Vec<_> = natives
-                        .filter(|source| done.insert(identity(self.link, *source)))
-                        .collect();
-                    let with_bytes = lazy.iter().map(|source| {
-                        let bytes = member_bytes(self.link, *source)?;
-                        Ok((member_name(entry, *source), bytes))
-                    });
-                    if !lazy.is_empty() {
-                        let members = with_bytes.collect::<Result<_, FinalLinkError>>()?;
-                        let path = self.archive(entry, members)?;
-                        self.word(path, Around::Nothing);
-                    }
-                }
-                FileKind::NativeObject if entry.position.in_lib => {
-                    if done.insert((entry.path.as_path(), None)) {
-                        self.word(entry.path.clone(), Around::Lib);
-                    }
-                }
-                _ => {}
+            let is_lazy_object = entry.kind == FileKind::NativeObject && entry.position.in_lib;
+            let is_lazy_archive = entry.kind.is_archive() && !entry.position.whole_archive;
+            if is_lazy_archive && entry.has_bitcode() {
+                self.lazy_members(number, &mut done)?;
+            } else if (is_lazy_archive || is_lazy_object) && done.insert((entry.path.as_path(), None)) {
+                // An archive itself is as good as those of its members that were not loaded: what the others define is defined.
+                let around = if is_lazy_object { Around::Lib } else { Around::Nothing };
+                self.word(entry.path.clone(), around);
             }
+        }
+        Ok(())
+    }
+
+    /// The native members of an archive that are not `done`: an archive of its name that has just them.
+    fn lazy_members(
+        &mut self,
+        number: usize,
+        done: &mut HashSet<(&'a Path, Option<u64>)>,
+    ) -> Result<(), FinalLinkError> {
+        let link = self.link;
+        let entry = &link.inputs.entries[number];
+        let members = (0..entry.members.len()).map(|position| member(number, position));
+        let natives = members.filter(|source| kind(link.inputs, *source) == FileKind::NativeObject);
+        let lazy = natives.filter(|source| done.insert(identity(link, *source)));
+        let lazy = lazy.map(|source| Ok((member_name(entry, source), member_bytes(link, source)?)));
+        let lazy = lazy.collect::<Result<Vec<_>, FinalLinkError>>()?;
+        if !lazy.is_empty() {
+            let path = self.archive(entry, lazy)?;
+            self.word(path, Around::Nothing);
         }
         Ok(())
     }
