@@ -5,16 +5,10 @@
 //! same files in the same order, none of them lazy, decides the same, whatever LTO has removed from them since.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::ffi::OsString;
-use std::fs;
 
-use object::{Object, ObjectSymbol};
-
-use super::{FinalLink, FinalLinkError, at, execute, read_native};
-use crate::bitcode::symbols::Presence;
-use crate::cmdline::Item;
+use super::why_extract::WhyExtract;
+use super::{FinalLink, FinalLinkError};
 use crate::inputs::{BitcodeSource, FileKind, Inputs};
-use crate::thin_link::written_by_thin_link;
 
 /// One file of the final link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,7 +30,7 @@ enum Queue {
     Bitcode(VecDeque<BitcodeSource>),
 }
 
-/// What the thin link loaded, in order. Shared objects are not among it: where they stand decides nothing.
+/// What the thin link loaded, in order.
 ///
 /// # Errors
 /// `Unfit` where the linker names a file that is not among the inputs, or several that cannot be told apart.
@@ -74,12 +68,10 @@ pub(super) fn load_order(link: &FinalLink<'_>) -> Result<Vec<LoadedFile>, FinalL
                     }
                     _ => {
                         if extracted.is_none() {
-                            extracted = Some(Extracted::ask(link)?);
+                            extracted = Some(WhyExtract::ask(link, &files)?);
                         }
-                        let extracted = extracted
-                            .iter()
-                            .flat_map(|extracted| extracted.in_order(link, name, named));
-                        Queue::Many(extracted.collect())
+                        let files = extracted.iter().flat_map(|extracted| extracted.files_called(name));
+                        Queue::Many(files.collect())
                     }
                 };
                 empty.insert(queue)
@@ -110,7 +102,6 @@ pub(super) fn load_order(link: &FinalLink<'_>) -> Result<Vec<LoadedFile>, FinalL
                     order.push(LoadedFile::Regular);
                 }
             }
-            (None, FileKind::SharedObject) => {}
             (None, _) => order.push(LoadedFile::Native(file)),
         }
     }
@@ -146,7 +137,7 @@ pub(super) fn kind(inputs: &Inputs, file: BitcodeSource) -> FileKind {
     file.member.map_or(entry.kind, |position| entry.members[position].kind)
 }
 
-fn is_bitcode(inputs: &Inputs, file: BitcodeSource) -> bool {
+pub(super) fn is_bitcode(inputs: &Inputs, file: BitcodeSource) -> bool {
     kind(inputs, file).is_bitcode()
 }
 
@@ -156,118 +147,5 @@ fn is_eager(inputs: &Inputs, file: BitcodeSource) -> bool {
     match file.member {
         Some(_) => position.whole_archive,
         None => !position.in_lib,
-    }
-}
-
-/// For which symbol each member was taken out of its archive, in order: the linker asked once more, as nothing else tells
-/// native members of one name apart.
-struct Extracted(Vec<Extraction>);
-
-/// One row of `--why-extract`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Extraction {
-    /// What referred to the symbol.
-    by: String,
-    /// What was taken out for it.
-    member: String,
-    symbol: Vec<u8>,
-}
-
-/// The rows in the order in which members were loaded. lld writes a row when the member has been read, and with it all that
-/// it refers to in turn (lld/ELF/Symbols.cpp `Symbol::resolve(Undefined)`): those rows stand before it.
-fn in_load_order(rows: Vec<Extraction>) -> Vec<Extraction> {
-    let mut trees: Vec<(String, Vec<Extraction>)> = Vec::new();
-    for row in rows {
-        let children = trees.iter().rev().take_while(|(by, _)| *by == row.member).count();
-        let children = trees.split_off(trees.len() - children);
-        let by = row.by.clone();
-        let below = children.into_iter().flat_map(|(_, rows)| rows);
-        trees.push((by, std::iter::once(row).chain(below).collect()));
-    }
-    trees.into_iter().flat_map(|(_, rows)| rows).collect()
-}
-
-impl Extracted {
-    fn ask(link: &FinalLink<'_>) -> Result<Extracted, FinalLinkError> {
-        let list = link.staging.path("why-extract");
-        let items = link.invocation.items.iter();
-        let items = items.filter(|item| match item {
-            Item::Option { def, .. } => def.role != crate::cmdline::Role::Report && !written_by_thin_link(item),
-            Item::Input(_) => true,
-        });
-        let words: Vec<OsString> = items.flat_map(|item| item.words().iter().cloned()).collect();
-        let mut index = OsString::from("--thinlto-index-only=");
-        index.push(link.staging.path("why-extract.list"));
-        let mut prefix = OsString::from("--thinlto-prefix-replace=;");
-        prefix.push(link.staging.path("why-extract.indexes/"));
-        let mut why = OsString::from("--why-extract=");
-        why.push(&list);
-        let more = [index, prefix, why, "--no-demangle".into(), "-w".into()];
-        let output = execute(link, link.lld(), words, &more)?;
-        if !output.status.success() {
-            return Err(FinalLinkError::Unfit(
-                "the linker does not tell what it extracts".into(),
-            ));
-        }
-        let text = fs::read_to_string(&list).map_err(at(&list))?;
-        let rows = text.lines().skip(1).filter_map(|line| {
-            let mut columns = line.split('\t');
-            Some(Extraction {
-                by: columns.next()?.to_owned(),
-                member: columns.next()?.to_owned(),
-                symbol: columns.next()?.as_bytes().to_vec(),
-            })
-        });
-        Ok(Extracted(in_load_order(rows.collect())))
-    }
-
-    /// Which of the files of one name were loaded, in order.
-    fn in_order(&self, link: &FinalLink<'_>, name: &str, files: &[BitcodeSource]) -> Vec<BitcodeSource> {
-        let mut left = files.to_vec();
-        let rows = self.0.iter().filter(|row| row.member == name);
-        rows.filter_map(|row| {
-            let found = left.iter().position(|file| defines(link, *file, &row.symbol))?;
-            Some(left.remove(found))
-        })
-        .collect()
-    }
-}
-
-fn defines(link: &FinalLink<'_>, file: BitcodeSource, symbol: &[u8]) -> bool {
-    if is_bitcode(link.inputs, file) {
-        let symbols = crate::symbols::of_file(link.inputs, file).unwrap_or_default();
-        let mut defined = symbols.iter().filter(|found| found.presence == Presence::Definition);
-        return defined.any(|found| found.plain() == symbol);
-    }
-    let entry = &link.inputs.entries[file.entry];
-    let found = read_native(entry, file.member, |bytes| {
-        let object = object::File::parse(bytes).map_err(|error| error.to_string())?;
-        let mut symbols = object
-            .symbols()
-            .filter(|found| !found.is_undefined() && !found.is_local());
-        Ok(symbols.any(|found| found.name_bytes() == Ok(symbol)))
-    });
-    found.unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_member_brings_in_is_loaded_behind_it() {
-        let row = |by: &str, member: &str| Extraction {
-            by: by.into(),
-            member: member.into(),
-            symbol: Vec::new(),
-        };
-        let rows = vec![
-            row("x(b.o)", "x(c.o)"),
-            row("x(a.o)", "x(b.o)"),
-            row("m.o", "x(a.o)"),
-            row("m.o", "x(d.o)"),
-        ];
-        let order: Vec<String> = in_load_order(rows).into_iter().map(|row| row.member).collect();
-        assert_eq!(order, ["x(a.o)", "x(b.o)", "x(c.o)", "x(d.o)"]);
     }
 }

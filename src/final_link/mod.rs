@@ -9,6 +9,7 @@ mod load_order;
 mod traced;
 mod undefined;
 mod visibility;
+mod why_extract;
 mod words;
 mod wrapped;
 

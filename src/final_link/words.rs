@@ -329,6 +329,7 @@ impl<'a> Builder<'a, '_> {
     fn native(&mut self, file: BitcodeSource) -> Result<(), FinalLinkError> {
         let entry = &self.link.inputs.entries[file.entry];
         match entry.position {
+            _ if entry.kind == FileKind::SharedObject => self.shared(entry),
             position if position.just_symbols => {
                 self.enter(Around::Nothing);
                 self.words
@@ -340,22 +341,15 @@ impl<'a> Builder<'a, '_> {
         Ok(())
     }
 
-    /// What lld may still want of the inputs for references that only code generation makes: shared objects and lazy native
-    /// members. In-process those references come last of all, when a shared object that defines a symbol has displaced what
-    /// is lazy, wherever each stood (lld/ELF/Symbols.cpp `Symbol::resolve(SharedSymbol)`): so here it stands before.
+    /// Lazy native members, for references that only code generation makes. In-process those references come last of all, when
+    /// a shared object that defines a symbol has displaced what is lazy, wherever each stood (lld/ELF/Symbols.cpp
+    /// `Symbol::resolve(SharedSymbol)`): here, too, they stand behind all that is loaded.
     fn not_loaded(&mut self, order: &[LoadedFile]) -> Result<(), FinalLinkError> {
         let loaded = order.iter().filter_map(|file| match file {
             LoadedFile::Native(source) => Some(identity(self.link, *source)),
             LoadedFile::Module(_) | LoadedFile::Regular => None,
         });
         let mut done: HashSet<(&Path, Option<u64>)> = loaded.collect();
-        let shared = self
-            .link
-            .inputs
-            .entries
-            .iter()
-            .filter(|entry| entry.kind == FileKind::SharedObject);
-        shared.for_each(|entry| self.shared(entry));
         for (number, entry) in self.link.inputs.entries.iter().enumerate() {
             let is_lazy_object = entry.kind == FileKind::NativeObject && entry.position.in_lib;
             let is_lazy_archive = entry.kind.is_archive() && !entry.position.whole_archive;

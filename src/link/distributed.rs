@@ -229,7 +229,9 @@ impl Link {
                 }
                 drop(staging);
             });
-            if let (Some(identity), Some(cache), true) = (identity, &cache, status.success()) {
+            // Where libraries that objects name were searched for, only lld knows.
+            let is_known = status.success() && self.dependent.is_empty();
+            if let (Some(identity), Some(cache), true) = (identity, &cache, is_known) {
                 self.remember(identity, cache, (&inputs, opened), &clang, (compiled, left), finished);
             }
             if let Some(cache) = &cache {

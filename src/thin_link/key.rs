@@ -338,6 +338,7 @@ mod tests {
         };
         for words in [
             &["--why-extract=why"][..],
+            &["--why-extract=-"],
             &["--print-archive-stats=x"],
             &["--opt-remarks-filename", "x"],
             &["-mllvm", "-module-summary-dot-file=x"],
@@ -347,8 +348,7 @@ mod tests {
             assert!(writing(words), "{words:?}");
         }
         for words in [
-            &["--why-extract=-"][..],
-            &["-mllvm", "-import-instr-limit=5"],
+            &["-mllvm", "-import-instr-limit=5"][..],
             &["-plugin-opt=-code-model=kernel"],
             &["-Map=x", "--cref", "-o", "x", "--lto-O2"],
         ] {

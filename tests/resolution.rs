@@ -1,0 +1,295 @@
+//! Symbols are resolved once, over bitcode: what is linked, defined, undefined, exported and needed is lld's.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use common::Bench;
+
+const THIN: &[&str] = &["-flto=thin", "-O2", "-fPIC"];
+const NATIVE: &[&str] = &["-O2", "-fPIC"];
+
+/// The global symbols of an output with type, binding and visibility, those of `.dynsym` too; and the libraries it needs.
+fn symbols(bench: &Bench, file: &str) -> Vec<String> {
+    let text = bench.run("llvm-readelf-22", &["-sdW", file]).ok().stdout;
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        match columns[..] {
+            [_, _, _, kind, "GLOBAL" | "WEAK", visibility, section, name] => {
+                let place = if section == "UND" { "undefined" } else { "defined" };
+                lines.push(format!("{name} {kind} {} {visibility} {place}", columns[4]));
+            }
+            [_, "(NEEDED)", ..] => lines.push(line.trim().to_owned()),
+            _ => {}
+        }
+    }
+    lines.sort();
+    lines
+}
+
+/// Links both ways, and asks for the same symbols and, of a program, for the same output.
+fn alike(bench: &Bench, words: &[&str]) {
+    bench.both("clang", words);
+    assert_eq!(symbols(bench, "our.out"), symbols(bench, "in.out"), "{words:?}");
+    if !words.iter().any(|word| matches!(*word, "-shared" | "-r")) {
+        assert_eq!(bench.output_of("our.out"), bench.output_of("in.out"), "{words:?}");
+    }
+}
+
+/// A dead function of `m.c` calls `helper`, which an archive defines beside what runs at start.
+fn dead_caller() -> Bench {
+    let bench = Bench::new();
+    let main = "int puts(const char *), helper(int), live(void); int unused(int x) { return helper(x) + 1; }\n\
+                int main(void) { puts(live() == 2 ? \"two\" : \"other\"); return 0; }\n";
+    let helper = "int puts(const char *); int helper(int x) { return x * 7; }\n\
+                  __attribute__((constructor)) static void hello(void) { puts(\"constructor\"); }\n";
+    let set = "int helper(int x) { return x * 5; } __attribute__((section(\"names\"), used)) static int entry = 5;\n\
+               extern int __start_names[], __stop_names[];\n\
+               int puts(const char *); __attribute__((constructor)) static void count(void)\n\
+               { if (__stop_names - __start_names == 1) puts(\"one name\"); }\n";
+    let other = "int helper(int x) { return -x; } int live(void) { return 9; }\n";
+    bench
+        .compile("m.c", main, THIN)
+        .compile("helper.c", helper, THIN)
+        .compile("nhelper.c", helper, NATIVE)
+        .compile("set.c", set, THIN)
+        .compile("live.c", "int live(void) { return 2; }\n", THIN)
+        .compile("other.c", other, NATIVE);
+    bench
+        .ar(&["rc", "two.a", "helper.o", "live.o"])
+        .ar(&["rcT", "thin.a", "helper.o", "live.o"])
+        .ar(&["rc", "mixed.a", "live.o", "nhelper.o"])
+        .ar(&["rc", "set.a", "set.o", "live.o"])
+        .ar(&["rc", "other.a", "other.o"]);
+    bench
+}
+
+#[test]
+fn a_member_that_only_dead_code_asks_for_is_linked() {
+    let bench = dead_caller();
+    for words in [
+        &["m.o", "two.a"][..],
+        &["m.o", "two.a", "-Wl,--gc-sections"],
+        &["m.o", "thin.a", "other.a"],
+        &["m.o", "mixed.a", "other.a"],
+        &["two.a", "m.o"],
+        &["two.a", "m.o", "two.a", "other.a"],
+        &["m.o", "set.a"],
+        &[
+            "m.o",
+            "-Wl,--start-lib",
+            "helper.o",
+            "live.o",
+            "-Wl,--end-lib",
+            "other.a",
+        ],
+        &[
+            "m.o",
+            "-Wl,--whole-archive",
+            "two.a",
+            "-Wl,--no-whole-archive",
+            "other.a",
+        ],
+        &[
+            "m.o",
+            "-Wl,--start-group",
+            "live.o",
+            "two.a",
+            "-Wl,--end-group",
+            "other.a",
+        ],
+        &["m.o", "two.a", "-static"],
+        &["m.o", "two.a", "-static-pie"],
+    ] {
+        alike(&bench, words);
+    }
+}
+
+#[test]
+fn a_library_exports_and_needs_what_llds_does() {
+    let bench = dead_caller();
+    bench.write("v.map", "{ global: live; local: *; };\n").write(
+        "named.map",
+        "V1 { global: live; }; V2 { global: unused; local: h*; } V1;\n",
+    );
+    for words in [
+        &["-shared", "m.o", "two.a", "-Wl,--version-script=v.map", "-Wl,-z,defs"][..],
+        &["-shared", "m.o", "two.a", "-Wl,--version-script=named.map"],
+        &["-shared", "m.o", "two.a", "-Wl,--exclude-libs=ALL"],
+        &["-shared", "m.o", "mixed.a", "-Wl,--exclude-libs=mixed.a"],
+        &[
+            "-shared",
+            "m.o",
+            "two.a",
+            "-Wl,--exclude-libs=two.a",
+            "-Wl,--version-script=v.map",
+        ],
+        &["-shared", "m.o", "two.a", "-Wl,-Bsymbolic", "-lm"],
+        &["-shared", "m.o", "two.a", "-Wl,--as-needed", "-lm"],
+        &["-r", "m.o", "two.a"],
+    ] {
+        alike(&bench, words);
+    }
+}
+
+/// `--trace` has one name for both: bitcode is told apart by the list of modules, native members by what they define.
+#[test]
+fn members_of_one_name_are_told_apart() {
+    let bench = Bench::new();
+    let say = |name: &str, more: &str| {
+        format!(
+            "int puts(const char *); {more}\n\
+             __attribute__((constructor)) static void hello(void) {{ puts(\"{name}\"); }}\n"
+        )
+    };
+    std::fs::create_dir(bench.path("one")).unwrap();
+    std::fs::create_dir(bench.path("two")).unwrap();
+    for flags in [THIN, NATIVE] {
+        bench
+            .compile("m.c", "int f(void); int main(void) { return f() - 3; }\n", THIN)
+            .compile(
+                "one/s.c",
+                &say("one", "int g(void); int f(void) { return g() + 1; }"),
+                flags,
+            )
+            .compile("two/s.c", &say("two", "int g(void) { return 2; }"), flags)
+            .compile("s.c", &say("three", "int h(void) { return 3; }"), flags);
+        for order in [["one/s.o", "two/s.o", "s.o"], ["s.o", "two/s.o", "one/s.o"]] {
+            let _ = std::fs::remove_file(bench.path("same.a"));
+            order
+                .iter()
+                .for_each(|member| drop(bench.ar(&["qc", "same.a", member])));
+            alike(&bench, &["same.a", "m.o"]);
+            alike(&bench, &["m.o", "-Wl,-u,h", "same.a"]);
+        }
+    }
+}
+
+#[test]
+fn an_archive_that_only_objects_name_is_linked() {
+    let bench = Bench::new();
+    std::fs::create_dir(bench.path("lib")).unwrap();
+    let main = "#pragma comment(lib, \"extra\")\nint extra(int); int main(int c, char **v) { return extra(c) - 11; }\n";
+    bench
+        .compile("m.c", main, THIN)
+        .compile("e.c", "int extra(int x) { return x + 10; }\n", THIN)
+        .ar(&["rc", "lib/libextra.a", "e.o"]);
+    let words = ["m.o", "-Llib"];
+    alike(&bench, &words);
+    bench.both_print("");
+    bench.compile("e.c", "int extra(int x) { return x + 12; }\n", THIN);
+    bench.ar(&["rc", "lib/libextra.a", "e.o"]);
+    let again = bench
+        .drive(
+            "clang",
+            bench.shim().to_str().unwrap(),
+            &["m.o", "-Llib", "-o", "our.out"],
+        )
+        .ok();
+    assert_eq!(again.mode(), "distributed");
+    assert_eq!(bench.run("./our.out", &[]).status, 2);
+}
+
+#[test]
+fn references_that_lto_removes_count() {
+    let bench = Bench::new();
+    bench
+        .compile(
+            "m.c",
+            "extern char _end[], mine[]; int gone(void); int dead(void) { return _end - mine + gone(); }\n\
+             int main(void) { return 0; }\n",
+            THIN,
+        )
+        .compile("w.c", "__attribute__((weak)) int gone(void); int kept(void) { return gone ? gone() : 1; }\n", NATIVE)
+        .compile(
+            "wrap.c",
+            "int gain(int x) { return x + 1; } int __real_gain(int); int __wrap_gain(int x) { return 9 * __real_gain(x); }\n",
+            THIN,
+        )
+        .compile("use.c", "int gain(int); int main(void) { return gain(1) - 18; }\n", THIN)
+        .compile(
+            "weakly.c",
+            "__attribute__((weak, visibility(\"protected\"))) int gone(void); int one(void) { return gone ? 1 : 0; }\n\
+             int two(void) { return 2; }\n",
+            THIN,
+        )
+        .compile("strongly.c", "int gone(void); int two(void); int three(void) { return two() + gone(); }\n", NATIVE)
+        .write("p.ld", "PROVIDE(mine = 0x1234);\n");
+    for words in [
+        &["m.o", "p.ld"][..],
+        &["m.o", "p.ld", "-Wl,--gc-sections"],
+        &["-shared", "m.o", "w.o"],
+        &["-r", "m.o", "w.o"],
+        &["use.o", "wrap.o", "-Wl,--wrap=gain"],
+        &["-shared", "use.o", "wrap.o", "-Wl,--wrap=gain"],
+        &["-shared", "weakly.o", "w.o"],
+        &[
+            "-shared",
+            "-Wl,--start-lib",
+            "weakly.o",
+            "-Wl,--end-lib",
+            "w.o",
+            "-Wl,-u,two",
+        ],
+    ] {
+        alike(&bench, words);
+    }
+}
+
+/// The routines that code generation asks for: a shared object that has them wins over an archive that stands before it.
+#[test]
+fn what_only_code_generation_asks_for() {
+    let bench = Bench::new();
+    let copy = "struct big { char bytes[4000]; }; void copy(struct big *to, struct big *from) { *to = *from; }\n";
+    let own = "typedef unsigned long size;\n\
+               void *memcpy(void *to, const void *from, size n)\n\
+               { char *a = to; const char *b = from; while (n--) { *a++ = *b++; __asm__ volatile(\"\"); } return to; }\n";
+    bench
+        .compile("m.c", "struct big; void copy(struct big *, struct big *); int main(void) { static char a[4000], b[4000]; copy((struct big *)a, (struct big *)b); return a[5]; }\n", THIN)
+        .compile("copy.c", copy, THIN)
+        .compile("own.c", own, &["-flto=thin", "-O2", "-fPIC", "-fno-builtin"])
+        .compile("nown.c", own, &["-O2", "-fPIC", "-fno-builtin"])
+        .compile("wide.c", "int main(int c, char **v) { volatile __int128 x = c; return (int)(x * 1000 / (c + 7)) - 125; }\n", THIN)
+        .ar(&["rc", "own.a", "own.o"])
+        .ar(&["rc", "nown.a", "nown.o"]);
+    for words in [
+        &["m.o", "copy.o", "own.a"][..],
+        &["m.o", "copy.o", "own.a", "-static"],
+        &["m.o", "copy.o", "nown.a"],
+        &["wide.o"],
+        &["wide.o", "-static"],
+    ] {
+        alike(&bench, words);
+    }
+}
+
+#[test]
+fn reports_of_resolution_are_llds() {
+    let bench = dead_caller();
+    for option in [
+        "--why-extract=-",
+        "--warn-backrefs",
+        "--print-archive-stats=-",
+        "--trace",
+    ] {
+        let words = |output: &'static str| {
+            [
+                "two.a",
+                "m.o",
+                "other.a",
+                "-lc",
+                "-L/usr/lib/x86_64-linux-gnu",
+                "-e",
+                "main",
+                option,
+                "-o",
+                output,
+            ]
+        };
+        let inside = bench.direct(&words("out")).ok();
+        let ours = bench.through(&words("out")).ok();
+        assert_eq!(ours.mode(), "distributed");
+        assert_eq!(ours.stdout, inside.stdout, "{option}");
+        assert_eq!(ours.stderr, inside.stderr, "{option}");
+    }
+}
