@@ -15,6 +15,7 @@ use crate::bitcode::Symbol;
 use crate::bitcode::symbols::{Linkage, Presence};
 use crate::cmdline::OutputKind;
 use crate::inputs::{BitcodeSource, FileKind, ScriptContent};
+use crate::sys;
 
 /// What native objects say of some symbols.
 #[derive(Default)]
@@ -32,17 +33,20 @@ impl Natives {
         self
     }
 
-    fn of_object(bytes: &[u8]) -> Result<Natives, String> {
+    fn of_object(bytes: &[u8], is_looked_for: impl Fn(&[u8]) -> bool) -> Result<Natives, String> {
         let file = object::File::parse(bytes).map_err(|error| error.to_string())?;
         let mut natives = Natives::default();
         for symbol in file.symbols().filter(|symbol| !symbol.is_local()) {
-            let name = symbol.name_bytes().map_err(|error| error.to_string())?.to_vec();
-            if !symbol.is_undefined() {
-                natives.defined.insert(name.clone());
-            } else if symbol.is_weak() {
-                natives.weakly_undefined.insert(name.clone());
+            let name = symbol.name_bytes().map_err(|error| error.to_string())?;
+            if !is_looked_for(name) {
+                continue;
             }
-            natives.named.insert(name);
+            if !symbol.is_undefined() {
+                natives.defined.insert(name.to_vec());
+            } else if symbol.is_weak() {
+                natives.weakly_undefined.insert(name.to_vec());
+            }
+            natives.named.insert(name.to_vec());
         }
         Ok(natives)
     }
@@ -80,32 +84,41 @@ pub(super) fn only_in_bitcode(link: &FinalLink<'_>, natives: &[BitcodeSource]) -
         let names = strong.map(|symbol| symbol.plain());
         names.filter(|name| weak.contains(name) || may_be_given(name))
     });
-    let wrappers = wrappers(&symbols, &wrapped);
     refuse_defined_twice(link)?;
-    let mut wanted: HashSet<&[u8]> = of_strong.collect();
-    wanted.extend(wrappers.iter().map(Vec::as_slice));
-    // A weak reference that an object still makes is told by that object; as a strong one it might not be satisfied.
-    let mut gone: HashSet<&[u8]> = weak.iter().copied().filter(|name| may_be_given(name)).collect();
-    gone.retain(|name| !wanted.contains(name) && !users.named.contains(*name));
+    let strong: HashSet<&[u8]> = of_strong.collect();
+    let wrappers = wrappers(&symbols, &wrapped);
+    // Those that make a weak reference strong, whoever makes that.
+    let mut binding: HashSet<&[u8]> = strong.iter().copied().filter(|name| weak.contains(name)).collect();
+    binding.extend(wrappers.iter().map(Vec::as_slice));
+    // Those that something is defined for, unless an object still refers to it. Then it is told by that object, and as a strong
+    // reference a weak one might not be satisfied.
+    let mut unmentioned: HashSet<&[u8]> = strong
+        .iter()
+        .chain(&weak)
+        .copied()
+        .filter(|name| may_be_given(name))
+        .collect();
+    unmentioned.retain(|name| !binding.contains(name) && !users.named.contains(*name));
     let is_defined = |symbol: &&Symbol<'_>| symbol.presence == Presence::Definition;
     let defined = symbols.par_iter().flat_map_iter(|file| {
         let defined = file.iter().filter(is_defined).map(|symbol| symbol.plain());
-        defined.filter(|name| wanted.contains(name) || gone.contains(name))
+        defined.filter(|name| binding.contains(name) || unmentioned.contains(name))
     });
     let defined: HashSet<&[u8]> = defined.collect();
     // What is defined needs no reference, and would be kept from garbage collection by one.
-    wanted.retain(|name| !defined.contains(name));
-    gone.retain(|name| !defined.contains(name));
+    binding.retain(|name| !defined.contains(name));
+    unmentioned.retain(|name| !defined.contains(name));
     let lazy = provided_in_place_of_lazy(link, &provided);
-    gone.extend(lazy.iter().map(Vec::as_slice));
+    unmentioned.extend(lazy.iter().map(Vec::as_slice));
     // Assembly in bitcode defines symbols that only its object tells of.
-    let keeps = !wanted.is_empty() && (link.invocation.has("gc-sections") || !wrapped.is_empty());
-    if !gone.is_empty() || keeps {
-        let ours = objects_of(link)?;
-        gone.retain(|name| !ours.named.contains(*name));
-        wanted.retain(|name| !ours.defined.contains(*name));
+    let keeps = !binding.is_empty() && (link.invocation.has("gc-sections") || !wrapped.is_empty());
+    if !unmentioned.is_empty() || keeps {
+        let ours = objects_of(link, |name| binding.contains(name) || unmentioned.contains(name))?;
+        unmentioned.retain(|name| !ours.named.contains(*name));
+        binding.retain(|name| !ours.defined.contains(*name));
     }
-    wanted.extend(gone);
+    let mut wanted = binding;
+    wanted.extend(unmentioned);
     if is_linked && has_table_of_offsets(link)? {
         wanted.insert(b"_GLOBAL_OFFSET_TABLE_");
     }
@@ -195,7 +208,7 @@ fn refuse_defined_twice(link: &FinalLink<'_>) -> Result<(), FinalLinkError> {
     for (module, object) in link.plan.modules.iter().zip(link.objects) {
         let path = object.path();
         let bytes = fs::read(path).map_err(at(path))?;
-        let object = Natives::of_object(&bytes)
+        let object = Natives::of_object(&bytes, |name| assigned.contains(name))
             .map_err(|error| FinalLinkError::Unfit(format!("{}: {error}", path.display())))?;
         let symbols = link.symbols.of(module.source).unwrap_or_default();
         let is_in_code = |name: &[u8]| {
@@ -228,7 +241,7 @@ fn natives_of(link: &FinalLink<'_>, natives: &[BitcodeSource]) -> Result<Natives
         .filter(|file| super::load_order::kind(link.inputs, **file) == FileKind::NativeObject);
     let read = objects.map(|file| {
         let entry = &link.inputs.entries[file.entry];
-        read_native(entry, file.member, Natives::of_object)
+        read_native(entry, file.member, |bytes| Natives::of_object(bytes, |_| true))
             .map_err(|error| FinalLinkError::Unfit(format!("{}: {error}", entry.shown(file.member))))
     });
     let users = read.try_reduce(Natives::default, |one, other| Ok(one.with(other)))?;
@@ -236,15 +249,20 @@ fn natives_of(link: &FinalLink<'_>, natives: &[BitcodeSource]) -> Result<Natives
         return Ok(users);
     };
     let bytes = fs::read(regular).map_err(at(regular))?;
-    let ours = Natives::of_object(&bytes).map_err(|error| FinalLinkError::Unfit(format!("regular LTO: {error}")))?;
+    let ours = Natives::of_object(&bytes, |_| true);
+    let ours = ours.map_err(|error| FinalLinkError::Unfit(format!("regular LTO: {error}")))?;
     Ok(users.with(ours))
 }
 
-fn objects_of(link: &FinalLink<'_>) -> Result<Natives, FinalLinkError> {
+/// What the modules' objects say of the symbols that are looked for.
+fn objects_of(link: &FinalLink<'_>, is_looked_for: impl Fn(&[u8]) -> bool + Sync) -> Result<Natives, FinalLinkError> {
     let read = link.objects.par_iter().map(|object| {
         let path = object.path();
-        let bytes = fs::read(path).map_err(at(path))?;
-        Natives::of_object(&bytes).map_err(|error| FinalLinkError::Unfit(format!("{}: {error}", path.display())))
+        let map = fs::File::open(path)
+            .and_then(|file| sys::map(&file))
+            .map_err(at(path))?;
+        Natives::of_object(&map, &is_looked_for)
+            .map_err(|error| FinalLinkError::Unfit(format!("{}: {error}", path.display())))
     });
     read.try_reduce(Natives::default, |one, other| Ok(one.with(other)))
 }
