@@ -235,7 +235,8 @@ fn not_distributed(links: &Links<'_>, told: Option<&Told>, status: ExitStatus) -
         comparison.describe(told);
     }
     match told {
-        Some(told) if told.mode != "distributed" => {
+        // lld refuses it without us, too.
+        Some(told) if told.mode != "distributed" && status.success() => {
             let reason = told.reason.clone().unwrap_or_default();
             comparison.unknown(&told.mode, &format!("the link is not distributed: {reason}"))
         }

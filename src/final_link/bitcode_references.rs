@@ -109,7 +109,10 @@ pub(super) fn only_in_bitcode(link: &FinalLink<'_>, natives: &[BitcodeSource]) -
     binding.retain(|name| !defined.contains(name));
     unmentioned.retain(|name| !defined.contains(name));
     let lazy = provided_in_place_of_lazy(link, &provided);
-    unmentioned.extend(lazy.iter().map(Vec::as_slice));
+    let is_provided = |symbol: &&Symbol<'_>| is_defined(symbol) && provided.contains(symbol.plain());
+    let loaded = symbols.iter().copied().flatten().filter(is_provided);
+    let loaded: HashSet<&[u8]> = loaded.map(|symbol| symbol.plain()).collect();
+    unmentioned.extend(lazy.iter().map(Vec::as_slice).filter(|name| !loaded.contains(name)));
     // Assembly in bitcode defines symbols that only its object tells of.
     let keeps = !binding.is_empty() && (link.invocation.has("gc-sections") || !wrapped.is_empty());
     if !unmentioned.is_empty() || keeps {

@@ -44,6 +44,7 @@ pub(super) fn load_order(link: &FinalLink<'_>) -> Result<Vec<LoadedFile>, FinalL
         modules.entry(name).or_default().push_back(module.source);
     }
     let mut queues: HashMap<&str, Queue> = HashMap::new();
+    refuse_ambiguous(link, &modules)?;
     let mut order = Vec::with_capacity(link.plan.loaded.len());
     let mut has_regular = false;
     let mut extracted = None;
@@ -111,6 +112,27 @@ pub(super) fn load_order(link: &FinalLink<'_>) -> Result<Vec<LoadedFile>, FinalL
         order.insert(first.unwrap_or_default(), LoadedFile::Regular);
     }
     Ok(order)
+}
+
+/// Members of one name for regular LTO are not told apart by anything, where not all of them were loaded.
+fn refuse_ambiguous(
+    link: &FinalLink<'_>,
+    modules: &HashMap<String, VecDeque<BitcodeSource>>,
+) -> Result<(), FinalLinkError> {
+    let mut regular: HashMap<String, usize> = HashMap::new();
+    for source in link.bitcode.iter().skip(link.plan.modules.len()) {
+        let name = link.inputs.entries[source.entry].shown(source.member);
+        *regular.entry(name).or_default() += 1;
+    }
+    for (name, candidates) in regular.into_iter().filter(|(_, candidates)| *candidates > 1) {
+        let loaded = link.plan.loaded.iter().filter(|loaded| **loaded == name).count();
+        let thin = modules.get(&name).map_or(0, VecDeque::len);
+        if candidates > loaded.saturating_sub(thin) {
+            let reason = format!("which of the members called {name} was loaded for regular LTO cannot be told");
+            return Err(FinalLinkError::Unfit(reason));
+        }
+    }
+    Ok(())
 }
 
 /// Every file and member by the name that `--trace` has for it; of an archive that is named twice, each member once.

@@ -1,7 +1,7 @@
 //! Random links: each seed makes a small program of modules of all kinds, in archives, groups and libraries, with random
 //! options, links it by lld with LTO in its process and through thinlto-ld, and compares what comes of it.
 //!
-//! `RANDOM_LINKS=1000` makes more fresh links, `RANDOM_LINKS_SEED` the same ones again, `RANDOM_LINKS_LLVM` (22, 19, 16)
+//! `RANDOM_LINKS=1000` makes more links, `RANDOM_LINKS_SEED=$RANDOM` fresh ones, `RANDOM_LINKS_LLVM` (22, 19, 16)
 //! chooses the LLVM, and `RANDOM_LINKS_BIN` another thinlto-ld, or an `ld.lld` for a judge that should find nothing.
 //! `RANDOM_LINKS_SHRINK` is how many differing links are shrunk.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
@@ -24,12 +24,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use common::random::Random;
 use judge::{Aspect, Difference, Verdict, judge};
 use program::Program;
 use run::Workshop;
+
+/// The same links each time, so that a change is blamed for nothing that others would have shown before it; fresh ones by
+/// `RANDOM_LINKS_SEED=$RANDOM`.
+const USUAL_SEED: u64 = 5001;
 
 /// How many links a shrinking makes at most.
 const SHRINKING: usize = 400;
@@ -186,8 +189,7 @@ fn show(workshop: &Workshop, program: &Program, differences: &[Difference]) {
 fn fixed_and_fresh_links_are_llds() {
     let llvm = u32::try_from(setting("RANDOM_LINKS_LLVM", 22)).unwrap();
     let ours = std::env::var("RANDOM_LINKS_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_thinlto-ld").to_owned());
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let first = setting("RANDOM_LINKS_SEED", now);
+    let first = setting("RANDOM_LINKS_SEED", USUAL_SEED);
     println!("again by RANDOM_LINKS_SEED={first}");
     let mut random = Random::new(first);
     // The first is the seed itself, so that one link can be made again by its own, and is the first to be shrunk.
