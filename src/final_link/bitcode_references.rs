@@ -113,6 +113,9 @@ pub(super) fn only_in_bitcode(link: &FinalLink<'_>, natives: &[BitcodeSource]) -
     let loaded = symbols.iter().copied().flatten().filter(is_provided);
     let loaded: HashSet<&[u8]> = loaded.map(|symbol| symbol.plain()).collect();
     unmentioned.extend(lazy.iter().map(Vec::as_slice).filter(|name| !loaded.contains(name)));
+    // A symbol is only wrapped if something has its name.
+    let names = symbols.iter().copied().flatten().filter(|_| !wrapped.is_empty());
+    unmentioned.extend(names.map(|symbol| symbol.plain()).filter(|name| wrapped.contains(name)));
     // Assembly in bitcode defines symbols that only its object tells of.
     let keeps = !binding.is_empty() && (link.invocation.has("gc-sections") || !wrapped.is_empty());
     if !unmentioned.is_empty() || keeps {

@@ -10,15 +10,23 @@ use super::{FinalLinkError, at};
 use crate::bitcode::symbols::Visibility;
 use crate::cmdline::OutputKind;
 
-/// Writes an object that refers to `names` weakly, which takes nothing out of an archive, with these visibilities. It is of
-/// the target of `like`, and says of itself what that says of branch protection: the output has only what all its objects
+/// How an object refers to a symbol.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reference<'a> {
+    pub(super) name: &'a [u8],
+    pub(super) visibility: Visibility,
+    /// Weakly, as long as bitcode does so.
+    pub(super) is_weak: bool,
+}
+
+/// Writes an object that has these references. It is of the target of `like`, and says of itself what that says of branch protection: the output has only what all its objects
 /// have (lld `readSecurityNotes`).
 ///
 /// # Errors
 /// `like` cannot be read, or the object not be written.
 pub(super) fn write(
     path: &Path,
-    names: &[(&[u8], Visibility)],
+    references: &[Reference<'_>],
     like: &Path,
     kind: OutputKind,
 ) -> Result<(), FinalLinkError> {
@@ -50,17 +58,23 @@ pub(super) fn write(
         };
         new.append_section_data(id, data, property.align());
     }
-    for (name, visibility) in names {
+    for Reference {
+        name,
+        visibility,
+        is_weak,
+    } in references
+    {
+        let binding = if *is_weak { elf::STB_WEAK } else { elf::STB_GLOBAL };
         new.add_symbol(NewSymbol {
             name: name.to_vec(),
             value: 0,
             size: 0,
             kind: SymbolKind::Unknown,
             scope: SymbolScope::Dynamic,
-            weak: true,
+            weak: *is_weak,
             section: SymbolSection::Undefined,
             flags: SymbolFlags::Elf {
-                st_info: elf::STB_WEAK << 4 | elf::STT_NOTYPE,
+                st_info: binding << 4 | elf::STT_NOTYPE,
                 st_other: visibility.to_elf(),
             },
         });

@@ -13,8 +13,9 @@ use object::read::elf::ElfFile;
 use object::{Object, ObjectSymbol, SymbolFlags};
 use rayon::prelude::*;
 
+use super::undefined::Reference;
 use super::{FinalLink, FinalLinkError, at, read_native};
-use crate::bitcode::symbols::Visibility;
+use crate::bitcode::symbols::{Linkage, Presence, Visibility};
 use crate::inputs::{Entry, FileKind};
 use crate::narrowed::{Agreement, Defines, Visibilities, narrowest};
 use crate::sys;
@@ -24,7 +25,7 @@ use crate::sys;
 ///
 /// # Errors
 /// `Unfit` where a file that was linked cannot be read.
-pub(super) fn lost<'a>(link: &FinalLink<'a>) -> Result<Vec<(&'a [u8], Visibility)>, FinalLinkError> {
+pub(super) fn lost<'a>(link: &FinalLink<'a>) -> Result<Vec<Reference<'a>>, FinalLinkError> {
     let asked = link.asked.by_name();
     if asked.is_empty() {
         return Ok(Vec::new());
@@ -67,7 +68,18 @@ pub(super) fn lost<'a>(link: &FinalLink<'a>) -> Result<Vec<(&'a [u8], Visibility
         None => by_users.contains_key(name),
     });
     lost.sort();
-    Ok(lost)
+    let symbols = link.bitcode.iter().filter_map(|source| link.symbols.of(*source).ok());
+    let strong = symbols.flatten().filter(|symbol| {
+        let is_strong = symbol.presence == Presence::Declaration && symbol.linkage == Linkage::External;
+        is_strong && lost.binary_search_by_key(&symbol.plain(), |(name, _)| name).is_ok()
+    });
+    let strong: HashSet<&[u8]> = strong.map(|symbol| symbol.plain()).collect();
+    let lost = lost.into_iter().map(|(name, visibility)| Reference {
+        name,
+        visibility,
+        is_weak: !strong.contains(name),
+    });
+    Ok(lost.collect())
 }
 
 /// What objects that came of bitcode say of these symbols.

@@ -12,11 +12,10 @@ use super::archive;
 use super::bitcode_references;
 use super::exclude_libs::ExcludeLibs;
 use super::load_order::{LoadedFile, kind, load_order};
-use super::undefined;
+use super::undefined::{self, Reference};
 use super::wrapped::RealNames;
 use super::{FinalLink, FinalLinkError, at};
 use crate::backend::kept::regular_prelink;
-use crate::bitcode::symbols::Visibility;
 use crate::cmdline::position::State;
 use crate::cmdline::{Item, Role};
 use crate::color::Color;
@@ -81,7 +80,7 @@ pub(super) struct Builder<'a, 'n> {
 pub(super) fn words(
     link: &FinalLink<'_>,
     regular: Option<&Path>,
-    narrowed: &[(&[u8], Visibility)],
+    narrowed: &[Reference<'_>],
     names: &mut Names,
 ) -> Result<Vec<OsString>, FinalLinkError> {
     let mut order = load_order(link)?;
@@ -401,7 +400,7 @@ impl<'a> Builder<'a, '_> {
     }
 
     /// An object that names these symbols, called as the last input is.
-    fn narrowing(&mut self, narrowed: &[(&[u8], Visibility)]) -> Result<PathBuf, FinalLinkError> {
+    fn narrowing(&mut self, narrowed: &[Reference<'_>]) -> Result<PathBuf, FinalLinkError> {
         let shown = self
             .link
             .inputs
