@@ -113,16 +113,7 @@ pub(super) const GRANULARITY: u32 = 1000;
 
 /// The words of the in-process link.
 pub fn in_process(invocation: &Invocation, side: &Side, dwo: &Path) -> Vec<OsString> {
-    let mut words = without_outputs(invocation, dwo);
-    words.extend(settings(
-        invocation,
-        &[
-            ("mode", "in-process".into()),
-            ("stats", side.stats().into()),
-            ("compare", OsString::new()),
-        ],
-    ));
-    words.extend(["-o".into(), side.output().into()]);
+    let mut words = in_process_to(invocation, side, dwo);
     words.push(joined("--lto-obj-path=", side.objects().as_os_str()));
     words.push(joined("--time-trace=", side.trace().as_os_str()));
     words.push(format!("--time-trace-granularity={GRANULARITY}").into());
@@ -134,6 +125,13 @@ pub const NO_OBJECTS: &str = "--lto-obj-path=";
 
 /// The words of the in-process link where it is not asked for its objects.
 pub fn in_process_plainly(invocation: &Invocation, side: &Side, dwo: &Path) -> Vec<OsString> {
+    let mut words = in_process_to(invocation, side, dwo);
+    words.push(NO_OBJECTS.into());
+    words
+}
+
+/// The words of an in-process link to a side's output, with nothing asked for beside that.
+fn in_process_to(invocation: &Invocation, side: &Side, dwo: &Path) -> Vec<OsString> {
     let mut words = without_outputs(invocation, dwo);
     words.extend(settings(
         invocation,
@@ -144,7 +142,6 @@ pub fn in_process_plainly(invocation: &Invocation, side: &Side, dwo: &Path) -> V
         ],
     ));
     words.extend(["-o".into(), side.output().into()]);
-    words.push(NO_OBJECTS.into());
     words
 }
 
