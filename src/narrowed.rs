@@ -5,9 +5,9 @@ use std::collections::{HashMap, HashSet};
 
 use rayon::prelude::*;
 
-use crate::bitcode::symbols::{Linkage, Presence, Visibility};
-use crate::inputs::{BitcodeSource, Inputs};
-use crate::symbols::{LinkSymbols, NamesError};
+use crate::bitcode::symbols::Visibility;
+use crate::inputs::BitcodeSource;
+use crate::symbols::SymbolTables;
 
 /// What a module's object may define of the names that are open ([`Asked::open`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,43 +39,25 @@ pub enum Agreement {
 }
 
 impl<'a> Asked<'a> {
-    /// What this bitcode asks for, being all that is linked.
-    ///
-    /// # Errors
-    /// The module, as the user knows it, whose names cannot be read, and why.
-    pub fn by(
-        inputs: &Inputs,
-        bitcode: &[BitcodeSource],
-        symbols: &LinkSymbols<'a>,
-    ) -> Result<Asked<'a>, (String, NamesError)> {
-        let sources = bitcode.par_iter();
-        let files: Vec<_> = sources
-            .map(|source| {
-                let names = symbols.of(*source);
-                names.map_err(|error| (inputs.entries[source.entry].shown(source.member), error))
-            })
-            .collect::<Result<_, _>>()?;
-        let asking = files.par_iter().map(|file| {
-            let asking = file.iter().filter(|symbol| !symbol.linkage.is_local());
-            let asking = asking.filter(|symbol| symbol.visibility != Visibility::Default);
+    /// What the bitcode with these tables asks for, being all that is linked.
+    pub fn by(tables: &SymbolTables<'a>) -> Asked<'a> {
+        let asking = tables.files().map(|file| {
+            let asking = file.iter().filter(|symbol| symbol.visibility != Visibility::Default);
             asking
-                .map(|symbol| (symbol.plain(), symbol.visibility))
+                .map(|symbol| (symbol.name, symbol.visibility))
                 .collect::<Visibilities<'a>>()
         });
         let by_name = asking.reduce(Visibilities::new, narrowest);
         if by_name.is_empty() {
-            return Ok(Asked::default());
+            return Asked::default();
         }
-        let defining = files.par_iter().map(|file| {
-            let defined = file.iter().filter(|symbol| symbol.presence == Presence::Definition);
-            let defined = defined.filter(|symbol| symbol.linkage != Linkage::AvailableExternally);
-            let named = defined.filter(|symbol| by_name.contains_key(symbol.plain()));
-            named
-                .map(|symbol| (symbol.plain(), symbol.visibility))
-                .collect::<Vec<_>>()
+        let defining = tables.files().flat_map_iter(|file| {
+            let defined = file.iter().filter(|symbol| symbol.is_definition());
+            let named = defined.filter(|symbol| by_name.contains_key(symbol.name));
+            named.map(|symbol| (symbol.name, symbol.visibility))
         });
         let mut widest = Visibilities::new();
-        for (name, visibility) in defining.collect::<Vec<_>>().into_iter().flatten() {
+        for (name, visibility) in defining.collect::<Vec<_>>() {
             let so_far = widest.entry(name).or_insert(visibility);
             *so_far = visibility.min(*so_far);
         }
@@ -84,10 +66,9 @@ impl<'a> Asked<'a> {
         let foreign = by_name.keys().filter(|name| !widest.contains_key(*name));
         let mut foreign: HashMap<&[u8], Agreement> = foreign.map(|name| (*name, Agreement::Unanimous)).collect();
         if !foreign.is_empty() {
-            let mixed = files.par_iter().flat_map_iter(|file| {
-                let named = file.iter().filter(|symbol| !symbol.linkage.is_local());
-                named.filter_map(|symbol| {
-                    let (name, asked) = by_name.get_key_value(symbol.plain())?;
+            let mixed = tables.files().flat_map_iter(|file| {
+                file.iter().filter_map(|symbol| {
+                    let (name, asked) = by_name.get_key_value(symbol.name)?;
                     (foreign.contains_key(name) && symbol.visibility < *asked).then_some(*name)
                 })
             });
@@ -95,11 +76,11 @@ impl<'a> Asked<'a> {
                 foreign.insert(name, Agreement::Mixed);
             }
         }
-        Ok(Asked {
+        Asked {
             open: open.collect(),
             foreign,
             by_name,
-        })
+        }
     }
 
     /// Every name of which it is more than nothing.
@@ -107,25 +88,21 @@ impl<'a> Asked<'a> {
         &self.by_name
     }
 
-    /// Names that no code in the link's bitcode defines.
+    /// Names that nothing in the link's bitcode defines.
     pub fn foreign(&self) -> &HashMap<&'a [u8], Agreement> {
         &self.foreign
     }
 
-    /// Names that no code in the link's bitcode defines, or not as narrowly as is asked: what defines them may be visible to
-    /// more, be it a native object, assembly within bitcode, or the code that is not narrow enough. All other names are
-    /// defined, if by bitcode at all, as is asked.
+    /// Names that the link's bitcode does not define, or not as narrowly as is asked: what defines them may be visible to
+    /// more, be it a native object, assembly, or the code that is not narrow enough. All other names are defined as is asked.
     pub fn open(&self) -> &HashSet<&'a [u8]> {
         &self.open
     }
 
-    /// Whether a bitcode file's code defines an open name.
-    pub fn is_open_in(&self, symbols: &LinkSymbols<'a>, source: BitcodeSource) -> bool {
-        let defines = |symbol: &crate::bitcode::Symbol<'_>| {
-            symbol.presence == Presence::Definition && self.open.contains(symbol.plain())
-        };
-        // What cannot be read has been told by then.
-        symbols.of(source).is_ok_and(|names| names.iter().any(defines))
+    /// Whether a bitcode file defines an open name.
+    pub fn is_open_in(&self, tables: &SymbolTables<'a>, source: BitcodeSource) -> bool {
+        let mut defined = tables.of(source).iter().filter(|symbol| symbol.is_definition());
+        defined.any(|symbol| self.open.contains(symbol.name))
     }
 }
 

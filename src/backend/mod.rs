@@ -41,7 +41,7 @@ use crate::observe::work::Work;
 use crate::settings::EngineKind;
 use crate::slots::Slots;
 use crate::staging::Staging;
-use crate::symbols::LinkSymbols;
+use crate::symbols::{LinkSymbols, SymbolTables};
 use crate::thin_link::Plan;
 use crate::toolchain::Clang;
 use diagnostics::{Message, Severity, Warnings};
@@ -73,7 +73,9 @@ pub struct Backends<'a> {
     pub inputs: &'a Inputs,
     /// Their names.
     pub symbols: &'a LinkSymbols<'a>,
-    /// What is asked for of those.
+    /// The symbol tables of all bitcode that is linked.
+    pub tables: &'a SymbolTables<'a>,
+    /// What those ask for.
     pub asked: &'a Asked<'a>,
     /// Where everything is put.
     pub staging: &'a Staging,

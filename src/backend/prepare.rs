@@ -133,7 +133,7 @@ fn defines(reads: &[usize], said: &[Option<Says>], link: &Backends<'_>) -> Defin
             if link.post.is_none()
                 && link.launcher.is_none()
                 && !says.may_define()
-                && !link.asked.is_open_in(link.symbols, own) =>
+                && !link.asked.is_open_in(link.tables, own) =>
         {
             Defines::NothingOpen
         }

@@ -12,6 +12,7 @@ mod nodes;
 mod operands;
 pub mod outline;
 pub mod resolve;
+pub mod symbol_table;
 pub mod symbols;
 pub mod thin_view;
 mod types;
@@ -23,6 +24,7 @@ pub use facts::{Facts, LtoKind, LtoMode, ModuleFacts, SummaryKind};
 pub use index::Index;
 pub use outline::Outline;
 pub use resolve::{Declaration, Resolutions};
+pub use symbol_table::{TableSymbol, symbol_table};
 pub use symbols::{Symbol, guid, symbols};
 pub use thin_view::ThinView;
 pub use view::ImportView;
@@ -81,11 +83,18 @@ fn unwrap(bytes: &[u8]) -> Result<&[u8], BitcodeError> {
     raw.strip_prefix(RAW_MAGIC).ok_or(BitcodeError::NotBitcode)
 }
 
-/// The bytes of the blob record of a STRTAB block.
-fn string_table<'a>(mut block: Block<'a>) -> Result<&'a [u8], BitcodeError> {
+/// The bytes of a STRTAB block.
+fn string_table(block: Block<'_>) -> Result<&[u8], BitcodeError> {
+    blob(block, ids::STRTAB_BLOB)
+}
+
+/// The bytes of a block that is one blob; `code` is its record's.
+fn blob<'a>(mut block: Block<'a>, code: u64) -> Result<&'a [u8], BitcodeError> {
     let mut record = Record::default();
     while let Some(entry) = block.next(&mut record)? {
-        if let (Entry::Record, ids::STRTAB_BLOB, Some(blob)) = (entry, record.code, record.blob) {
+        if let (Entry::Record, Some(blob)) = (entry, record.blob)
+            && record.code == code
+        {
             return Ok(blob);
         }
     }

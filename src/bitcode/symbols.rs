@@ -103,8 +103,8 @@ pub enum Visibility {
 }
 
 impl Visibility {
-    /// From a module's record (llvm BitcodeReader.cpp `getDecodedVisibility`).
-    fn from_module(number: u64) -> Visibility {
+    /// From a module's record or symbol table (llvm BitcodeReader.cpp `getDecodedVisibility`).
+    pub(super) fn from_module(number: u64) -> Visibility {
         match number {
             1 => Visibility::Hidden,
             2 => Visibility::Protected,

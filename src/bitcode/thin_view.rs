@@ -11,7 +11,7 @@
 //! the file has none of the linker's own make (`irsymtab::upgrade`). Files with either are digested whole.
 
 use super::bitstream::{Block, Entry, Record};
-use super::{BitcodeError, ids, string_table, unwrap};
+use super::{BitcodeError, blob, ids, string_table, unwrap};
 
 /// What the thin link sees of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +86,7 @@ fn visible(bytes: &[u8], version: &str) -> Result<Option<ThinView>, BitcodeError
         let Entry::Block(block) = entry else { continue };
         match block.id() {
             Some(ids::MODULE_BLOCK) => modules.push(seen.module(block)?),
-            Some(ids::SYMTAB_BLOCK) => symbols.push(symbol_table(block)?),
+            Some(ids::SYMTAB_BLOCK) => symbols.push(blob(block, ids::SYMTAB_BLOB)?),
             Some(ids::STRTAB_BLOCK) => names.push(string_table(block)?),
             _ => seen.block(block, 0)?,
         }
@@ -104,17 +104,6 @@ fn visible(bytes: &[u8], version: &str) -> Result<Option<ThinView>, BitcodeError
         digest: *blake3::hash(&seen.0).as_bytes(),
         hash: module.hash,
     }))
-}
-
-/// The bytes of the blob record of a SYMTAB block.
-fn symbol_table<'a>(mut block: Block<'a>) -> Result<&'a [u8], BitcodeError> {
-    let mut record = Record::default();
-    while let Some(entry) = block.next(&mut record)? {
-        if let (Entry::Record, ids::SYMTAB_BLOB, Some(blob)) = (entry, record.code, record.blob) {
-            return Ok(blob);
-        }
-    }
-    Ok(&[])
 }
 
 /// Whether the linker takes the symbol table as it is. It begins with its version and the producer's offset and size in the

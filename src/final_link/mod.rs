@@ -30,7 +30,7 @@ use crate::narrowed::{Asked, Defines};
 use crate::response;
 use crate::settings::Order;
 use crate::staging::{Place, Staging};
-use crate::symbols::LinkSymbols;
+use crate::symbols::SymbolTables;
 use crate::sys;
 use crate::thin_link::Plan;
 use crate::toolchain::Linker;
@@ -80,9 +80,9 @@ pub struct FinalLink<'a> {
     pub inputs: &'a Inputs,
     /// All bitcode that is linked.
     pub bitcode: &'a [BitcodeSource],
-    /// Its names.
-    pub symbols: &'a LinkSymbols<'a>,
-    /// What is asked for of those.
+    /// Its symbol tables.
+    pub tables: &'a SymbolTables<'a>,
+    /// What those ask for.
     pub asked: &'a Asked<'a>,
     /// What the thin link decided.
     pub plan: &'a Plan,

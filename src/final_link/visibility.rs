@@ -15,7 +15,8 @@ use rayon::prelude::*;
 
 use super::undefined::Reference;
 use super::{FinalLink, FinalLinkError, at, read_native};
-use crate::bitcode::symbols::{Linkage, Presence, Visibility};
+use crate::bitcode::symbol_table::Binding;
+use crate::bitcode::symbols::Visibility;
 use crate::inputs::{Entry, FileKind};
 use crate::narrowed::{Agreement, Defines, Visibilities, narrowest};
 use crate::sys;
@@ -68,12 +69,11 @@ pub(super) fn lost<'a>(link: &FinalLink<'a>) -> Result<Vec<Reference<'a>>, Final
         None => by_users.contains_key(name),
     });
     lost.sort();
-    let symbols = link.bitcode.iter().filter_map(|source| link.symbols.of(*source).ok());
-    let strong = symbols.flatten().filter(|symbol| {
-        let is_strong = symbol.presence == Presence::Declaration && symbol.linkage == Linkage::External;
-        is_strong && lost.binary_search_by_key(&symbol.plain(), |(name, _)| name).is_ok()
+    let strong = link.tables.symbols().filter(|symbol| {
+        let is_lost = || lost.binary_search_by_key(&symbol.name, |(name, _)| name).is_ok();
+        symbol.is_reference(Binding::Global) && is_lost()
     });
-    let strong: HashSet<&[u8]> = strong.map(|symbol| symbol.plain()).collect();
+    let strong: HashSet<&[u8]> = strong.map(|symbol| symbol.name).collect();
     let lost = lost.into_iter().map(|(name, visibility)| Reference {
         name,
         visibility,

@@ -9,9 +9,10 @@ use object::{Object, ObjectSymbol};
 
 use super::load_order::is_bitcode;
 use super::{FinalLink, FinalLinkError, at, execute, read_native};
-use crate::bitcode::symbols::Presence;
+use crate::bitcode::TableSymbol;
 use crate::cmdline::{Item, Role};
 use crate::inputs::BitcodeSource;
+use crate::symbols::table_of_file;
 use crate::thin_link::written_by_thin_link;
 
 /// The members that were taken out of archives, in the order in which they were loaded.
@@ -138,11 +139,9 @@ fn take_definer(
 fn symbols_of(link: &FinalLink<'_>, file: BitcodeSource) -> (Vec<String>, Vec<String>) {
     let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
     if is_bitcode(link.inputs, file) {
-        let symbols = crate::symbols::of_file(link.inputs, file).unwrap_or_default();
-        let global = symbols.iter().filter(|symbol| !symbol.linkage.is_local());
-        let (defined, referred): (Vec<_>, Vec<_>) = global.partition(|symbol| symbol.presence == Presence::Definition);
-        let names =
-            |symbols: Vec<&crate::bitcode::Symbol<'_>>| symbols.iter().map(|symbol| text(symbol.plain())).collect();
+        let symbols = table_of_file(link.inputs, file).unwrap_or_default();
+        let (defined, referred): (Vec<_>, Vec<_>) = symbols.iter().partition(|symbol| symbol.is_definition());
+        let names = |symbols: Vec<&TableSymbol<'_>>| symbols.iter().map(|symbol| text(symbol.name)).collect();
         return (names(defined), names(referred));
     }
     let read = read_native(&link.inputs.entries[file.entry], file.member, |bytes| {

@@ -30,6 +30,7 @@ use crate::settings::EngineKind;
 use crate::settings::remote::Local;
 use crate::slots::Slots;
 use crate::staging::Staging;
+use crate::symbols::SymbolTables;
 use crate::thin_link::{self, Reuse, ThinLinkError};
 use crate::toolchain::Clang;
 use crate::unchanged::Identity;
@@ -125,8 +126,9 @@ impl Link {
         }
         let bitcode = plan.bitcode(&inputs, route::lto_mode(&self.invocation));
         symbols.complete(&inputs, bitcode.iter().copied());
-        let asked = Asked::by(&inputs, &bitcode, &symbols)
+        let tables = SymbolTables::read(&inputs, &bitcode)
             .map_err(|(module, error)| Stop::left(format!("{module}: {error}")))?;
+        let asked = Asked::by(&tables);
 
         let is_traced = self.invocation.has("time-trace");
         let timeline = (self.settings.timeline || is_traced).then(|| Timeline::new(began));
@@ -138,6 +140,7 @@ impl Link {
             plan: &plan,
             inputs: &inputs,
             symbols: &symbols,
+            tables: &tables,
             asked: &asked,
             staging: &staging,
             cache: cache.as_ref(),
@@ -195,7 +198,7 @@ impl Link {
             invocation: &self.invocation,
             inputs: &inputs,
             bitcode: &bitcode,
-            symbols: &symbols,
+            tables: &tables,
             asked: &asked,
             plan: &plan,
             objects: &compiled.objects,
@@ -239,7 +242,7 @@ impl Link {
             }
         });
         // The process ends now, which frees it all at once.
-        std::mem::forget((asked, symbols));
+        std::mem::forget((asked, tables, symbols));
         std::mem::forget((plan, inputs));
         match children.interrupted() {
             Some(signal) => Ok(Ending::Signal(signal)),

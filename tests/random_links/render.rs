@@ -111,7 +111,8 @@ impl Writer<'_> {
         }
     }
 
-    /// The statements of a body, which end with a sum in `r`.
+    /// The statements of a body, which end with a sum in `r`. What they write does not change anything, or the sums would depend
+    /// on the order of constructors.
     fn body(&self, refs: &[Ref], start: usize, print: bool) -> String {
         let mut text = format!("unsigned r = {start};");
         let number = self.module.number;
@@ -125,10 +126,10 @@ impl Writer<'_> {
                     format!("{{ unsigned (*volatile p)(void) = {name}; r += p != 0; }}")
                 }
                 Ref::Load(name) => format!("r = r * 3 + {name}[0];"),
-                Ref::Store(name) => format!("{name}[0]++;"),
-                Ref::Tls(name) => format!("r += {name}++;"),
+                Ref::Store(name) => format!("*(volatile unsigned *)&{name}[0] = {name}[0];"),
+                Ref::Tls(name) => format!("r += {name}; *(volatile unsigned *)&{name} = {name};"),
                 Ref::Copy => {
-                    format!("from{number}.a[5] += r; copy{number}(&to{number}, &from{number}); r += to{number}.a[5];")
+                    format!("from{number}.a[5] = r; copy{number}(&to{number}, &from{number}); r += to{number}.a[5];")
                 }
                 Ref::Clear => format!("to{number}.a[7] = r; clear{number}(&to{number}); r += to{number}.a[7];"),
                 Ref::Divide => "{ volatile __int128 x = r; r += (unsigned)(x * 1000 / (r + 7)); }".to_owned(),
