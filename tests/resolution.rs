@@ -214,6 +214,12 @@ fn references_that_lto_removes_count() {
             THIN,
         )
         .compile("strongly.c", "int gone(void); int two(void); int three(void) { return two() + gone(); }\n", NATIVE)
+        .compile(
+            "assembly.c",
+            "__attribute__((weak)) int gone(void); int four(void) { return gone ? gone() : 4; }\n\
+             __asm__(\".pushsection .data.it,\\\"aw\\\"\\n.quad gone\\n.popsection\");\n",
+            THIN,
+        )
         .write("p.ld", "PROVIDE(mine = 0x1234);\n");
     for words in [
         &["m.o", "p.ld"][..],
@@ -223,6 +229,8 @@ fn references_that_lto_removes_count() {
         &["use.o", "wrap.o", "-Wl,--wrap=gain"],
         &["-shared", "use.o", "wrap.o", "-Wl,--wrap=gain"],
         &["-shared", "weakly.o", "w.o"],
+        &["-shared", "assembly.o"],
+        &["-r", "assembly.o"],
         &[
             "-shared",
             "-Wl,--start-lib",
