@@ -220,6 +220,13 @@ fn references_that_lto_removes_count() {
              __asm__(\".pushsection .data.it,\\\"aw\\\"\\n.quad gone\\n.popsection\");\n",
             THIN,
         )
+        .compile(
+            "table.c",
+            "int puts(const char *); extern void *table[]; __asm__(\".pushsection .data.it,\\\"aw\\\"\\n.globl table\\ntable:\\n\"\n\
+             \".weak two\\n.quad two\\n.popsection\"); int main(void) { return puts(table[0] ? \"two\" : \"none\") < 0; }\n",
+            THIN,
+        )
+        .compile("two.c", "int two(void) { return 2; }\n", THIN)
         .write("p.ld", "PROVIDE(mine = 0x1234);\n");
     for words in [
         &["m.o", "p.ld"][..],
@@ -229,6 +236,8 @@ fn references_that_lto_removes_count() {
         &["use.o", "wrap.o", "-Wl,--wrap=gain"],
         &["-shared", "use.o", "wrap.o", "-Wl,--wrap=gain"],
         &["-shared", "weakly.o", "w.o"],
+        // LTO does not know that assembly refers to it weakly, and removes it.
+        &["table.o", "two.o"],
         &["-shared", "assembly.o"],
         &["-r", "assembly.o"],
         &[
