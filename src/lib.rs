@@ -17,6 +17,7 @@ pub mod final_link;
 mod fresh;
 pub mod inputs;
 pub mod link;
+pub mod llvm;
 pub mod machine;
 pub mod names;
 pub mod narrowed;

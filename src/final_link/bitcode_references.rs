@@ -15,6 +15,7 @@ use crate::bitcode::Symbol;
 use crate::bitcode::symbols::{Linkage, Presence};
 use crate::cmdline::OutputKind;
 use crate::inputs::{BitcodeSource, FileKind, ScriptContent};
+use crate::llvm;
 use crate::sys;
 
 /// What native objects say of some symbols.
@@ -134,10 +135,14 @@ pub(super) fn only_in_bitcode(link: &FinalLink<'_>, natives: &[BitcodeSource]) -
     Ok(wanted)
 }
 
-/// Whether bitcode itself refers to the global offset table: of i386 it does since LLVM 19 (llvm's irsymtab.cpp has the name among
-/// those that code generation may use), and lld makes a `.got.plt` for that.
+/// Whether bitcode itself refers to the global offset table: of i386 it does with some versions
+/// of LLVM (the name is among those that code generation may use), and lld makes a `.got.plt` for that.
 fn has_table_of_offsets(link: &FinalLink<'_>) -> Result<bool, FinalLinkError> {
-    let Some(object) = link.objects.first().filter(|_| link.llvm.major >= 19) else {
+    let Some(object) = link
+        .objects
+        .first()
+        .filter(|_| llvm::traits(link.llvm.major).names_offset_table)
+    else {
         return Ok(false);
     };
     let path = object.path();
