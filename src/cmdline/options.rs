@@ -32,7 +32,6 @@ pub(super) static ROWS: &[OptionDef] = &[
     own("Bdynamic", Either, Flag, Positional),
     own("be8", Either, Flag, Plain).versions(SINCE_19),
     own("Bno-symbolic", Either, Flag, Plain),
-    own("bp-compression-sort-section", Two, Separate, Plain).versions(SINCE_23),
     own("bp-compression-sort-section=", Two, Joined, Plain).versions(SINCE_23),
     own("bp-compression-sort-startup-functions", Two, Flag, Plain).versions(SINCE_22),
     own("bp-compression-sort=", Two, Joined, Plain).versions(SINCE_22),

@@ -17,7 +17,7 @@ use OutputKind::{Executable as Exe, Pie, Relocatable as Rel, Shared};
 use corpus::{compile, corpus, materials, profiles};
 use rows::{
     Effect::{Same, Visible},
-    ROWS, Row, row,
+    Row, row,
 };
 
 mod corpus;
@@ -272,7 +272,8 @@ fn every_row_makes_the_objects_of_in_process_lld() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path();
     materials(root);
-    let models: Vec<_> = [22, 19, 16]
+    let rows = rows::all();
+    let models: Vec<_> = [23, 22, 19, 16]
         .into_iter()
         .flat_map(|llvm| ["-fno-pic", "-fPIC", "-fpie"].map(|model| (llvm, model)))
         .collect();
@@ -280,7 +281,7 @@ fn every_row_makes_the_objects_of_in_process_lld() {
         compile(&corpus(root, models[at].0, models[at].1), models[at].0, models[at].1)
     });
     let plain = Plain::default();
-    let mut links: Vec<_> = ROWS.iter().map(|r| (r.llvm, r.kind)).collect();
+    let mut links: Vec<_> = rows.iter().map(|r| (r.llvm, r.kind)).collect();
     links.sort_by_key(|l| format!("{l:?}"));
     links.dedup();
     in_parallel(links.len(), |at| {
@@ -291,12 +292,12 @@ fn every_row_makes_the_objects_of_in_process_lld() {
             .unwrap()
             .insert((llvm, format!("{kind:?}")), bench.in_process(1));
     });
-    for llvm in [22, 19] {
+    for llvm in [23, 22, 19] {
         profiles(root, llvm);
     }
     let wrong = Mutex::new(Vec::new());
-    in_parallel(ROWS.len(), |at| {
-        let r = &ROWS[at];
+    in_parallel(rows.len(), |at| {
+        let r = &rows[at];
         let name = format!("{} {:?} {}", r.llvm, r.kind, r.options);
         let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(root, at, r, &plain)));
         match checked {
