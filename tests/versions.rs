@@ -1,4 +1,4 @@
-//! LLVM 22, 19 and 16 behind thinlto-ld: a C++ program and a library of each, distributed, run, and compared.
+//! LLVM 23, 22, 19 and 16 behind thinlto-ld: a C++ program and a library of each, distributed, run, and compared.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;
@@ -8,7 +8,7 @@ use std::fs;
 use common::Bench;
 use object::{Object, ObjectSection};
 
-const VERSIONS: [u32; 3] = [22, 19, 16];
+const VERSIONS: [u32; 4] = [23, 22, 19, 16];
 
 /// A program with virtual functions, exceptions, templates, thread-local and static data, over an archive.
 fn program(llvm: u32, flags: &[&str]) -> Bench {

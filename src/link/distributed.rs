@@ -106,7 +106,14 @@ impl Link {
             let (plan, from) = match reuse.as_ref().and_then(|reuse| reuse.find(&staging)) {
                 Some(plan) => (plan, ThinLink::Reused),
                 None => {
-                    let run = thin_link::run(&self.linker, &self.invocation, &inputs, &staging, children);
+                    let run = thin_link::run(
+                        &self.linker,
+                        &self.invocation,
+                        &inputs,
+                        &staging,
+                        children,
+                        clang.version,
+                    );
                     (run.inspect_err(|_| reading.stop())?, ThinLink::Run)
                 }
             };

@@ -43,7 +43,12 @@ const ROWS: &[Row] = &[
     row(23, Exe, "-plugin-opt=-enable-loopinterchange=0", Visible),
     row(23, Exe, "-plugin-opt=-enable-loopinterchange --lto-O3", Visible),
     row(23, Rel, "-plugin-opt=-enable-loopinterchange=0 --lto-O1", Visible),
-    row(23, Exe, "-plugin-opt=-function-sections=1 -plugin-opt=-data-sections=1", Same),
+    row(
+        23,
+        Exe,
+        "-plugin-opt=-function-sections=1 -plugin-opt=-data-sections=1",
+        Same,
+    ),
     row(23, Exe, "-plugin-opt=-always-rename-promoted-locals=0", Same),
     row(23, Pie, "-plugin-opt=-always-rename-promoted-locals=false", Same),
     row(22, Exe, "-plugin-opt=-enable-loopinterchange", Same),
