@@ -5,6 +5,7 @@
 pub mod backend;
 pub mod bitcode;
 pub mod cache;
+pub mod check;
 pub mod children;
 pub mod cmdline;
 pub mod color;

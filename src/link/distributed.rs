@@ -16,6 +16,7 @@ use crate::backend::modules::{Keys, Reading, Wanted};
 use crate::backend::post::PostBackend;
 use crate::backend::{self, BackendError, away};
 use crate::cache::Cache;
+use crate::check;
 use crate::children::Children;
 use crate::compiled::Commands;
 use crate::final_link::{self, FinalLink, Finished};
@@ -60,6 +61,9 @@ impl Link {
         let clang = Clang::find(&self.linker, &self.settings, &version_memo()).map_err(|error| Stop::left(error.0))?;
         self.stats.clang = Some(clang.path.display().to_string());
         self.stats.llvm = Some(clang.version.to_string());
+        if let Some(reason) = check::refusal(&self.linker, &clang) {
+            return Err(Stop::left(reason));
+        }
         let flags = Flags::derive(
             &self.invocation.lto,
             self.invocation.kind,
