@@ -5,6 +5,7 @@
 pub mod backend;
 pub mod bitcode;
 pub mod cache;
+pub mod check;
 pub mod children;
 pub mod cmdline;
 pub mod color;
@@ -17,6 +18,7 @@ pub mod final_link;
 mod fresh;
 pub mod inputs;
 pub mod link;
+pub mod llvm;
 pub mod machine;
 pub mod names;
 pub mod narrowed;

@@ -6,14 +6,11 @@ use crate::cmdline::Invocation;
 /// What stands behind a file that would define a symbol, were it loaded.
 pub const LAZY: &str = ": lazy definition of ";
 
+/// What stands behind a file that is linked and defines a symbol.
+const DEFINITIONS: [&str; 3] = [": definition of ", ": shared definition of ", ": common definition of "];
+
 /// What stands between a file and a symbol (lld/ELF/Symbols.cpp `printTraceSymbol`).
-const FORMS: [&str; 5] = [
-    ": reference to ",
-    ": definition of ",
-    LAZY,
-    ": shared definition of ",
-    ": common definition of ",
-];
+const FORMS: [&str; 5] = [": reference to ", DEFINITIONS[0], LAZY, DEFINITIONS[1], DEFINITIONS[2]];
 
 /// The file that a line is about, where it is about a symbol that the user wants traced.
 pub fn file<'line>(line: &'line str, invocation: &Invocation) -> Option<&'line str> {
@@ -25,6 +22,12 @@ pub fn file<'line>(line: &'line str, invocation: &Invocation) -> Option<&'line s
             .then_some(file)
     };
     FORMS.iter().find_map(|form| told(form))
+}
+
+/// The symbol that a line says is defined by something linked.
+pub fn defined(line: &str) -> Option<&str> {
+    let mut symbols = DEFINITIONS.into_iter().filter_map(|form| line.rsplit_once(form));
+    symbols.next().map(|(_, symbol)| symbol)
 }
 
 #[cfg(test)]

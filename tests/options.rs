@@ -297,6 +297,11 @@ fn main_linker() -> Linker {
 }
 
 #[test]
+fn options_of_lld_23() {
+    agrees_if_installed(23);
+}
+
+#[test]
 fn options_of_lld_22() {
     agrees(&main_linker());
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs every test, first installing what they need on Debian 12: clang, lld and llvm 22, 19 and 16, a kernel's source, QEMU,
+# Runs every test, first installing what they need on Debian 12: clang, lld and llvm 23, 22, 19 and 16, a kernel's source, QEMU,
 # Chromium, ccache, a server of remote execution. Arguments go to the test runner: cargo nextest, or cargo test where that cannot be
 # had. `--profile quick` skips the kernel and lld's tests.
 set -eu
@@ -10,7 +10,7 @@ root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
 wanted='gcc g++ libc6-dev make cmake ninja-build meson
   linux-source-6.12 flex bison bc libelf-dev libssl-dev xz-utils qemu-system-x86 qemu-user cpio
-  autoconf automake libtool pkg-config file chromium ccache python3 python3-pip bubblewrap nginx-light openssl'
+  autoconf automake libtool pkg-config file chromium ccache python3 python3-pip bubblewrap nginx-light openssl patchelf'
 for llvm in 22 19 16; do
   wanted="$wanted clang-$llvm lld-$llvm llvm-$llvm llvm-$llvm-tools"
 done
@@ -24,6 +24,7 @@ if [ -n "$missing" ]; then
   root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing > /dev/null
 fi
 
+tests/newer-llvm.sh 23
 tests/remote/casd.sh > /dev/null
 
 # nextest where it is installed; building it would take longer than the tests.

@@ -1,14 +1,15 @@
-//! LLVM 22, 19 and 16 behind thinlto-ld: a C++ program and a library of each, distributed, run, and compared.
+//! LLVM 23, 22, 19 and 16 behind thinlto-ld: a C++ program and a library of each, distributed, run, and compared.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use common::Bench;
 use object::{Object, ObjectSection};
 
-const VERSIONS: [u32; 3] = [22, 19, 16];
+const VERSIONS: [u32; 4] = [23, 22, 19, 16];
 
 /// A program with virtual functions, exceptions, templates, thread-local and static data, over an archive.
 fn program(llvm: u32, flags: &[&str]) -> Bench {
@@ -183,4 +184,170 @@ fn an_archive_given_twice() {
             bench.both_print(PRINTS);
         }
     }
+}
+
+/// Objects of older compilers, under a newer linker: each is compiled by the linker's own LLVM.
+#[test]
+fn objects_of_older_versions() {
+    for flags in [&["-flto=thin", "-O2", "-g"][..], &["-flto=thin", "-O1"]] {
+        let bench = program(23, flags);
+        for (llvm, name) in [(22, "square"), (19, "bad")] {
+            let (source, object) = (format!("{name}.cc"), format!("{name}.o"));
+            let words = [&["-c", &source, "-o", &object], flags].concat();
+            bench.run(format!("clang++-{llvm}"), &words).ok();
+        }
+        let mut words = vec!["main.o", "square.o", "bad.o"];
+        words.extend(flags);
+        let outcome = bench.both_differing("clang++", &words).clean();
+        assert_eq!(outcome.stats[0]["modules"], 3);
+        bench.both_print(PRINTS);
+        assert_eq!(differing_sections(&bench), Vec::<String>::new(), "{flags:?}");
+    }
+}
+
+/// A C library in bitcode, of which the link loads nothing: backends that made `puts` of `printf` would miss it.
+fn with_library_functions(llvm: u32) -> Bench {
+    let bench = Bench::of(llvm);
+    let flags = ["-O2", "-fno-pie", "-flto=thin", "-w"];
+    bench.compile(
+        "main.c",
+        "void say(const char *); int main(void) { say(\"hello\\n\"); return 0; }",
+        &flags,
+    );
+    bench.compile(
+        "say.c",
+        "int printf(const char *, ...); void say(const char *what) { printf(what); }",
+        &flags,
+    );
+    bench.compile(
+        "puts.c",
+        "int putchar(int); int puts(const char *s) { while (*s) putchar(*s++); putchar('!'); return putchar('\\n'); }",
+        &["-O2", "-fno-pie", "-flto=thin", "-ffreestanding"],
+    );
+    bench.ar(&["rcs", "libown.a", "puts.o"]);
+    bench
+}
+
+#[test]
+fn library_functions_left_in_archives() {
+    let mut bench = with_library_functions(23);
+    // Something loaded defines it: the C library that is linked, or the bitcode itself.
+    bench.both("clang", &["-no-pie", "main.o", "say.o", "libown.a"]);
+    bench.both_print("hello\n");
+    bench.both(
+        "clang",
+        &[
+            "-static",
+            "main.o",
+            "say.o",
+            "-Wl,--whole-archive",
+            "libown.a",
+            "-Wl,--no-whole-archive",
+        ],
+    );
+    bench.both_print("hello!\n");
+    let shim = bench.shim();
+    let static_words = ["-static", "main.o", "say.o", "libown.a", "-o", "prog"];
+    let outcome = bench
+        .env("THINLTO_LD_MODE", "auto")
+        .drive("clang", shim.to_str().unwrap(), &static_words)
+        .ok();
+    assert_eq!(outcome.mode(), "in-process");
+    assert!(
+        outcome
+            .reason()
+            .starts_with("puts: a library function in bitcode that is not loaded"),
+        "{}",
+        outcome.reason()
+    );
+    assert_eq!(bench.output_of("prog"), "hello\n");
+    // Before, nobody was told: both ways come to the same.
+    let bench = with_library_functions(22);
+    bench.both("clang", &["-no-pie", "main.o", "say.o", "libown.a"]);
+}
+
+/// lld and clang of LLVM 23 that say they are 25, clang without these words.
+fn claiming_25(without: &str) -> Bench {
+    let mut bench = program(23, &["-flto=thin", "-O2"]);
+    for (name, says) in [
+        ("ld.lld", "LLD 25.0.0 (compatible with GNU linkers)"),
+        ("clang", "clang version 25.0.0"),
+    ] {
+        let script = format!(
+            "#!/bin/bash\n[ \"$1\" = --version ] && echo '{says}' && exit\nwords=()\n\
+             for word; do [ \"$word\" = '{without}' ] || words+=(\"$word\"); done\nexec {name}-23 \"${{words[@]}}\"\n"
+        );
+        bench.write(&format!("new/{name}"), &script);
+        let path = bench.path(&format!("new/{name}"));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let setting = if name == "clang" {
+            "THINLTO_LD_CLANG"
+        } else {
+            "THINLTO_LD_LINKER"
+        };
+        bench.env(setting, path.to_str().unwrap());
+    }
+    bench
+}
+
+#[test]
+fn a_version_newer_than_any_known() {
+    let bench = claiming_25("");
+    let link = || {
+        bench
+            .drive(
+                "clang++",
+                bench.shim().to_str().unwrap(),
+                &["main.o", "libshape.a", "-flto=thin", "-o", "our.out"],
+            )
+            .ok()
+    };
+    let first = link();
+    assert_eq!(
+        (first.mode(), &first.stats[0]["llvm"]),
+        ("distributed", &"25.0.0".into())
+    );
+    assert!(
+        first.stderr.contains("LLVM 25.0.0 is newer than 23") && first.stderr.lines().count() == 1,
+        "{}",
+        first.stderr
+    );
+    assert_eq!(bench.output_of("our.out"), PRINTS);
+    let second = link();
+    assert_eq!((second.mode(), second.stderr.as_str()), ("distributed", ""));
+
+    let mut bench = claiming_25("-floop-interchange");
+    let shim = bench.shim();
+    bench.env("THINLTO_LD_MODE", "auto");
+    for warnings in [1, 0] {
+        let words = ["main.o", "libshape.a", "-flto=thin", "-o", "our.out"];
+        let outcome = bench.drive("clang++", shim.to_str().unwrap(), &words).ok();
+        assert_eq!(outcome.mode(), "in-process");
+        assert!(
+            outcome
+                .reason()
+                .starts_with("LLVM 25.0.0 is not known: executable: another object of first.o"),
+            "{}",
+            outcome.reason()
+        );
+        assert_eq!(outcome.stderr.lines().count(), warnings, "{}", outcome.stderr);
+    }
+    assert_eq!(bench.output_of("our.out"), PRINTS);
+
+    let thinlto = env!("CARGO_BIN_EXE_thinlto");
+    let checked = bench.run(thinlto, &["check"]);
+    assert_eq!(checked.status, 1);
+    assert!(
+        checked.stdout.contains("sample  executable: another object of first.o"),
+        "{}",
+        checked.stdout
+    );
+    let known = Bench::of(22);
+    let checked = known.run(thinlto, &["check", "thinlto-ld-22"]).ok();
+    assert_eq!(
+        checked.stdout.matches(": as in-process\n").count(),
+        8,
+        "{}",
+        checked.stdout
+    );
 }

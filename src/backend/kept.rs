@@ -12,6 +12,7 @@ use crate::cmdline::Invocation;
 use crate::final_link::NativeObject;
 use crate::final_link::dependencies::without_dots;
 use crate::inputs::Inputs;
+use crate::llvm;
 use crate::thin_link::Plan;
 
 /// Where all of a link's objects are.
@@ -85,9 +86,9 @@ pub fn regular_prelink(output: &Path) -> PathBuf {
 }
 
 /// What lld calls the object of a module: in messages, and on disk under `--save-temps` (lld/ELF/LTO.cpp
-/// `BitcodeCompiler::compile`). Until LLVM 17 by task; `dir/b.o` linked to `out` is `dir/out.lto.b.o` since.
-pub fn prelink(output: &Path, module: &OsStr, task: usize, llvm: LlvmVersion) -> PathBuf {
-    if llvm.major < 18 {
+/// `BitcodeCompiler::compile`). Once by task; `dir/b.o` linked to `out` is `dir/out.lto.b.o` today.
+pub fn prelink(output: &Path, module: &OsStr, task: usize, version: LlvmVersion) -> PathBuf {
+    if llvm::traits(version.major).objects_by_task {
         return glued(output, &format!("{task}.lto.o"));
     }
     let name = module.as_bytes();

@@ -12,6 +12,7 @@ use thinlto_ld::cache::policy::{self, Policy, Pruned, Why};
 use thinlto_ld::cache::store::Store;
 use thinlto_ld::cache::tally::Summary;
 use thinlto_ld::cache::{Plan, Tally, home};
+use thinlto_ld::check::Check;
 use thinlto_ld::children::Children;
 use thinlto_ld::cmdline::Invocation;
 use thinlto_ld::compare::command::LinkCommand;
@@ -23,6 +24,7 @@ use thinlto_ld::compare::verdict::Verdict;
 use thinlto_ld::distribute;
 use thinlto_ld::explain;
 use thinlto_ld::link::Ending;
+use thinlto_ld::llvm;
 use thinlto_ld::settings::{self, Settings};
 use thinlto_ld::toolchain::{Clang, Linker, VersionMemo};
 
@@ -246,11 +248,32 @@ fn check(name: &str) -> Result<(), String> {
     })?;
     println!("clang   {}", clang.path.display());
     println!("LLVM    {}", clang.version);
+    if clang.version.major > llvm::NEWEST {
+        println!(
+            "        newer than {}, the last one known, and taken to be like it",
+            llvm::NEWEST
+        );
+    }
     match settings.cache_dir.or_else(home) {
         Some(dir) => println!("cache   {}", dir.display()),
         None => println!("cache   none: no home folder"),
     }
-    Ok(())
+    let thinlto_ld = std::env::current_exe()
+        .map_err(|error| error.to_string())?
+        .with_file_name("thinlto-ld");
+    let compared = Check {
+        linker: &linker,
+        clang: &clang,
+        thinlto_ld: &thinlto_ld,
+    }
+    .run()?;
+    for one in &compared {
+        println!("sample  {one}");
+    }
+    match compared.iter().all(|one| one.difference.is_none()) {
+        true => Ok(()),
+        false => Err("this LLVM's backends do not make what its in-process LTO makes".to_owned()),
+    }
 }
 
 fn cache(dir: Option<PathBuf>, prune: Option<&str>, dry_run: bool) -> Result<(), String> {

@@ -129,6 +129,3 @@ pub const FS_VERSION: u64 = 10;
 pub const FS_VALUE_GUID: u64 = 16;
 pub const FS_PERMODULE_RELBF: u64 = 19;
 pub const FS_FLAGS: u64 = 20;
-
-/// Summary versions whose records are laid out as read and written here (LLVM 16 has 9, 19 has 10, 22 has 12).
-pub const KNOWN_SUMMARY_VERSIONS: std::ops::RangeInclusive<u64> = 9..=12;

@@ -31,6 +31,8 @@ pub use view::ImportView;
 
 use bitstream::{Block, Entry, Record};
 
+use crate::llvm::SUMMARY_VERSIONS;
+
 /// Why bytes could not be read as bitcode. The caller knows the file's name and adds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BitcodeError {
@@ -47,7 +49,7 @@ pub enum BitcodeError {
     #[error("module version {0} is too old: names are read from a string table (LLVM 5 and later)")]
     ModuleVersion(u64),
     /// Summary records of this version are laid out in a way not known here; only adding to an index needs to know.
-    #[error("summary version {0} is not one whose records can be written (9 to 12: LLVM 16 to 22)")]
+    #[error("summary version {0} is not one whose records can be written ({first} to {last} are)", first = SUMMARY_VERSIONS.start(), last = SUMMARY_VERSIONS.end())]
     SummaryVersion(u64),
     /// The index has no entry for the module that was named.
     #[error("the index does not name the module")]

@@ -15,6 +15,7 @@ use super::index::{Index, Item, OwnedRecord, SummaryFlags, SummaryOf};
 use super::outline::Outline;
 use super::symbols::{Linkage, Presence, Symbol, SymbolKind, guid, symbols};
 use super::{BitcodeError, ids};
+use crate::llvm;
 
 /// A name declared in a module and resolved within the link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -143,7 +144,7 @@ impl Index {
             .find(|record| record.code == ids::FS_VERSION)
             .and_then(|record| record.operands.first().copied())
             .ok_or(BitcodeError::Malformed("the index has no summary version"))?;
-        if !ids::KNOWN_SUMMARY_VERSIONS.contains(&version) {
+        if !llvm::SUMMARY_VERSIONS.contains(&version) {
             return Err(BitcodeError::SummaryVersion(version));
         }
         let mut summarized = self.summarized();

@@ -8,7 +8,7 @@ use super::table::{OptionDef, Versions, alias, own};
 
 const ONLY_16: Versions = Versions::ONLY_16;
 const SINCE_19: Versions = Versions::SINCE_19;
-const ONLY_22: Versions = Versions::ONLY_22;
+const SINCE_22: Versions = Versions::SINCE_22;
 
 /// Sorted by name, case ignored; one row for each spelling in Options.td.
 #[rustfmt::skip]
@@ -86,15 +86,15 @@ pub(super) static ROWS: &[OptionDef] = &[
     alias("plugin-opt=thinlto-index-only=", Either, Joined, InProcess, "thinlto-index-only"),
     alias("plugin-opt=thinlto-object-suffix-replace=", Either, Joined, InProcess, "thinlto-object-suffix-replace"),
     alias("plugin-opt=thinlto-prefix-replace=", Either, Joined, InProcess, "thinlto-prefix-replace"),
-    alias("plugin-opt=time-trace=", Either, Joined, Report, "time-trace").versions(ONLY_22),
+    alias("plugin-opt=time-trace=", Either, Joined, Report, "time-trace").versions(SINCE_22),
     own("save-temps", Either, Flag, Lto),
     own("save-temps=", Two, Joined, Lto),
     own("thinlto-cache-dir=", Two, Joined, Lto),
     own("thinlto-cache-policy", Two, Separate, Lto),
     own("thinlto-cache-policy=", Two, Joined, Lto),
-    own("thinlto-distributor-arg", Two, Separate, InProcess).versions(ONLY_22),
-    own("thinlto-distributor-arg=", Two, Joined, InProcess).versions(ONLY_22),
-    own("thinlto-distributor=", Two, Joined, InProcess).versions(ONLY_22),
+    own("thinlto-distributor-arg", Two, Separate, InProcess).versions(SINCE_22),
+    own("thinlto-distributor-arg=", Two, Joined, InProcess).versions(SINCE_22),
+    own("thinlto-distributor=", Two, Joined, InProcess).versions(SINCE_22),
     own("thinlto-emit-imports-files", Two, Flag, Lto),
     own("thinlto-emit-index-files", Two, Flag, Lto),
     own("thinlto-index-only", Two, Flag, InProcess),
@@ -102,10 +102,10 @@ pub(super) static ROWS: &[OptionDef] = &[
     own("thinlto-jobs=", Two, Joined, Lto),
     own("thinlto-object-suffix-replace=", Two, Joined, InProcess),
     own("thinlto-prefix-replace=", Two, Joined, InProcess),
-    own("thinlto-remote-compiler-arg", Two, Separate, InProcess).versions(ONLY_22),
-    own("thinlto-remote-compiler-arg=", Two, Joined, InProcess).versions(ONLY_22),
-    own("thinlto-remote-compiler-prepend-arg", Two, Separate, InProcess).versions(ONLY_22),
-    own("thinlto-remote-compiler-prepend-arg=", Two, Joined, InProcess).versions(ONLY_22),
-    own("thinlto-remote-compiler=", Two, Joined, InProcess).versions(ONLY_22),
+    own("thinlto-remote-compiler-arg", Two, Separate, InProcess).versions(SINCE_22),
+    own("thinlto-remote-compiler-arg=", Two, Joined, InProcess).versions(SINCE_22),
+    own("thinlto-remote-compiler-prepend-arg", Two, Separate, InProcess).versions(SINCE_22),
+    own("thinlto-remote-compiler-prepend-arg=", Two, Joined, InProcess).versions(SINCE_22),
+    own("thinlto-remote-compiler=", Two, Joined, InProcess).versions(SINCE_22),
     own("thinlto-single-module=", Two, Joined, InProcess),
 ];

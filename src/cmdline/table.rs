@@ -1,4 +1,4 @@
-//! The table of ld.lld's options, LLVM 16 to 22: spelling, arity, and what each means to a distributed link.
+//! The table of ld.lld's options, LLVM 16 to 23: spelling, arity, and what each means to a distributed link.
 //! Knows nothing of values or order; `parse` reads command lines with it.
 
 use std::collections::HashMap;
@@ -47,7 +47,7 @@ pub enum Role {
     Informational,
 }
 
-/// Which of the LLVM releases this table was made from (16, 19 and 22) know an option.
+/// Which of the LLVM releases this table was made from (16, 19, 22 and 23) know an option.
 ///
 /// Command lines are read with all rows whatever the linker's version: an option the linker at hand does not know is
 /// its own to complain about. Nothing is claimed of the releases in between.
@@ -73,12 +73,19 @@ impl Versions {
         last: u32::MAX,
     };
     /// Not in LLVM 19.
-    pub const ONLY_22: Self = Self {
+    pub const SINCE_22: Self = Self {
         first: 22,
         last: u32::MAX,
     };
+    /// Gone in LLVM 23.
+    pub const UNTIL_22: Self = Self { first: 0, last: 22 };
+    /// Not in LLVM 22.
+    pub const SINCE_23: Self = Self {
+        first: 23,
+        last: u32::MAX,
+    };
 
-    /// Whether release `major` (one of 16, 19 and 22) knows the option.
+    /// Whether release `major` (one of those) knows the option.
     pub const fn has(self, major: u32) -> bool {
         self.first <= major && major <= self.last
     }

@@ -67,6 +67,19 @@ impl Inputs {
         sources
     }
 
+    /// Every piece of bitcode, whatever its name, in link order.
+    pub fn all_bitcode(&self) -> impl Iterator<Item = BitcodeSource> {
+        let entries = self.entries.iter().enumerate();
+        entries.flat_map(|(number, entry)| {
+            let whole = entry.kind.is_bitcode().then_some(None);
+            let members = entry.members.iter().enumerate();
+            let bitcode = members.filter(|(_, member)| member.kind.is_bitcode());
+            let members = bitcode.map(|(position, _)| Some(position));
+            let all = whole.into_iter().chain(members);
+            all.map(move |member| BitcodeSource { entry: number, member })
+        })
+    }
+
     /// Bitcode that is linked whoever refers to it, in link order.
     pub fn eager_bitcode(&self) -> Vec<BitcodeSource> {
         let mut eager = Vec::new();

@@ -16,6 +16,7 @@ use crate::backend::modules::{Keys, Reading, Wanted};
 use crate::backend::post::PostBackend;
 use crate::backend::{self, BackendError, away};
 use crate::cache::Cache;
+use crate::check;
 use crate::children::Children;
 use crate::compiled::Commands;
 use crate::final_link::{self, FinalLink, Finished};
@@ -61,6 +62,9 @@ impl Link {
         let clang = Clang::find(&self.linker, &self.settings, &version_memo()).map_err(|error| Stop::left(error.0))?;
         self.stats.clang = Some(clang.path.display().to_string());
         self.stats.llvm = Some(clang.version.to_string());
+        if let Some(reason) = check::refusal(&self.linker, &clang) {
+            return Err(Stop::left(reason));
+        }
         let flags = Flags::derive(
             &self.invocation.lto,
             self.invocation.kind,
@@ -107,7 +111,14 @@ impl Link {
             let (plan, from) = match reuse.as_ref().and_then(|reuse| reuse.find(&staging)) {
                 Some(plan) => (plan, ThinLink::Reused),
                 None => {
-                    let run = thin_link::run(&self.linker, &self.invocation, &inputs, &staging, children);
+                    let run = thin_link::run(
+                        &self.linker,
+                        &self.invocation,
+                        &inputs,
+                        &staging,
+                        children,
+                        clang.version,
+                    );
                     (run.inspect_err(|_| reading.stop())?, ThinLink::Run)
                 }
             };

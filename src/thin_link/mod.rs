@@ -3,17 +3,18 @@
 
 mod aliases;
 mod key;
+mod library_functions;
 mod packed;
 mod planned;
 mod reuse;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 
 use rayon::prelude::*;
 
@@ -23,11 +24,12 @@ use crate::children::Children;
 use crate::cmdline::{Invocation, Item, LtoSetting, Role};
 use crate::color::Color;
 use crate::inputs::{BitcodeSource, Inputs};
+use crate::llvm;
 use crate::response;
 use crate::route::lto_mode;
 use crate::staging::Staging;
 use crate::symbol_trace;
-use crate::toolchain::Linker;
+use crate::toolchain::{Linker, LlvmVersion};
 use aliases::Aliases;
 pub use planned::PlannedIndex;
 pub use reuse::Reuse;
@@ -138,6 +140,16 @@ struct Outputs {
     regular: PathBuf,
 }
 
+impl Outputs {
+    fn of<'a>(staging: &Staging, names: impl Iterator<Item = &'a OsString>) -> Result<Outputs, ThinLinkError> {
+        Ok(Outputs {
+            list: staging.indexes().join("list"),
+            prefix: index_prefix(staging, names)?,
+            regular: regular_object(staging),
+        })
+    }
+}
+
 /// Runs the thin link.
 ///
 /// # Errors
@@ -148,14 +160,72 @@ pub fn run(
     inputs: &Inputs,
     staging: &Staging,
     children: &Children,
+    version: LlvmVersion,
 ) -> Result<Plan, ThinLinkError> {
     let once = |partition| run_once(linker, invocation, inputs, staging, children, partition);
-    match partition(invocation, inputs) {
+    let plan = match partition(invocation, inputs) {
         Partition::Written => once(Partition::Written),
         Partition::IfUsed => match once(Partition::IfUsed)? {
             plan if plan.regular.is_some() => once(Partition::Written),
             plan => Ok(plan),
         },
+    }?;
+    if llvm::traits(version.major).shuns_library_bitcode {
+        let names = library_functions::in_unloaded_bitcode(&plan, inputs, lto_mode(invocation));
+        let said = match names.is_empty() {
+            true => String::new(),
+            false => traced(linker, invocation, inputs, staging, children, &names)?,
+        };
+        if let Some(name) = library_functions::still_unloaded(&names, &said).first() {
+            return Err(ThinLinkError::Unfit(format!(
+                "{name}: a library function in bitcode that is not loaded, which in-process backends are told not to call"
+            )));
+        }
+    }
+    Ok(plan)
+}
+
+/// What a thin link says that traces these symbols, besides what the user's says: only lld knows which of an object's, a
+/// library's and an archive's symbols counts.
+fn traced(
+    linker: &Linker,
+    invocation: &Invocation,
+    inputs: &Inputs,
+    staging: &Staging,
+    children: &Children,
+    names: &BTreeSet<String>,
+) -> Result<String, ThinLinkError> {
+    let folder = staging.path("ascii");
+    let aliases = Aliases::of(invocation, inputs, staging).map_err(at(&folder))?;
+    let outputs = Outputs::of(staging, inputs.bitcode_by_name().keys())?;
+    let mut words = words(invocation, &outputs, &aliases);
+    words.extend(names.iter().map(|name| format!("--trace-symbol={name}").into()));
+    let output = run_linker(linker, words, inputs.bitcode_by_name().len(), staging, children)?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn run_linker(
+    linker: &Linker,
+    words: Vec<OsString>,
+    files: usize,
+    staging: &Staging,
+    children: &Children,
+) -> Result<Output, ThinLinkError> {
+    let mut command = linker.command_for(files);
+    command
+        .args(response::shorten(words, &staging.path("thin-link.rsp")).map_err(at(&staging.path("thin-link.rsp")))?)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let output = children
+        .spawn(&mut command)
+        .and_then(|running| running.output())
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::Interrupted => ThinLinkError::Interrupted,
+            _ => ThinLinkError::Io(linker.path.clone(), error),
+        })?;
+    match children.interrupted() {
+        Some(_) => Err(ThinLinkError::Interrupted),
+        None => Ok(output),
     }
 }
 
@@ -168,11 +238,7 @@ fn run_once(
     partition: Partition,
 ) -> Result<Plan, ThinLinkError> {
     let sources = inputs.bitcode_by_name();
-    let outputs = Outputs {
-        list: staging.indexes().join("list"),
-        prefix: index_prefix(staging, sources.keys())?,
-        regular: regular_object(staging),
-    };
+    let outputs = Outputs::of(staging, sources.keys())?;
     let folder = staging.path("ascii");
     let aliases = Aliases::of(invocation, inputs, staging).map_err(at(&folder))?;
     let mut words = words(invocation, &outputs, &aliases);
@@ -191,21 +257,7 @@ fn run_once(
         report.push(report_file(staging, option));
         words.push(report);
     }
-    let mut command = linker.command_for(sources.len());
-    command
-        .args(response::shorten(words, &staging.path("thin-link.rsp")).map_err(at(&staging.path("thin-link.rsp")))?)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let output = children
-        .spawn(&mut command)
-        .and_then(|running| running.output())
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::Interrupted => ThinLinkError::Interrupted,
-            _ => ThinLinkError::Io(linker.path.clone(), error),
-        })?;
-    if children.interrupted().is_some() {
-        return Err(ThinLinkError::Interrupted);
-    }
+    let output = run_linker(linker, words, sources.len(), staging, children)?;
     let warnings = aliases.translate(&String::from_utf8_lossy(&output.stderr));
     if !output.status.success() {
         return Err(ThinLinkError::Refused {

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail by panicking")]
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,7 +17,7 @@ use OutputKind::{Executable as Exe, Pie, Relocatable as Rel, Shared};
 use corpus::{compile, corpus, materials, profiles};
 use rows::{
     Effect::{Same, Visible},
-    ROWS, Row, row,
+    Row, row,
 };
 
 mod corpus;
@@ -26,13 +26,14 @@ mod rows;
 const STEMS: [&str; 4] = ["a", "b", "c", "d"];
 const TRIPLE: &str = "x86_64-pc-linux-gnu";
 
-fn run(command: &mut Command) {
+fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
     assert!(
         output.status.success(),
         "{command:?}\n{}",
         String::from_utf8_lossy(&output.stderr)
     );
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Reads a row's word as the command line reader would.
@@ -116,7 +117,7 @@ impl Bench {
         }
     }
 
-    fn lld(&self, extra: &[String]) {
+    fn lld(&self, extra: &[String]) -> String {
         let mut command = Command::new(format!("ld.lld-{}", self.llvm));
         command.current_dir(&self.dir).args(match self.kind {
             Exe => &["-e", "main", "--unresolved-symbols=ignore-all"][..],
@@ -133,7 +134,7 @@ impl Bench {
         run(command
             .args(&self.words)
             .args(extra)
-            .args(["a.o", "b.o", "c.o", "d.o", "-o", "out"]));
+            .args(["a.o", "b.o", "c.o", "d.o", "-o", "out"]))
     }
 
     /// In-process objects, by task.
@@ -147,6 +148,32 @@ impl Bench {
     fn flags(&self) -> Flags {
         let settings: Vec<_> = self.words.iter().map(|w| setting(w)).collect();
         Flags::derive(&settings, self.kind, version(self.llvm), Trace::AsLinked).unwrap()
+    }
+
+    /// The passes that in-process backends run, and those that ours do, each as often as some module has them.
+    fn pipelines(&self) -> [BTreeSet<String>; 2] {
+        let passes = |said: &str| -> BTreeSet<String> { said.lines().map(str::to_owned).collect() };
+        let asked = ["-mllvm", "-print-pipeline-passes"].map(str::to_owned);
+        // One after the other, lest they print at once.
+        let inside = self.lld(&[&asked[..], &["--thinlto-jobs=1".to_owned()]].concat());
+        self.lld(&["--thinlto-index-only".to_owned()]);
+        let flags = self.flags();
+        let mut ours = BTreeSet::new();
+        for stem in STEMS {
+            let [module, index, object, intermediate] =
+                ["o", "o.thinlto.bc", "native.o", "opt.bc"].map(|end| PathBuf::from(format!("{stem}.{end}")));
+            let job = JobFiles {
+                module: &module,
+                index: &index,
+                object: &object,
+                intermediate: &intermediate,
+                task: 1,
+            };
+            let mut clang = Command::new(format!("clang-{}", self.llvm));
+            let optimise = flags.steps(&self.target(stem), &job).swap_remove(0);
+            ours.extend(passes(&run(clang.current_dir(&self.dir).args(optimise).args(&asked))));
+        }
+        [passes(&inside), ours]
     }
 
     /// Ours, by task.
@@ -267,12 +294,49 @@ fn in_parallel(count: usize, work: impl Fn(usize) + Sync) {
     });
 }
 
+/// The settings of `PipelineTuningOptions` and of `Config` that decide which passes run, asked of the installed LLVM itself: which
+/// lld and clang set differently is in docs/backends.md. LLVM 16 and 19 do not tell.
+#[test]
+fn the_optimiser_runs_the_passes_of_in_process_lto() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    materials(root);
+    for llvm in [23, 22] {
+        for model in ["-fno-pic", "-fPIC"] {
+            compile(&corpus(root, llvm, model), llvm, model);
+        }
+        for (at, (kind, options)) in PIPELINES.iter().enumerate() {
+            let bench = Bench::new(root, &format!("passes-{llvm}-{at}"), &row(llvm, *kind, options, Same));
+            let [inside, ours] = bench.pipelines();
+            assert!(!inside.is_empty(), "lld {llvm} tells no passes");
+            assert_eq!(inside, ours, "LLVM {llvm} {options}");
+        }
+    }
+}
+
+/// What decides which passes run, or might.
+const PIPELINES: [(OutputKind, &str); 12] = [
+    (Exe, ""),
+    (Shared, ""),
+    (Exe, "--lto-O0"),
+    (Exe, "--lto-O1"),
+    (Exe, "--lto-O3"),
+    (Exe, "--lto-O1 --lto-CGO1"),
+    (Exe, "-plugin-opt=-enable-loopinterchange"),
+    (Exe, "-plugin-opt=-enable-loopinterchange=0"),
+    (Exe, "-plugin-opt=-enable-loopinterchange=0 --lto-O1"),
+    (Exe, "-plugin-opt=-enable-merge-functions"),
+    (Exe, "-plugin-opt=-supports-hot-cold-new"),
+    (Exe, "--lto-sample-profile=../sample"),
+];
+
 #[test]
 fn every_row_makes_the_objects_of_in_process_lld() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path();
     materials(root);
-    let models: Vec<_> = [22, 19, 16]
+    let rows = rows::all();
+    let models: Vec<_> = [23, 22, 19, 16]
         .into_iter()
         .flat_map(|llvm| ["-fno-pic", "-fPIC", "-fpie"].map(|model| (llvm, model)))
         .collect();
@@ -280,7 +344,7 @@ fn every_row_makes_the_objects_of_in_process_lld() {
         compile(&corpus(root, models[at].0, models[at].1), models[at].0, models[at].1)
     });
     let plain = Plain::default();
-    let mut links: Vec<_> = ROWS.iter().map(|r| (r.llvm, r.kind)).collect();
+    let mut links: Vec<_> = rows.iter().map(|r| (r.llvm, r.kind)).collect();
     links.sort_by_key(|l| format!("{l:?}"));
     links.dedup();
     in_parallel(links.len(), |at| {
@@ -291,12 +355,12 @@ fn every_row_makes_the_objects_of_in_process_lld() {
             .unwrap()
             .insert((llvm, format!("{kind:?}")), bench.in_process(1));
     });
-    for llvm in [22, 19] {
+    for llvm in [23, 22, 19] {
         profiles(root, llvm);
     }
     let wrong = Mutex::new(Vec::new());
-    in_parallel(ROWS.len(), |at| {
-        let r = &ROWS[at];
+    in_parallel(rows.len(), |at| {
+        let r = &rows[at];
         let name = format!("{} {:?} {}", r.llvm, r.kind, r.options);
         let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(root, at, r, &plain)));
         match checked {

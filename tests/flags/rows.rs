@@ -13,6 +13,7 @@ pub enum Effect {
     Same,
 }
 
+#[derive(Clone, Copy)]
 pub struct Row {
     pub llvm: u32,
     pub kind: OutputKind,
@@ -29,7 +30,30 @@ pub const fn row(llvm: u32, kind: OutputKind, options: &'static str, effect: Eff
     }
 }
 
-pub const ROWS: &[Row] = &[
+/// Every row; those of LLVM 22 are tried with 23 as well, but for options that it no longer has or that mean what is usual there.
+pub fn all() -> Vec<Row> {
+    let stays = |row: &&Row| row.llvm == 22 && !NOT_IN_23.iter().any(|option| row.options.contains(option));
+    let with_23 = ROWS.iter().filter(stays).map(|row| Row { llvm: 23, ..*row });
+    with_23.chain(ROWS.iter().copied()).collect()
+}
+
+const NOT_IN_23: &[&str] = &["-enable-no-nans-fp-math", "-enable-loopinterchange"];
+
+const ROWS: &[Row] = &[
+    row(23, Exe, "-plugin-opt=-enable-loopinterchange=0", Visible),
+    row(23, Exe, "-plugin-opt=-enable-loopinterchange --lto-O3", Visible),
+    row(23, Rel, "-plugin-opt=-enable-loopinterchange=0 --lto-O1", Visible),
+    row(
+        23,
+        Exe,
+        "-plugin-opt=-function-sections=1 -plugin-opt=-data-sections=1",
+        Same,
+    ),
+    row(23, Exe, "-plugin-opt=-always-rename-promoted-locals=0", Same),
+    row(23, Pie, "-plugin-opt=-always-rename-promoted-locals=false", Same),
+    row(22, Exe, "-plugin-opt=-enable-loopinterchange", Same),
+    row(22, Exe, "-plugin-opt=-enable-loopinterchange=0", Same),
+    row(22, Exe, "-plugin-opt=-enable-loopinterchange --lto-O1", Visible),
     row(22, Exe, "", Same),
     row(22, Pie, "", Same),
     row(22, Shared, "", Same),

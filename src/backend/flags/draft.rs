@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::mllvm::{self, Found, Rule};
 use super::temps::Temps;
 use super::{LlvmVersion, Relocation};
+use crate::llvm::{self, CsProfile, Labels, Traits};
 
 /// Optimisation remarks as lld was asked for them.
 #[derive(Clone, Debug, Default)]
@@ -44,7 +45,11 @@ pub(super) struct Draft {
     pub(super) granularity: Option<u32>,
     pub(super) first_task: usize,
     pub(super) temps: Temps,
+    pub(super) interchange: bool,
 }
+
+/// clang's word for it.
+pub(super) const LOOP_INTERCHANGE: &str = "-floop-interchange";
 
 type Done = Result<(), &'static str>;
 
@@ -55,9 +60,10 @@ fn level(value: &str) -> Result<u8, &'static str> {
     value.parse().ok().filter(|l| *l <= 3).ok_or(LEVELS)
 }
 
-/// What makes clang write XRay's function index as lld does: in LLVM 16 this option means the contrary of its name.
+/// What makes clang write XRay's function index as lld does.
 fn xray_index(llvm: LlvmVersion) -> Option<&'static str> {
-    (llvm.major == 16).then_some("-fno-xray-function-index")
+    let is_inverted = llvm::traits(llvm.major).xray_index_is_inverted;
+    is_inverted.then_some("-fno-xray-function-index")
 }
 
 impl Draft {
@@ -83,7 +89,12 @@ impl Draft {
             granularity: None,
             first_task: 1,
             temps: Temps::default(),
+            interchange: llvm::traits(llvm.major).interchanges_loops,
         }
+    }
+
+    fn traits(&self) -> &'static Traits {
+        llvm::traits(self.llvm.major)
     }
 
     pub(super) fn opt_level(&mut self, value: &str) -> Done {
@@ -189,6 +200,12 @@ impl Draft {
         Ok(())
     }
 
+    /// What `PipelineTuningOptions` of in-process LTO begin with, and clang overwrites with an option of its own.
+    pub(super) fn loop_interchange(&mut self, value: &str) -> Done {
+        self.interchange = mllvm::boolean(Some(value)).ok_or("not a boolean")?;
+        Ok(())
+    }
+
     fn push(&mut self, words: &[&str]) {
         self.words.extend(words.iter().map(|w| (*w).to_owned()));
     }
@@ -207,7 +224,7 @@ impl Draft {
     }
 
     pub(super) fn cs_profile_file(&mut self, value: &str) -> Done {
-        if matches!(self.llvm.major, 20 | 21) {
+        if self.traits().cs_profile == CsProfile::Unknown {
             return Err(OTHER_VERSION);
         }
         self.cs_file = Some(value.to_owned()).filter(|f| !f.is_empty());
@@ -223,7 +240,7 @@ impl Draft {
                     .extend(file.map(|f| format!("-fprofile-instrument-path={f}")));
             }
             (false, Some(file)) => {
-                if self.llvm.major >= 22 {
+                if self.traits().cs_profile == CsProfile::PathAndKind {
                     self.passes.push("-fprofile-instrument-use=csllvm".to_owned());
                 }
                 self.passes.push(format!("-fprofile-instrument-use-path={file}"));
@@ -246,7 +263,7 @@ impl Draft {
     }
 
     fn known_sections(&self, value: &str) -> Done {
-        if value == "labels" && matches!(self.llvm.major, 20 | 21) {
+        if value == "labels" && self.traits().labels == Labels::Unknown {
             Err(OTHER_VERSION)
         } else {
             Ok(())
@@ -259,8 +276,7 @@ impl Draft {
             return;
         };
         match value.as_str() {
-            // lld sets BBAddrMap for it and then overwrites it with --lto-basic-block-address-map's.
-            "labels" if self.llvm.major >= 22 => {}
+            "labels" if self.traits().labels == Labels::Nothing => {}
             "all" | "none" | "labels" => self.words.push(format!("-fbasic-block-sections={value}")),
             file => {
                 self.inputs.push(file.into());
@@ -271,6 +287,9 @@ impl Draft {
 
     /// Writes down what needed more than one setting.
     pub(super) fn settle(&mut self) {
+        if self.interchange {
+            self.passes.push(LOOP_INTERCHANGE.to_owned());
+        }
         self.settle_sections();
         self.settle_cs_profile();
     }

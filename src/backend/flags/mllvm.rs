@@ -3,9 +3,7 @@
 //! Knows nothing of the rest of a link: an option that isn't here is passed on, and clang itself is asked about it.
 
 use super::draft::Draft;
-
-const OLDEST: u32 = 16;
-const NEWEST: u32 = 22;
+use crate::llvm::{NEWEST, OLDEST};
 
 /// What becomes of an LLVM option in a backend's command.
 #[derive(Clone, Copy, Debug)]
@@ -145,9 +143,9 @@ const CODEGEN: &[Row] = &[
     row("stackrealign", Rule::Drop),
     row("no-integrated-as", Rule::Drop),
     row("large-data-threshold", Rule::Drop),
-    row("enable-no-infs-fp-math", Rule::Drop),
-    row("enable-no-nans-fp-math", Rule::Drop),
-    row("enable-no-signed-zeros-fp-math", Rule::Drop),
+    between("enable-no-infs-fp-math", 16, 22, Rule::Drop),
+    between("enable-no-nans-fp-math", 16, 22, Rule::Drop),
+    between("enable-no-signed-zeros-fp-math", 16, 22, Rule::Drop),
     row("enable-no-trapping-fp-math", Rule::Drop),
     row("denormal-fp-math", Rule::Drop),
     row("thread-model", Rule::Drop),
@@ -157,8 +155,8 @@ const CODEGEN: &[Row] = &[
     row("stack-symbol-ordering", Rule::InProcess(NO_WORD)),
 ];
 
-/// llvm/lib/MC/MCTargetOptionsCommandFlags.cpp: clang registers them for its assembler, so `-mllvm` takes them and a
-/// backend ignores them.
+/// llvm/lib/MC/MCTargetOptionsCommandFlags.cpp: clang registers them for its assembler until LLVM 22, so that `-mllvm` takes them and
+/// a backend ignores them.
 const MC: &[Row] = &[
     row("mc-relax-all", Rule::Bool(&["-mrelax-all"], &[])),
     row("dwarf64", Rule::Bool(&["-gdwarf64"], &[])),
@@ -179,6 +177,8 @@ const MC: &[Row] = &[
     ),
     between("x86-sse2avx", 19, NEWEST, Rule::Bool(&["-msse2avx"], &[])),
     between("gsframe", 22, NEWEST, Rule::Bool(&["--gsframe"], &[])),
+    between("large-eh-encoding", 23, NEWEST, Rule::InProcess(UNTRIED)),
+    between("reloc-section-sym", 23, NEWEST, Rule::InProcess(UNTRIED)),
     row("target-abi", Rule::InProcess(UNTRIED)),
     row("dwarf-version", Rule::InProcess(NO_WORD)),
     row("incremental-linker-compatible", Rule::InProcess(UNTRIED)),
@@ -200,6 +200,14 @@ const SHARED: &[Row] = &[
     row("pass-remarks", Rule::Joined("-Rpass=")),
     row("pass-remarks-missed", Rule::Joined("-Rpass-missed=")),
     row("pass-remarks-analysis", Rule::Joined("-Rpass-analysis=")),
+    // Before, clang had no option to overwrite it with.
+    between(
+        "enable-loopinterchange",
+        21,
+        NEWEST,
+        Rule::Apply(Draft::loop_interchange),
+    ),
+    between("enable-loopinterchange", 16, 20, Rule::Same),
     row("import-instr-limit", Rule::ThinLink),
     row("import-cutoff", Rule::ThinLink),
     row("import-instr-evolution-factor", Rule::ThinLink),
@@ -240,6 +248,7 @@ const FAMILIES: &[(&str, Rule)] = &[
 /// The words of clang's that stand for an option of the code generator or the assembler, as the tables have them: those
 /// that one is said by, and whether its value is glued to it or follows.
 pub(super) fn code_generators_words(major: u32) -> impl Iterator<Item = (&'static str, Value)> {
+    let major = major.min(NEWEST);
     let rows = [CODEGEN, MC].into_iter().flatten();
     let rows = rows.filter(move |r| (r.since..=r.until).contains(&major));
     rows.flat_map(|row| {
@@ -277,6 +286,7 @@ pub(super) enum Found {
 
 /// Looks up an LLVM option by its name without dashes, for LLVM `major`.
 pub(super) fn find(name: &str, major: u32) -> Found {
+    let major = major.min(NEWEST);
     let mut rows = [CODEGEN, MC, SHARED]
         .into_iter()
         .flatten()

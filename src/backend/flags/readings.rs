@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
+use super::draft::LOOP_INTERCHANGE;
 use super::mllvm::Value;
 use super::of_object;
 
@@ -22,12 +23,13 @@ const DECIDED: &[(&str, Value)] = &[
     ("-vectorize-loops", Value::None),
     ("-vectorize-slp", Value::None),
     ("-funroll-loops", Value::None),
+    (LOOP_INTERCHANGE, Value::None),
     (NO_PASSES, Value::None),
 ];
 
 /// Without an optimiser nobody reads these.
 const NO_PASSES: &str = "-disable-llvm-passes";
-const OPTIMISERS: [&str; 3] = ["-vectorize-loops", "-vectorize-slp", "-funroll-loops"];
+const OPTIMISERS: [&str; 4] = ["-vectorize-loops", "-vectorize-slp", "-funroll-loops", LOOP_INTERCHANGE];
 
 /// What LLVM 16's driver adds everywhere: where a vector's length is taken for fixed that is not, a warning and no end
 /// (llvm/lib/Support/TypeSize.cpp). The code is the same.

@@ -12,6 +12,7 @@ use crate::bitcode::nodes::Nodes;
 use crate::bitcode::symbols::{ValueRecord, guid};
 use crate::bitcode::types::Types;
 use crate::bitcode::{BitcodeError, ids};
+use crate::llvm;
 
 /// Where a summary's references begin. Calls stand behind them with numbers of other kinds between: taking those for
 /// references too can only find more local symbols than there are (llvm BitcodeWriter.cpp
@@ -131,7 +132,7 @@ impl Module {
     /// Whether its parts can be told from each other.
     pub(super) fn is_followed(&self) -> bool {
         let version = self.summary_version;
-        !self.opaque && version.is_some_and(|version| ids::KNOWN_SUMMARY_VERSIONS.contains(&version))
+        !self.opaque && version.is_some_and(|version| llvm::SUMMARY_VERSIONS.contains(&version))
     }
 
     /// The definitions that bring no local symbol along.
