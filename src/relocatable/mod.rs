@@ -42,6 +42,28 @@ enum Wish {
     Always,
 }
 
+impl Wish {
+    fn of(invocation: &Invocation, setting: Relocatable) -> Result<Wish, Kept> {
+        let wish = match setting {
+            Relocatable::Plain => return Err(Kept::Setting),
+            Relocatable::Renamed => Wish::WhereItPays,
+            Relocatable::Always => Wish::Always,
+        };
+        if invocation.kind != OutputKind::Relocatable {
+            return Err(Kept::Few);
+        }
+        match invocation.items.iter().find(|item| sees_names(item)) {
+            Some(item) => Err(Kept::Option(item.spelled())),
+            None => Ok(wish),
+        }
+    }
+}
+
+/// Why sections will not be renamed in a link whose objects there are not yet, as far as its command line tells.
+pub fn kept(invocation: &Invocation, setting: Relocatable) -> Option<Kept> {
+    Wish::of(invocation, setting).err()
+}
+
 /// Why a `-r` link is made of its objects as they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kept {
@@ -150,9 +172,6 @@ const BLIND_VALUES: [(&str, &str); 2] = [("build-id", "none"), ("orphan-handling
 /// `-z` keywords that are patterns for sections' names begin so.
 const SEEING_KEYWORD: &str = "dead-reloc-in-nonalloc";
 
-/// The option that lists what was read: ours to correct, not the user's.
-pub const LISTING: &str = "dependency-file";
-
 fn sees_names(item: &Item) -> bool {
     let Item::Option { def, value, .. } = item else {
         return false;
@@ -196,19 +215,9 @@ impl<'a> Renamed<'a> {
     /// # Errors
     /// Nothing is, and why.
     pub fn of(invocation: &'a Invocation, setting: Relocatable) -> Result<Renamed<'a>, Kept> {
-        let wish = match setting {
-            Relocatable::Plain => return Err(Kept::Setting),
-            Relocatable::Renamed => Wish::WhereItPays,
-            Relocatable::Always => Wish::Always,
-        };
-        if invocation.kind != OutputKind::Relocatable {
-            return Err(Kept::Few);
-        }
+        let wish = Wish::of(invocation, setting)?;
         if wish == Wish::WhereItPays && sample::estimate(invocation) < naming::WORTH / 2 {
             return Err(Kept::Few);
-        }
-        if let Some(item) = invocation.items.iter().find(|item| sees_names(item)) {
-            return Err(Kept::Option(item.spelled()));
         }
         let inputs = Inputs::open(invocation).map_err(|error| Kept::Input(error.to_string()))?;
         let sources = sources::all(&inputs)?;

@@ -74,9 +74,9 @@ fn end_of_class<Elf: Class>(bytes: &[u8]) -> Result<End, String> {
     }
     let mut count = 0;
     let new = Strings::of(names.iter().map(|name| {
-        unmarked(name).map_or(Cow::Borrowed(*name), |name| {
+        unmarked(name).map_or(Cow::Borrowed(*name), |old| {
             count += usize::from(name.first() == Some(&MARK));
-            Cow::Owned(name)
+            Cow::Owned(old)
         })
     }));
 

@@ -46,7 +46,7 @@ impl Patterns {
                 return Err(unread(String::from_utf8_lossy(word).into_owned()));
             }
             match word.iter().any(|byte| WILD.contains(byte)) {
-                _ if is_called => {}
+                _ if is_called || token == b"{" => {}
                 true => self.globs.push(word.to_vec()),
                 false => {
                     self.names.insert(word.to_vec());

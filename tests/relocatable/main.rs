@@ -159,3 +159,121 @@ fn random_links_are_as_lld_makes_them() {
         assert!(renamed * 4 >= links, "{renamed} of {links} were renamed");
     }
 }
+
+/// `functions` functions, each with a section of its own in which its entry can be patched.
+fn patchable(bench: &Bench, name: &str, functions: usize, more: &[&str]) {
+    let text: String = (0..functions)
+        .map(|n| format!("int outside(int); int {name}_{n}(int x) {{ return outside(x) + {n}; }}\n"))
+        .collect();
+    let flags = ["-O1", "-g", "-ffunction-sections", "-fpatchable-function-entry=2,2"];
+    bench.compile(&format!("{name}.c"), &text, &[&flags, more].concat());
+}
+
+fn relocatable(outcome: &Outcome) -> (u64, &str) {
+    let relocatable = &outcome.stats.last().expect("no stats line")["relocatable"];
+    let why = relocatable["why"].as_str().unwrap_or_default();
+    (relocatable["renamed"].as_u64().unwrap(), why)
+}
+
+#[test]
+fn native_objects_are_linked_so_where_it_pays() {
+    let bench = Bench::new();
+    patchable(&bench, "many", 2500, &[]);
+    patchable(&bench, "few", 50, &[]);
+    let link = |words: &[&str]| {
+        bench.direct(&[words, &["-o", "direct.o"]].concat()).ok();
+        let outcome = bench.through(&[words, &["-o", "through.o"]].concat()).ok();
+        assert_eq!(outcome.mode(), "passthrough");
+        assert!(bench.read("direct.o") == bench.read("through.o"), "{words:?}");
+        let told = bench
+            .run(
+                env!("CARGO_BIN_EXE_thinlto"),
+                &[&["explain", "--", &bench.lld()], words].concat(),
+            )
+            .ok();
+        let (renamed, why) = relocatable(&outcome);
+        (renamed, why.to_owned(), told.stdout)
+    };
+    let (renamed, _, told) = link(&["-r", "many.o", "few.o"]);
+    assert_eq!(renamed, 2550);
+    assert!(told.contains("-r        2550 sections are renamed"), "{told}");
+    for (words, why) in [
+        (&["-r", "few.o"][..], "few sections of one name"),
+        (&["-r", "many.o", "--build-id"], "--build-id"),
+        (&["-r", "many.o", "-Map=map"], "-Map"),
+    ] {
+        let (renamed, reason, told) = link(words);
+        assert_eq!((renamed, reason.as_str()), (0, why));
+        assert!(told.contains(&format!("no sections are renamed: {why}")), "{told}");
+    }
+    bench.ar(&["rcsT", "thin.a", "many.o", "few.o"]);
+    assert_eq!(link(&["-r", "--whole-archive", "thin.a"]).0, 2550);
+    bench.write("initcalls.lds", "SECTIONS { .initcall : { *(.initcall0.init) } }");
+    assert_eq!(link(&["-r", "many.o", "-T", "initcalls.lds"]).0, 2500);
+    bench.write(
+        "module.lds",
+        "SECTIONS { __patchable_function_entries : { *(__patchable_function_entries) } }",
+    );
+    let (_, why, _) = link(&["-r", "many.o", "-T", "module.lds"]);
+    assert_eq!(why, "linker script: __patchable_function_entries");
+}
+
+#[test]
+fn a_link_that_fails_says_what_lld_says() {
+    let mut bench = Bench::new();
+    bench.env("THINLTO_LD_RELOCATABLE", "always");
+    patchable(&bench, "one", 3, &[]);
+    let words = ["-r", "one.o", "one.o", "-o", "out.o"];
+    let (direct, through) = (bench.direct(&words), bench.through(&words));
+    assert_eq!(through.stderr.replace("thinlto-ld", "ld.lld"), direct.stderr);
+    assert_eq!(
+        (through.status, relocatable(&through)),
+        (direct.status, (0, "the link failed"))
+    );
+    let to_nowhere = bench.through(&["-r", "one.o", "-o", "/dev/null"]).ok();
+    assert_eq!(relocatable(&to_nowhere), (0, "the output is no file"));
+    let left: Vec<String> = bench.objects(".thinlto-ld").into_keys().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn objects_of_bitcode_are_linked_so() {
+    for llvm in VERSIONS {
+        let mut bench = Bench::of(llvm);
+        patchable(&bench, "a", 40, &["-flto=thin"]);
+        patchable(&bench, "b", 40, &["-flto=thin"]);
+        patchable(&bench, "native", 5, &[]);
+        let words = ["-r", "a.o", "native.o", "b.o", "-o"];
+        let link = |bench: &Bench, output: &str| {
+            let outcome = bench.through(&[&words[..], &[output]].concat()).ok();
+            assert_eq!(outcome.mode(), "distributed", "{}", outcome.reason());
+            let (renamed, why) = relocatable(&outcome);
+            (renamed, why.to_owned())
+        };
+        assert_eq!(link(&bench, "few.o"), (0, "few sections of one name".to_owned()));
+        bench.env("THINLTO_LD_RELOCATABLE", "always");
+        assert_eq!(link(&bench, "renamed.o"), (85, String::new()));
+        assert!(bench.read("few.o") == bench.read("renamed.o"));
+    }
+}
+
+#[test]
+fn a_link_made_so_is_put_back_until_an_input_changes() {
+    let mut bench = Bench::new();
+    bench
+        .env("THINLTO_LD_RELOCATABLE", "always")
+        .env("THINLTO_LD_UNCHANGED", "restore");
+    patchable(&bench, "a", 4, &["-flto=thin"]);
+    patchable(&bench, "native", 4, &[]);
+    let state = |bench: &Bench| {
+        let outcome = bench.through(&["-r", "a.o", "native.o", "-o", "out.o"]).ok();
+        outcome.stats.last().unwrap()["output_state"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(state(&bench), "linked");
+    assert_eq!(state(&bench), "restored");
+    patchable(&bench, "native", 5, &[]);
+    assert_eq!(state(&bench), "linked");
+}
