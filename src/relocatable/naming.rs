@@ -91,7 +91,7 @@ pub(super) fn renamings<'data>(
         let number = (*numbers.entry(place).or_insert_with(|| {
             let is_elsewhere = match place {
                 Place::Named(name) => places.contains_key(name) || patterns.may_match(name),
-                Place::Alone(..) => false,
+                Place::Alone(_, _, name) => patterns.may_match(name),
             };
             count += 1;
             (!is_elsewhere).then_some(count)
@@ -118,7 +118,7 @@ pub(super) fn renamings<'data>(
 enum Place<'data> {
     Named(&'data [u8]),
     /// That of one section, by its object and its number there.
-    Alone(usize, usize),
+    Alone(usize, usize, &'data [u8]),
 }
 
 impl<'data> Place<'data> {
@@ -126,7 +126,7 @@ impl<'data> Place<'data> {
         match section.placement {
             Placement::ByName => None,
             Placement::Behind(Linked::Named(name)) => Some(Place::Named(name)),
-            Placement::Behind(Linked::Grouped(index)) => Some(Place::Alone(object, index)),
+            Placement::Behind(Linked::Grouped { index, name }) => Some(Place::Alone(object, index, name)),
         }
     }
 }

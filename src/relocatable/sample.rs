@@ -78,7 +78,7 @@ fn of_object(bytes: &[u8], seen: &mut Seen) -> usize {
     for section in &sections {
         let is_new = match section.placement {
             Placement::ByName => continue,
-            Placement::Behind(Linked::Grouped(_)) => true,
+            Placement::Behind(Linked::Grouped { .. }) => true,
             Placement::Behind(Linked::Named(linked)) => {
                 seen.entry(section.name.to_vec()).or_default().insert(linked.to_vec())
             }

@@ -18,8 +18,13 @@ const SHT_LLVM_SYMPART: u32 = 0x6fff_4c05;
 pub(super) enum Linked<'data> {
     /// It is put with all others of its name.
     Named(&'data [u8]),
-    /// It belongs to a group, and so has an output section of its own; its number in the object.
-    Grouped(usize),
+    /// It belongs to a group, and so has an output section of its own, unless a linker script takes it by its name.
+    Grouped {
+        /// Its number in the object.
+        index: usize,
+        /// Its name.
+        name: &'data [u8],
+    },
 }
 
 /// Where lld puts a section.
@@ -106,9 +111,11 @@ fn read_class<Elf: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> Result<Vec<
                     return Err(Odd::Unlinked);
                 }
                 let linked_flags: u64 = linked.sh_flags(endian).into();
+                let name = table.section_name(endian, linked)?;
+                let index = section.link(endian).0;
                 Placement::Behind(match linked_flags & u64::from(SHF_GROUP) {
-                    0 => Linked::Named(table.section_name(endian, linked)?),
-                    _ => Linked::Grouped(section.link(endian).0),
+                    0 => Linked::Named(name),
+                    _ => Linked::Grouped { index, name },
                 })
             }
         };

@@ -96,7 +96,8 @@ fn one(random: &mut Random, text: &mut String, object: usize, function: usize) {
         let flags = *random.pick(&["ao", "awo", "o"]);
         // The assembler's own way to have many of one name.
         let unique = unique * 8 + number;
-        let _ = match is_grouped && random.below(5) != 0 {
+        // Left outside where its group is not linked, it fails the link.
+        let _ = match is_grouped && random.below(30) != 0 {
             true => writeln!(
                 text,
                 ".section {name},\"{flags}G\",%progbits,{symbol},g{shared},comdat,unique,{unique}"
