@@ -2,6 +2,7 @@
 //!
 //! [`link::run`] is the way of the data, on one screen; each room below knows only those it is built on.
 
+mod archive;
 pub mod backend;
 pub mod bitcode;
 pub mod cache;
@@ -26,6 +27,7 @@ pub mod native;
 pub mod observe;
 pub mod private;
 pub mod processes;
+pub mod relocatable;
 pub mod remote;
 mod response;
 pub mod route;

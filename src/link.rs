@@ -6,6 +6,7 @@ mod compared;
 mod distributed;
 mod ending;
 mod left;
+mod renamed;
 mod said;
 mod stop;
 mod traces;

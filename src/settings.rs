@@ -49,6 +49,7 @@ pub const TABLE: &[Setting] = settings! {
     "cache": "on or off; default: on",
     "unchanged": "restore (a link of which nothing has changed is put back as it was made) or relink; default: restore",
     "order": "where backends' objects stand in the final link: command-line or in-process; default: command-line",
+    "relocatable": "renamed (where a -r link has thousands of sections of one name, for each of which lld looks through the others, each has a name of its own until lld is done; the output is the same), always (where there are few, too) or plain; default: renamed",
     "final-linker": "another linker for the native objects (mold, wild); default: the real ld.lld",
     "stats": "file to append one JSON line a link to; default: none",
     "timeline": "on or off: whether the stats line lists the link's backends by slot, start and end, and what each read and wrote; default: off",
@@ -94,6 +95,17 @@ pub enum Order {
     CommandLine,
     /// After all other inputs, as lld lays out its own.
     InProcess,
+}
+
+/// Whether sections of one name are renamed for the time of a `-r` link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relocatable {
+    /// Where there are so many that it pays.
+    Renamed,
+    /// However few.
+    Always,
+    /// Never.
+    Plain,
 }
 
 /// Where backends' options come from.
@@ -151,6 +163,8 @@ pub struct Settings {
     pub unchanged: Unchanged,
     /// `order`
     pub order: Order,
+    /// `relocatable`
+    pub relocatable: Relocatable,
     /// `final-linker`
     pub final_linker: Option<PathBuf>,
     /// `stats`
@@ -366,6 +380,16 @@ impl Settings {
                 Order::CommandLine,
                 "command-line or in-process",
                 &[("command-line", Order::CommandLine), ("in-process", Order::InProcess)],
+            )?,
+            relocatable: values.choose(
+                "relocatable",
+                Relocatable::Renamed,
+                "renamed, always or plain",
+                &[
+                    ("renamed", Relocatable::Renamed),
+                    ("always", Relocatable::Always),
+                    ("plain", Relocatable::Plain),
+                ],
             )?,
             final_linker: values.path("final-linker"),
             stats: values.path("stats"),

@@ -14,6 +14,7 @@ use crate::backend::flags::{Flags, Trace};
 use crate::cache::Cache;
 use crate::cmdline::{Invocation, OutputKind};
 use crate::inputs::Inputs;
+use crate::relocatable::{self, Renamed};
 use crate::route::{self, Route};
 use crate::settings::{EngineKind, FlagsFrom, Settings};
 use crate::slots::Slots;
@@ -51,6 +52,8 @@ pub struct Explanation {
     pub launcher: Option<String>,
     /// Where backends have options from besides the link's.
     pub flags: Option<String>,
+    /// Of a `-r` link: whether sections are renamed for it, in words.
+    pub relocatable: Option<String>,
     /// How many backends at once, in words.
     pub slots: String,
     /// Files, in link order.
@@ -101,6 +104,7 @@ pub fn explain(
         .or_else(|| clang.as_ref().err().map(|error| Route::InProcess(error.0.clone())))
         .or_else(|| flags.as_ref().and_then(|flags| flags.as_ref().err().cloned()))
         .or_else(|| module_refused(invocation, files, flags.as_ref().and_then(|flags| flags.as_ref().ok())));
+    let relocatable = relocatable(invocation, settings, route.as_ref());
     let meanings = version.map(|version| meaning::of(&invocation.lto, invocation.kind, version));
     let cache = settings.cache.then(|| Cache::of_objects(settings, invocation));
     Explanation {
@@ -130,6 +134,7 @@ pub fn explain(
             FlagsFrom::Kbuild => Some("also of the .cmd file beside each object".to_owned()),
             FlagsFrom::CompileCommands(path) => Some(format!("also of each object's entry in {}", path.display())),
         },
+        relocatable,
         slots: slots(invocation, settings),
         inputs: files.map(|files| inputs::all(invocation, files)).unwrap_or_default(),
         options: meanings.into_iter().flatten().map(option).collect(),
@@ -138,6 +143,23 @@ pub fn explain(
             .map(|flags| meaning::shown(&flags))
             .unwrap_or_default(),
     }
+}
+
+/// Of native objects that are there already it can be told; of those that backends will make, only what cannot be.
+fn relocatable(invocation: &Invocation, settings: &Settings, route: Option<&Route>) -> Option<String> {
+    let kept = match route {
+        _ if invocation.kind != OutputKind::Relocatable => return None,
+        Some(Route::InProcess(_) | Route::Doomed(_)) => return None,
+        Some(Route::Passthrough(_)) => match Renamed::of(invocation, settings.relocatable) {
+            Ok(renamed) => return Some(format!("{} sections are renamed until lld is done", renamed.count())),
+            Err(kept) => kept,
+        },
+        None => match relocatable::kept(invocation, settings.relocatable) {
+            None => return Some("sections are renamed until lld is done, where thousands have one name".to_owned()),
+            Some(kept) => kept,
+        },
+    };
+    Some(format!("no sections are renamed: {kept}"))
 }
 
 fn derived(invocation: &Invocation, version: crate::toolchain::LlvmVersion) -> Result<Flags, Route> {

@@ -40,6 +40,9 @@ pub fn of(explanation: &Explanation) -> String {
     if let Some(flags) = &explanation.flags {
         row(&mut text, "flags", flags);
     }
+    if let Some(relocatable) = &explanation.relocatable {
+        row(&mut text, "-r", relocatable);
+    }
     inputs(&mut text, explanation);
     options(&mut text, &explanation.options);
     if !explanation.backend.is_empty() && explanation.route == "distributed" {

@@ -1,7 +1,6 @@
 //! The final link: the user's command line over native objects, run, and everything it says put into the user's names.
 //! Knows nothing of how the objects were made.
 
-mod archive;
 mod bitcode_references;
 pub(crate) mod dependencies;
 mod exclude_libs;
@@ -23,12 +22,14 @@ use std::process::{Command, ExitStatus, Output, Stdio};
 use crate::backend::flags::LlvmVersion;
 use crate::backend::kept::{prelink, regular_prelink};
 use crate::children::Children;
-use crate::cmdline::Invocation;
+use crate::cmdline::{Invocation, OutputKind};
 use crate::inputs::{BitcodeSource, Entry, Inputs, MemberData};
 use crate::names::Names;
 use crate::narrowed::{Asked, Defines};
+use crate::observe::stats;
+use crate::relocatable::{Kept, Renamed};
 use crate::response;
-use crate::settings::Order;
+use crate::settings::{Order, Relocatable};
 use crate::staging::{Place, Staging};
 use crate::symbols::SymbolTables;
 use crate::sys;
@@ -98,6 +99,8 @@ pub struct FinalLink<'a> {
     pub llvm: LlvmVersion,
     /// Where they stand.
     pub order: Order,
+    /// Whether sections are renamed for it.
+    pub relocatable: Relocatable,
     /// The link's staging folder.
     pub staging: &'a Staging,
     /// Our children.
@@ -134,6 +137,8 @@ pub struct Finished {
     pub stderr: String,
     /// Every file it has read but those that are staged; none where it does not say.
     pub read: Option<Vec<PathBuf>>,
+    /// Of a `-r` link: whether it was one of renamed sections.
+    pub relocatable: Option<stats::Relocatable>,
 }
 
 /// Makes the final link. Its stdout is passed on; files it wrote beside the output are put into the user's names.
@@ -147,16 +152,19 @@ pub fn run(link: &FinalLink<'_>) -> Result<Finished, FinalLinkError> {
     }
     let narrowed = visibility::lost(link)?;
     let regular = stage_regular(link, &mut names)?;
-    let words = words::words(link, regular.as_deref(), &narrowed, &mut names)?;
+    let mut words = words::words(link, regular.as_deref(), &narrowed, &mut names)?;
     let list = ReadList::of(link);
-    let mut more = list.words();
-    more.extend(time_trace_word(link));
+    words.extend(time_trace_word(link));
     if link.other.is_none() {
         // lld holds version scripts against symbols before LTO (lld/ELF/Driver.cpp `link`), as the thin link has done: what is
         // gone since was there.
-        more.push("--undefined-version".into());
+        words.push("--undefined-version".into());
     }
-    let output = execute(link, link.program(), words, &more)?;
+    let Linked {
+        output,
+        originals,
+        relocatable,
+    } = linked(link, words, &list.words())?;
     let mut stdout: Vec<u8> = link
         .plan
         .remarks
@@ -167,12 +175,13 @@ pub fn run(link: &FinalLink<'_>) -> Result<Finished, FinalLinkError> {
     let symbols_traced = traced::of_in_process(link, regular.as_deref(), output.stdout);
     stdout.extend_from_slice(&traced::in_load_order(link, &names.translate_bytes(&symbols_traced)));
     pass_on(&stdout);
-    let read = list.read(link.staging.dir());
+    let read = list.read(link.staging.dir(), originals);
     translate_side_files(link, &names)?;
     Ok(Finished {
         status: output.status,
         stdout,
         read,
+        relocatable,
         stderr: names.translate(&String::from_utf8_lossy(&output.stderr)),
     })
 }
@@ -200,10 +209,13 @@ impl ReadList {
         }
     }
 
-    fn read(&self, staging: &Path) -> Option<Vec<PathBuf>> {
+    /// `originals` are files that copies in the staging folder were read for.
+    fn read(&self, staging: &Path, originals: Vec<PathBuf>) -> Option<Vec<PathBuf>> {
         match self {
             ReadList::Users(path) | ReadList::Ours(path) => {
-                dependencies::listed(&fs::read_to_string(path).ok()?, staging)
+                let mut listed = dependencies::listed(&fs::read_to_string(path).ok()?, staging)?;
+                listed.extend(originals.into_iter().filter(|file| !file.starts_with(staging)));
+                Some(listed)
             }
             ReadList::None => None,
         }
@@ -272,6 +284,50 @@ fn time_trace_word(link: &FinalLink<'_>) -> Option<OsString> {
         word.push(time_trace(link.staging));
         word
     })
+}
+
+/// What linking the native objects has come to.
+struct Linked {
+    output: Output,
+    /// The files that copies stood for.
+    originals: Vec<PathBuf>,
+    relocatable: Option<stats::Relocatable>,
+}
+
+/// Links by `words`, with `more` behind them that have no part in what is linked: of renamed sections where that pays and
+/// nobody can tell, else of the objects as they are.
+fn linked(link: &FinalLink<'_>, words: Vec<OsString>, more: &[OsString]) -> Result<Linked, FinalLinkError> {
+    let is_asked = link.invocation.kind == OutputKind::Relocatable && link.other.is_none();
+    let kept = match is_asked.then(|| renamed(link, &words, more)).transpose()? {
+        Some(Ok(linked)) => return Ok(linked),
+        Some(Err(kept)) => Some(kept),
+        None => None,
+    };
+    Ok(Linked {
+        output: execute(link, link.program(), words, more)?,
+        originals: Vec::new(),
+        relocatable: kept.map(|kept| Err(kept).into()),
+    })
+}
+
+fn renamed(
+    link: &FinalLink<'_>,
+    words: &[OsString],
+    more: &[OsString],
+) -> Result<Result<Linked, Kept>, FinalLinkError> {
+    let staged = Invocation::read(words.to_vec())
+        .map_err(|error| Kept::Option(error.to_string()))
+        .and_then(|invocation| Renamed::of(&invocation, link.relocatable)?.stage(link.staging));
+    let staged = match staged {
+        Ok(staged) => staged,
+        Err(kept) => return Ok(Err(kept)),
+    };
+    let output = execute(link, link.program(), staged.words.clone(), more)?;
+    Ok(staged.finish(&output).map(|renamed| Linked {
+        output,
+        originals: staged.originals,
+        relocatable: Some(Ok(renamed).into()),
+    }))
 }
 
 /// Runs a linker over `words` with `more` behind them.

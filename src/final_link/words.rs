@@ -8,13 +8,13 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use super::archive;
 use super::bitcode_references;
 use super::exclude_libs::ExcludeLibs;
 use super::load_order::{LoadedFile, kind, load_order};
 use super::undefined::{self, Reference};
 use super::wrapped::RealNames;
 use super::{FinalLink, FinalLinkError, at};
+use crate::archive;
 use crate::backend::kept::regular_prelink;
 use crate::cmdline::position::State;
 use crate::cmdline::{Item, Role};
@@ -288,7 +288,7 @@ impl<'a> Builder<'a, '_> {
     /// An archive that stands for some of another's members.
     fn archive(&mut self, entry: &Entry, members: Vec<(String, Cow<'_, [u8]>)>) -> Result<PathBuf, FinalLinkError> {
         let path = self.stage(&entry.base(None), entry.shown(None))?;
-        archive::write(&path, members)?;
+        archive::write(&path, members).map_err(at(&path))?;
         Ok(path)
     }
 

@@ -218,10 +218,12 @@ impl Link {
             first_task: flags.first_task(),
             llvm: clang.version,
             order: self.settings.order,
+            relocatable: self.settings.relocatable,
             staging: &staging,
             children,
         })?;
         self.stats.ms.final_link = Some(milliseconds(phase.elapsed()));
+        self.stats.relocatable.clone_from(&finished.relocatable);
         let finished = Finished {
             stderr: said(&plan, &compiled.said, &finished.stderr),
             read: named_reads(&self.invocation, &inputs, finished.read),

@@ -29,6 +29,12 @@ impl Link {
         if refused {
             self.stats.exit = Some(1);
         }
+        if mode == LinkMode::Passthrough
+            && let Some(ending) = self.renamed()
+        {
+            write_stats(&mut self.stats, &self.settings);
+            return Ok(ending);
+        }
         write_stats(&mut self.stats, &self.settings);
         if refused {
             return Err(format!(

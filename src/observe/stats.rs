@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::timeline::Span;
 use super::work::Work;
+use crate::relocatable::Kept;
 
 /// What became of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -123,6 +124,25 @@ pub struct Natives {
     pub unchanged: usize,
 }
 
+/// Sections renamed for the time of a `-r` link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Relocatable {
+    /// Those in the output that have had their names put back, relocations' too; none where it was linked as it is.
+    pub renamed: usize,
+    /// Why it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+impl From<Result<usize, Kept>> for Relocatable {
+    fn from(renamed: Result<usize, Kept>) -> Relocatable {
+        Relocatable {
+            why: renamed.as_ref().err().map(Kept::to_string),
+            renamed: renamed.unwrap_or_default(),
+        }
+    }
+}
+
 /// Milliseconds by phase.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Phases {
@@ -169,6 +189,9 @@ pub struct Stats {
     /// Native objects left for the user, where that is wanted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub native: Option<Natives>,
+    /// Of a `-r` link: whether it was one of renamed sections.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relocatable: Option<Relocatable>,
     /// Where the output comes from; null where the process was given up to the linker, or failed.
     pub output_state: Option<OutputState>,
     /// Why nothing was cached, where the cache was wanted but is off.
@@ -212,6 +235,7 @@ impl Stats {
             bytes: None,
             thin_link: None,
             native: None,
+            relocatable: None,
             output_state: None,
             cache_off: None,
             timeline: None,

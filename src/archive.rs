@@ -1,13 +1,11 @@
-//! Archives written for the final link: some members of one of the user's.
+//! Archives written for a linker: some members of one of the user's. Knows nothing of what is in them.
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use ar_archive_writer::{ArchiveKind, NewArchiveMember, ObjectReader, write_archive_to_stream};
-
-use super::{FinalLinkError, at};
 
 /// Reads nothing of members: lld has no use of an archive's symbol table.
 static NO_SYMBOLS: ObjectReader = ObjectReader {
@@ -22,13 +20,11 @@ static NO_SYMBOLS: ObjectReader = ObjectReader {
 ///
 /// # Errors
 /// The file cannot be written, or a member's name has no place in an archive.
-pub(super) fn write(path: &Path, members: Vec<(String, Cow<'_, [u8]>)>) -> Result<(), FinalLinkError> {
+pub(crate) fn write(path: &Path, members: Vec<(String, Cow<'_, [u8]>)>) -> io::Result<()> {
     let members: Vec<NewArchiveMember<'_>> = members
         .into_iter()
         .map(|(name, bytes)| NewArchiveMember::new(bytes, &NO_SYMBOLS, name))
         .collect();
-    let mut out = BufWriter::new(File::create(path).map_err(at(path))?);
-    write_archive_to_stream(&mut out, &members, ArchiveKind::Gnu, false, None)
-        .and_then(|()| out.flush())
-        .map_err(at(path))
+    let mut out = BufWriter::new(File::create(path)?);
+    write_archive_to_stream(&mut out, &members, ArchiveKind::Gnu, false, None).and_then(|()| out.flush())
 }
