@@ -1,7 +1,7 @@
 //! Random links: each seed makes a small program of modules of all kinds, in archives, groups and libraries, with random
 //! options, links it by lld with LTO in its process and through thinlto-ld, and compares what comes of it.
 //!
-//! `RANDOM_LINKS=1000` makes more links, `RANDOM_LINKS_SEED=$RANDOM` fresh ones, `RANDOM_LINKS_LLVM` (22, 19, 16)
+//! `RANDOM_LINKS=1000` makes more links, `RANDOM_LINKS_SEED=$RANDOM` fresh ones, `RANDOM_LINKS_LLVM` (23, 22, 19, 16)
 //! chooses the LLVM, and `RANDOM_LINKS_BIN` another thinlto-ld, or an `ld.lld` for a judge that should find nothing.
 //! `RANDOM_LINKS_SHRINK` is how many differing links are shrunk.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
