@@ -132,6 +132,35 @@ fn a_library_exports_and_needs_what_llds_does() {
     }
 }
 
+/// A member for regular LTO that is not loaded, beside a thin one of its name that is.
+#[test]
+fn a_thin_members_name_is_no_regular_ones() {
+    let bench = Bench::new();
+    for folder in ["regular", "thin"] {
+        std::fs::create_dir(bench.path(folder)).unwrap();
+    }
+    let hidden = "__attribute__((weak, visibility(\"protected\"))) int v[4]; int unwanted(void) { return 1; }\n";
+    bench
+        .compile(
+            "m.c",
+            "int wanted(void); __attribute__((weak)) int v[2] = {7}; int use(void) { return wanted(); }\n",
+            NATIVE,
+        )
+        .compile(
+            "regular/s.c",
+            hidden,
+            &["-flto=full", "-fsplit-lto-unit", "-O2", "-fPIC"],
+        )
+        .compile(
+            "thin/s.c",
+            "int wanted(void) { return 3; }\n",
+            &["-flto=thin", "-fsplit-lto-unit", "-O2", "-fPIC"],
+        )
+        .ar(&["qc", "same.a", "regular/s.o"])
+        .ar(&["qc", "same.a", "thin/s.o"]);
+    alike(&bench, &["-shared", "m.o", "same.a"]);
+}
+
 /// `--trace` has one name for both: bitcode is told apart by the list of modules, native members by what they define.
 #[test]
 fn members_of_one_name_are_told_apart() {
@@ -308,5 +337,35 @@ fn reports_of_resolution_are_llds() {
         assert_eq!(ours.mode(), "distributed");
         assert_eq!(ours.stdout, inside.stdout, "{option}");
         assert_eq!(ours.stderr, inside.stderr, "{option}");
+    }
+}
+
+/// LTO removes a hidden symbol to which only a shared object refers. A member that defines it too is not extracted for that.
+#[test]
+fn a_shared_object_extracts_nothing_more() {
+    let bench = Bench::new();
+    bench
+        .compile(
+            "m.c",
+            "__attribute__((visibility(\"hidden\"))) int near = 3; int live(void) { return 1; }\n",
+            THIN,
+        )
+        .compile("s.c", "extern int near; int of_shared(void) { return near; }\n", NATIVE)
+        .compile(
+            "late.c",
+            "__attribute__((weak)) int near = 301; int late(void) { return 5; }\n",
+            NATIVE,
+        )
+        .compile("other.c", "int other(void) { return 5; }\n", NATIVE)
+        .ar(&["rc", "late.a", "late.o"])
+        .ar(&["rc", "other.a", "other.o"]);
+    let shim = bench.shim().to_str().unwrap().to_owned();
+    bench.drive("clang", &shim, &["-shared", "s.o", "-o", "libs.so"]).ok();
+    alike(&bench, &["-shared", "m.o", "other.a", "libs.so"]);
+    for lazy in [&["late.a"][..], &["-Wl,--start-lib", "late.o", "-Wl,--end-lib"]] {
+        let words = [&["-flto=thin", "-shared", "m.o"], lazy, &["libs.so", "-o", "our.out"]].concat();
+        let ours = bench.drive("clang", &shim, &words);
+        let reason = "near, which LTO removes and a shared object refers to, is in late.";
+        assert!(ours.reason().starts_with(reason), "{}", ours.reason());
     }
 }

@@ -21,10 +21,10 @@ use crate::sys;
 
 /// What native objects say of some symbols.
 #[derive(Default)]
-struct Natives {
+pub(super) struct Natives {
     weakly_undefined: HashSet<Vec<u8>>,
     named: HashSet<Vec<u8>>,
-    defined: HashSet<Vec<u8>>,
+    pub(super) defined: HashSet<Vec<u8>>,
     strongly_defined: BTreeSet<Vec<u8>>,
 }
 
@@ -37,7 +37,7 @@ impl Natives {
         self
     }
 
-    fn of_object(bytes: &[u8], is_looked_for: impl Fn(&[u8]) -> bool) -> Result<Natives, String> {
+    pub(super) fn of_object(bytes: &[u8], is_looked_for: impl Fn(&[u8]) -> bool) -> Result<Natives, String> {
         let file = object::File::parse(bytes).map_err(|error| error.to_string())?;
         let mut natives = Natives::default();
         for symbol in file.symbols().filter(|symbol| !symbol.is_local()) {
@@ -67,6 +67,7 @@ pub(super) fn only_in_bitcode(link: &FinalLink<'_>, natives: &[BitcodeSource]) -
     refuse_defined_twice(link)?;
     let users = natives_of(link, natives)?;
     let definers = Definers::of(link)?;
+    definers.refuse(link, &users)?;
     let references = References::of(link.tables, &users, &definers);
     // Those that make a weak reference strong, whoever makes that.
     let mut binding = references.strong_beside_weak();
@@ -136,6 +137,9 @@ impl<'a> References<'a> {
     }
 }
 
+/// From this LLVM on what bitcode has defined is not provided once more where LTO removes it (seen of 22, not of 19).
+const PROVIDES_ONCE: u32 = 22;
+
 /// Who may define a symbol for having been asked for it.
 struct Definers<'a> {
     is_linked: bool,
@@ -159,6 +163,39 @@ impl<'a> Definers<'a> {
             real.is_some_and(|name| self.wrapped.contains(name))
         };
         self.wrapped.contains(name) || is_the_linkers && !is_redirected()
+    }
+
+    /// Refuses what comes of two definitions in one link, and not in the other.
+    fn refuse(&self, link: &FinalLink<'_>, users: &Natives) -> Result<(), FinalLinkError> {
+        for symbol in link.tables.symbols().filter(|_| !self.wrapped.is_empty()) {
+            // LTO makes it weak: then the first of the two is taken, and not the strong one.
+            let is_ours = symbol.is_definition() && symbol.binding == Binding::Global;
+            let is_weak = |name| users.defined.contains(name) && !users.strongly_defined.contains(name);
+            if is_ours && self.wrapped.contains(symbol.name) && is_weak(symbol.name) {
+                let name = String::from_utf8_lossy(symbol.name);
+                return Err(FinalLinkError::Unfit(format!(
+                    "--wrap of {name}, which a native object defines weakly and bitcode does not"
+                )));
+            }
+        }
+        if link.llvm.major >= PROVIDES_ONCE || self.provided.is_empty() {
+            return Ok(());
+        }
+        let mut files = link.inputs.bitcode_by_name().into_values();
+        let defined = files.find_map(|source| {
+            let symbols = table_of_file(link.inputs, source).unwrap_or_default();
+            let mut defined = symbols.iter().filter(|symbol| symbol.is_definition());
+            defined
+                .find(|symbol| self.provided.contains(symbol.name))
+                .map(|symbol| symbol.name)
+        });
+        match defined {
+            None => Ok(()),
+            Some(name) => Err(FinalLinkError::Unfit(format!(
+                "PROVIDE of {}, which bitcode defines",
+                String::from_utf8_lossy(name)
+            ))),
+        }
     }
 
     /// The wrappers of symbols that bitcode defines strongly: they are as strongly referred to. LTO makes those symbols weak.
@@ -263,7 +300,10 @@ fn natives_of(link: &FinalLink<'_>, natives: &[BitcodeSource]) -> Result<Natives
 }
 
 /// What the objects of LTO say of the symbols that are looked for.
-fn objects_of(link: &FinalLink<'_>, is_looked_for: impl Fn(&[u8]) -> bool + Sync) -> Result<Natives, FinalLinkError> {
+pub(super) fn objects_of(
+    link: &FinalLink<'_>,
+    is_looked_for: impl Fn(&[u8]) -> bool + Sync,
+) -> Result<Natives, FinalLinkError> {
     let paths = link.objects.iter().map(NativeObject::path).chain(&link.plan.regular);
     let paths: Vec<&PathBuf> = paths.collect();
     let read = paths.par_iter().map(|path| {

@@ -44,7 +44,7 @@ pub(super) fn load_order(link: &FinalLink<'_>) -> Result<Vec<LoadedFile>, FinalL
         modules.entry(name).or_default().push_back(module.source);
     }
     let mut queues: HashMap<&str, Queue> = HashMap::new();
-    refuse_ambiguous(link, &modules)?;
+    refuse_ambiguous(link, &files, &modules)?;
     let mut order = Vec::with_capacity(link.plan.loaded.len());
     let mut has_regular = false;
     let mut extracted = None;
@@ -114,9 +114,11 @@ pub(super) fn load_order(link: &FinalLink<'_>) -> Result<Vec<LoadedFile>, FinalL
     Ok(order)
 }
 
-/// Members of one name for regular LTO are not told apart by anything, where not all of them were loaded.
+/// Members for regular LTO are not told from each other, nor from native ones of their name, by anything, where not all of them
+/// were loaded.
 fn refuse_ambiguous(
     link: &FinalLink<'_>,
+    files: &HashMap<String, Vec<BitcodeSource>>,
     modules: &HashMap<String, VecDeque<BitcodeSource>>,
 ) -> Result<(), FinalLinkError> {
     let mut regular: HashMap<String, usize> = HashMap::new();
@@ -124,7 +126,10 @@ fn refuse_ambiguous(
         let name = link.inputs.entries[source.entry].shown(source.member);
         *regular.entry(name).or_default() += 1;
     }
-    for (name, candidates) in regular.into_iter().filter(|(_, candidates)| *candidates > 1) {
+    for (name, bitcode) in regular {
+        let named = files.get(&name).map(Vec::as_slice).unwrap_or_default();
+        let natives = named.iter().filter(|file| !is_bitcode(link.inputs, **file)).count();
+        let candidates = bitcode + natives;
         let loaded = link.plan.loaded.iter().filter(|loaded| **loaded == name).count();
         let thin = modules.get(&name).map_or(0, VecDeque::len);
         if candidates > loaded.saturating_sub(thin) {

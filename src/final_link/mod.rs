@@ -4,6 +4,7 @@
 mod bitcode_references;
 pub(crate) mod dependencies;
 mod exclude_libs;
+mod late;
 mod load_order;
 mod traced;
 mod undefined;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::bitcode_references;
 use super::exclude_libs::ExcludeLibs;
+use super::late;
 use super::load_order::{LoadedFile, kind, load_order};
 use super::undefined::{self, Reference};
 use super::wrapped::RealNames;
@@ -108,8 +109,10 @@ pub(super) fn words(
         LoadedFile::Native(source) => Some(*source),
         LoadedFile::Module(_) | LoadedFile::Regular => None,
     });
+    let natives: Vec<_> = natives.collect();
+    late::refuse(link, &natives)?;
     if link.other.is_none() {
-        for name in bitcode_references::only_in_bitcode(link, &natives.collect::<Vec<_>>())? {
+        for name in bitcode_references::only_in_bitcode(link, &natives)? {
             builder.words.extend(["--undefined".into(), OsString::from_vec(name)]);
         }
     }

@@ -89,11 +89,23 @@ impl Plan {
         if others.is_empty() {
             return others;
         }
-        let loaded: HashSet<&str> = self.loaded.iter().map(String::as_str).collect();
+        let mut loaded: HashMap<&str, usize> = HashMap::new();
+        for name in &self.loaded {
+            *loaded.entry(name).or_default() += 1;
+        }
+        // What was loaded under a thin module's name is that.
+        for module in &self.modules {
+            let entry = inputs.entries.get(module.source.entry);
+            let name = entry.map(|entry| entry.shown(module.source.member));
+            if let Some(count) = name.and_then(|name| loaded.get_mut(name.as_str())) {
+                *count = count.saturating_sub(1);
+            }
+        }
         // A thin module that has a loaded one's name was not loaded, or it would be in the plan.
         others.retain(|source| {
             let entry = inputs.entries.get(source.entry);
-            let is_named = entry.is_some_and(|entry| loaded.contains(entry.shown(source.member).as_str()));
+            let count = entry.and_then(|entry| loaded.get(entry.shown(source.member).as_str()));
+            let is_named = count.is_some_and(|count| *count > 0);
             let facts = || inputs.bitcode(*source).ok().and_then(|bytes| Facts::read(bytes).ok());
             is_named && facts().is_some_and(|facts| !matches!(facts.kind(mode), LtoKind::Thin | LtoKind::Split))
         });

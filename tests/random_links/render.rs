@@ -10,7 +10,7 @@ const HEADER: &str = "\
 inline unsigned in0() { static unsigned n; return ++n + 10; }
 inline unsigned in1() { static unsigned n = 5; n += 2; return n; }
 inline unsigned made(int n) { puts(\"constructor of a template's member\"); return n + 100; }
-template <int N> struct T { static unsigned member; static unsigned get() { return member++; } };
+template <int N> struct T { static unsigned member; static unsigned get() { return *(volatile unsigned *)&member ? 1 : 1; } };
 template <int N> unsigned T<N>::member = made(N);
 struct V { unsigned x; constexpr V(unsigned x) : x(x) {} virtual unsigned get() { return x + 1; } };
 struct W : V { constexpr W(unsigned x) : V(x) {} unsigned get() override { return x + 2; } };
