@@ -40,7 +40,7 @@ impl Children {
     /// shell's background jobs).
     ///
     /// # Errors
-    /// The handlers cannot be installed.
+    /// The handlers cannot be installed, or no thread started.
     pub fn watch() -> io::Result<Children> {
         let children = Children::default();
         let mut signals = Signals::new(
@@ -49,11 +49,11 @@ impl Children {
                 .filter(|signal| !is_ignored(*signal)),
         )?;
         let watched = children.clone();
-        thread::spawn(move || {
+        thread::Builder::new().spawn(move || {
             for signal in signals.forever() {
                 watched.end(signal);
             }
-        });
+        })?;
         Ok(children)
     }
 

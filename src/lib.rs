@@ -2,6 +2,12 @@
 //!
 //! [`link::run`] is the way of the data, on one screen; each room below knows only those it is built on.
 
+// Nothing that fails outside may panic; tests may.
+#![cfg_attr(
+    not(test),
+    deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)
+)]
+
 pub mod backend;
 pub mod bitcode;
 pub mod cache;
@@ -13,6 +19,7 @@ pub mod compiled;
 pub mod descriptors;
 pub mod distribute;
 pub mod explain;
+pub mod fault;
 pub mod final_link;
 mod fresh;
 pub mod inputs;
@@ -27,6 +34,7 @@ pub mod processes;
 pub mod remote;
 mod response;
 pub mod route;
+pub mod say;
 pub mod schedule;
 pub mod settings;
 pub mod shell;
@@ -37,5 +45,6 @@ pub mod symbol_trace;
 pub mod symbols;
 mod sys;
 pub mod thin_link;
+pub mod threads;
 pub mod toolchain;
 pub mod unchanged;

@@ -188,8 +188,12 @@ impl ForkServer {
         match server.greet() {
             Ok(()) => {
                 let (told, answered) = (Arc::clone(&server.shared), Arc::clone(&server.shared));
-                thread::spawn(move || listen(&told));
-                thread::spawn(move || hear(&answered));
+                for attend in [
+                    thread::Builder::new().spawn(move || listen(&told)),
+                    thread::Builder::new().spawn(move || hear(&answered)),
+                ] {
+                    attend.map_err(NoServer::Start)?;
+                }
                 Ok(server)
             }
             Err(_) => {
@@ -286,7 +290,8 @@ impl Drop for ForkServer {
     fn drop(&mut self) {
         self.hang_up();
         if let Some(clang) = self.clang.take() {
-            thread::spawn(move || clang.output());
+            // Where there is no thread to wait for it, nobody does.
+            let _ = thread::Builder::new().spawn(move || clang.output());
         }
     }
 }

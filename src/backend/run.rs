@@ -217,7 +217,10 @@ impl Runs<'_> {
             let farm = &farm;
             // Whatever ends what is here: else it would be waited for for ever.
             let _ends = farm.ends();
-            scope.spawn(move || farm.attend(remote, inbox));
+            let attended = std::thread::Builder::new().spawn_scoped(scope, move || farm.attend(remote, inbox));
+            if let Err(error) = attended {
+                farm.down(format!("no thread can be started: {error}"));
+            }
             shared.run(line, |job, ended, side| {
                 if side == Side::Here {
                     sharing.ran_here(waiting[job]);

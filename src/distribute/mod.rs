@@ -21,6 +21,7 @@ use crate::children::Children;
 use crate::link::{self, Ending};
 use crate::observe::stats::{LinkMode, Stats, milliseconds};
 use crate::observe::timeline::Timeline;
+use crate::say;
 use crate::settings::{FlagsFrom, Native, Order, Settings};
 use crate::slots::Slots;
 use crate::staging::Staging;
@@ -89,7 +90,12 @@ fn distribute(
         (None, Some(clang)) => away::Wanted::by(settings, clang, cache.as_ref(), &staging),
         _ => None,
     };
-    let remote = remote.map(away::Wanted::begin);
+    let remote = remote.and_then(|wanted| {
+        let begun = wanted.begin();
+        begun
+            .inspect_err(|why| away::no_way_through(settings, why, &mut stats.backends))
+            .ok()
+    });
     let (modules, commands) = rayon::join(
         || Modules::open(&description),
         || command::of_jobs(&description, staging.dir()),
@@ -163,7 +169,7 @@ fn distribute(
         Undone::Unprepared(what) => what,
     })?;
     for (said, job) in said.iter().zip(jobs) {
-        eprint!("{}", words::shown(said, job));
+        say::aside(words::shown(said, job));
     }
     Ok(())
 }
@@ -188,7 +194,7 @@ fn told(number: usize, failure: Failure, description: &Description) -> String {
         Failure::Unprepared(what) => (what, String::new()),
         Failure::Interrupted => ("interrupted".to_owned(), String::new()),
     };
-    eprint!("{}", words::shown(&said, job));
+    say::aside(words::shown(&said, job));
     format!("the backend of {}: {what}", job.shown())
 }
 

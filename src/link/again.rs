@@ -14,6 +14,7 @@ use crate::final_link::{self, Finished};
 use crate::inputs::Inputs;
 use crate::native::Left;
 use crate::observe::stats::{LinkMode, OutputState, milliseconds};
+use crate::say;
 use crate::settings::Unchanged;
 use crate::toolchain::Clang;
 use crate::unchanged::{Identity, Made, Replay};
@@ -45,7 +46,7 @@ impl Link {
         });
         self.stats.clang = Some(clang.path.display().to_string());
         self.stats.llvm = Some(clang.version.to_string());
-        eprint!("{}", cache.prune_users(0));
+        say::aside(cache.prune_users(0));
         cache.tidy();
         Some(replay)
     }
@@ -53,7 +54,7 @@ impl Link {
     /// Says what the link said when it was made.
     pub(super) fn replay(mut self, replay: &Replay, began: Instant) -> Result<Ending, String> {
         final_link::pass_on(&replay.stdout);
-        eprint!("{}", replay.stderr);
+        say::aside(&replay.stderr);
         self.stats.mode = LinkMode::Distributed;
         self.stats.output_state = Some(OutputState::Restored);
         (self.stats.inputs, self.stats.modules) = (replay.inputs, replay.modules);

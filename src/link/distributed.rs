@@ -26,12 +26,14 @@ use crate::observe::stats::{OutputState, ThinLink, milliseconds};
 use crate::observe::timeline::Timeline;
 use crate::observe::trace::Trace;
 use crate::route::{self, Route};
+use crate::say;
 use crate::settings::EngineKind;
 use crate::settings::remote::Local;
 use crate::slots::Slots;
 use crate::staging::Staging;
 use crate::symbols::SymbolTables;
 use crate::thin_link::{self, Reuse, ThinLinkError};
+use crate::threads::{beside, joined};
 use crate::toolchain::Clang;
 use crate::unchanged::Identity;
 
@@ -76,7 +78,12 @@ impl Link {
                 away::no_way_through(&self.settings, &NoWay::Launcher, &mut self.stats.backends);
                 None
             }
-            None => away::Wanted::by(&self.settings, &clang, cache.as_ref(), &staging).map(away::Wanted::begin),
+            None => away::Wanted::by(&self.settings, &clang, cache.as_ref(), &staging).and_then(|wanted| {
+                let begun = wanted.begin();
+                begun
+                    .inspect_err(|why| away::no_way_through(&self.settings, why, &mut self.stats.backends))
+                    .ok()
+            }),
         };
         self.stats.ms.scan = milliseconds(began.elapsed());
 
@@ -97,10 +104,11 @@ impl Link {
         let is_elsewhere = engine == EngineKind::Remote && self.settings.remote.local == Local::Off;
         // Where another machine does it all, nothing may have to run here.
         let ours = if is_elsewhere { 0 } else { reading.modules() };
+        let start_server = || backend::start_ahead(engine, ours, wanted.keys, &clang, &staging, children);
         let (plan, reuse, read, server) = thread::scope(|scope| {
             let helper = |_| thread::Builder::new().spawn_scoped(scope, || reading.help()).ok();
             let helpers: Vec<_> = (0..reading.helpers()).map_while(helper).collect();
-            let server = scope.spawn(|| backend::start_ahead(engine, ours, wanted.keys, &clang, &staging, children));
+            let server = beside(scope, &start_server);
             let reuse = cache
                 .as_ref()
                 .and_then(|cache| Reuse::of(cache, &self.linker, clang.version, &self.invocation, &inputs, opened));
@@ -117,7 +125,7 @@ impl Link {
             phase = Instant::now();
             let mut read = vec![reading.help()];
             read.extend(helpers.into_iter().map(joined));
-            Ok::<_, ThinLinkError>((plan, reuse, read, joined(server)))
+            Ok::<_, ThinLinkError>((plan, reuse, read, server.joined()))
         })?;
         let (ahead, mut symbols) = reading.end(read);
         self.stats.modules = plan.modules.len();
@@ -172,7 +180,7 @@ impl Link {
             return Err(BackendError::Changed(name).into());
         }
         if let Some(cache) = &cache {
-            eprint!("{}", cache.prune_users(flags.first_task() + plan.modules.len()));
+            say::aside(cache.prune_users(flags.first_task() + plan.modules.len()));
         }
         let made = Objects {
             invocation: &self.invocation,
@@ -216,7 +224,7 @@ impl Link {
             read: named_reads(&self.invocation, &inputs, finished.read),
             ..finished
         };
-        eprint!("{}", finished.stderr);
+        say::aside(&finished.stderr);
         self.stats.output_state = Some(OutputState::Linked);
         traces::join(&self.invocation, &plan, &staging, &compiled.traces, remote)
             .map_err(|error| Stop::failed(&self.linker_name(), error))?;
@@ -224,14 +232,18 @@ impl Link {
         let decided = reuse.filter(|_| status.success() && self.stats.thin_link == Some(ThinLink::Run));
         let plan_to_keep = &plan;
         thread::scope(|scope| {
-            scope.spawn(move || {
+            let keep = move || {
                 match (decided, read) {
                     (Some(reuse), Some(_)) => reuse.keep(plan_to_keep, &staging),
                     (Some(_), None) => tracing::debug!("thin link not kept: what it read cannot be told"),
                     (None, _) => {}
                 }
                 drop(staging);
-            });
+            };
+            // Where there is no thread to do it beside what follows, the folder goes and the plan with it.
+            if let Err(error) = thread::Builder::new().spawn_scoped(scope, keep) {
+                tracing::debug!(%error, "thin link not kept");
+            }
             // Where libraries that objects name were searched for, only lld knows.
             let is_known = status.success() && self.dependent.is_empty();
             if let (Some(identity), Some(cache), true) = (identity, &cache, is_known) {
@@ -254,9 +266,4 @@ impl Link {
         Staging::beside(cache.map(Cache::dir))
             .map_err(|(parent, error)| Stop::left(format!("no staging folder in {}: {error}", parent.display())))
     }
-}
-
-/// What a thread made; its panic is ours.
-fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
