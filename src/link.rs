@@ -6,6 +6,7 @@ mod compared;
 mod distributed;
 mod ending;
 mod left;
+mod lost;
 mod said;
 mod stop;
 mod traces;
@@ -23,13 +24,14 @@ use crate::fault::{Fault, caught};
 use crate::observe::stats::{LinkMode, Stats, milliseconds};
 use crate::route::{self, Route};
 use crate::say::{self, Aside};
-use crate::settings::{Mode, Settings};
+use crate::settings::{self, Mode, Settings};
 use crate::slots::Slots;
 use crate::threads;
 use crate::toolchain::{self, Linker, VersionMemo};
 use crate::unchanged::Identity;
 pub use ending::Ending;
 use left::exec;
+use said::first_error;
 use stop::Stop;
 
 /// What came of trying to distribute a link.
@@ -154,6 +156,9 @@ impl Link {
         let route = route::by_command_line(&self.invocation, &self.settings, cache, |name| std::env::var_os(name))
             .or_else(|| Some(Route::InProcess(threads::pool().err()?.to_string())))
             .or_else(|| self.not_to_compare());
+        if !matches!(route, Some(Route::Passthrough(_))) {
+            settings::warn_of_unknown();
+        }
         if let Some(route) = route {
             self.stats.ms.scan = milliseconds(began.elapsed());
             self.tell_compare(&route);
@@ -182,9 +187,7 @@ impl Link {
         match self.attempt(began, identity, slots, &children) {
             Attempt::Ended(ending) => {
                 self.stats.mode = LinkMode::Distributed;
-                if let Ending::Exit(code) = ending {
-                    self.stats.exit = Some(code);
-                }
+                self.stats.exit = ending.status();
                 write_stats(&mut self.stats, &self.settings);
                 Ok(ending)
             }
@@ -195,7 +198,10 @@ impl Link {
                 write_stats(&mut self.stats, &self.settings);
                 Ok(Ending::Exit(status))
             }
-            Attempt::Refused(..) => self.give_up(Route::InProcess("the thin link failed".into())),
+            Attempt::Refused(_, words) => {
+                let why = first_error(&words).map(|line| format!(": {line}")).unwrap_or_default();
+                self.give_up(Route::InProcess(format!("the thin link failed{why}")))
+            }
             Attempt::Left(route) => self.give_up(route),
         }
     }

@@ -117,6 +117,46 @@ fn the_companion_ends_quietly_where_its_reader_has_gone() {
     assert_eq!(ended.unwrap().code(), Some(1));
 }
 
+/// Reports of which lld dies where they cannot be written, and what it lets go.
+#[test]
+fn text_that_was_asked_for_is_not_lost_in_silence() {
+    let mut bench = bench();
+    bench.compile(
+        "f.c",
+        "__attribute__((noinline)) int f(int x) { return x - 1; }\n",
+        THIN,
+    );
+    bench.ar(&["rc", "libf.a", "f.o"]);
+    for (report, unchanged) in [
+        ("-Map=-", "relink"),
+        ("-Map=-", "restore"),
+        ("-M", "relink"),
+        ("--cref", "relink"),
+        ("--print-gc-sections", "relink"),
+        ("--why-extract=-", "relink"),
+        ("--print-archive-stats=-", "relink"),
+        ("--trace", "relink"),
+        ("--trace", "restore"),
+    ] {
+        bench
+            .env("THINLTO_LD_UNCHANGED", unchanged)
+            .env("THINLTO_LD_MODE", "distributed");
+        let words = ["main.o", "libf.a", "-e", "main", "--gc-sections", report, "-o", "out"];
+        if unchanged == "restore" {
+            bench.through(&words).ok();
+        }
+        let ends = |linker: &std::path::Path| {
+            let ended = bench.command(linker, &words).stdout(full()).output().unwrap();
+            (ended.status.code(), said(&ended))
+        };
+        let theirs = ends(std::path::Path::new(&bench.lld()));
+        assert_eq!(theirs.0, Some(i32::from(report != "--trace")), "{report}");
+        fs::remove_file(bench.path("out")).unwrap_or_default();
+        assert_eq!(ends(&bench.shim()), theirs, "{report} {unchanged}");
+        assert_eq!(bench.path("out").exists(), theirs.0 == Some(0), "{report}");
+    }
+}
+
 /// Has a call fail in our own programs, and in no other: `FAULT=CALL:N` the Nth, `CALL:N+` all from the Nth on.
 const INJECTOR: &str = r#"
 #define _GNU_SOURCE

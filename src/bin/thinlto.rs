@@ -29,7 +29,7 @@ use thinlto_ld::link::Ending;
 use thinlto_ld::say;
 use thinlto_ld::settings::{self, Setting, Settings};
 use thinlto_ld::threads;
-use thinlto_ld::toolchain::{Clang, Linker, VersionMemo};
+use thinlto_ld::toolchain::{Clang, Linker, NoCompiler, VersionMemo};
 
 #[derive(Parser)]
 #[command(version, about)]
@@ -242,11 +242,11 @@ fn check(name: &str) -> Result<(), String> {
     let settings = Settings::read(|name| std::env::var_os(name), &[]).map_err(|error| error.to_string())?;
     let linker = Linker::find(name.as_ref(), &settings).map_err(|error| error.to_string())?;
     answer(format!("linker  {}\n", linker.path.display()))?;
-    let clang = Clang::find(&linker, &settings, &VersionMemo::new(None)).map_err(|error| {
-        format!(
-            "{}: links go in-process; install the clang of the linker's version, or name it with THINLTO_LD_CLANG",
-            error.0
-        )
+    let clang = Clang::find(&linker, &settings, &VersionMemo::new(None)).map_err(|error| match error {
+        NoCompiler::Missing(_) => error.to_string(),
+        NoCompiler::Unfit(reason) => format!(
+            "{reason}: links go in-process; install the clang of the linker's version, or name it with THINLTO_LD_CLANG"
+        ),
     })?;
     let cache = match settings.cache_dir.or_else(home) {
         Some(dir) => dir.display().to_string(),

@@ -22,7 +22,7 @@ use crate::link::{self, Ending};
 use crate::observe::stats::{LinkMode, Stats, milliseconds};
 use crate::observe::timeline::Timeline;
 use crate::say;
-use crate::settings::{FlagsFrom, Native, Order, Settings};
+use crate::settings::{self, FlagsFrom, Native, Order, Settings};
 use crate::slots::Slots;
 use crate::staging::Staging;
 use crate::toolchain::Clang;
@@ -46,6 +46,7 @@ pub fn run(words: &[OsString]) -> Result<Ending, String> {
     let mut stats = Stats::new(linker());
     stats.mode = LinkMode::Distributor;
     stats.reason = unheeded(&settings);
+    settings::warn_of_unknown();
     let done = distribute(&file, &settings, slots, &children, began, &mut stats);
     let ending = match (children.interrupted(), done) {
         (Some(signal), _) => Ok(Ending::Signal(signal)),
@@ -53,8 +54,7 @@ pub fn run(words: &[OsString]) -> Result<Ending, String> {
         (None, Err(error)) => Err(error),
     };
     stats.exit = match &ending {
-        Ok(Ending::Exit(status)) => Some(*status),
-        Ok(Ending::Signal(_)) => None,
+        Ok(ending) => ending.status(),
         Err(_) => Some(1),
     };
     link::write_stats(&mut stats, &settings);

@@ -17,7 +17,7 @@ use crate::inputs::Inputs;
 use crate::route::{self, Route};
 use crate::settings::{EngineKind, FlagsFrom, Settings};
 use crate::slots::Slots;
-use crate::toolchain::{Clang, Linker, VersionMemo};
+use crate::toolchain::{Clang, Linker, NoCompiler, VersionMemo};
 use inputs::ExplainedInput;
 
 /// What would become of it.
@@ -98,7 +98,7 @@ pub fn explain(
             Ok(inputs) => route::by_inputs(invocation, inputs),
             Err(error) => Some(Route::Doomed(error.to_string())),
         })
-        .or_else(|| clang.as_ref().err().map(|error| Route::InProcess(error.0.clone())))
+        .or_else(|| clang.as_ref().err().map(no_compiler))
         .or_else(|| flags.as_ref().and_then(|flags| flags.as_ref().err().cloned()))
         .or_else(|| module_refused(invocation, files, flags.as_ref().and_then(|flags| flags.as_ref().ok())));
     let meanings = version.map(|version| meaning::of(&invocation.lto, invocation.kind, version));
@@ -111,7 +111,7 @@ pub fn explain(
         kind: kind(invocation.kind),
         linker: linker.path.display().to_string(),
         clang: clang.as_ref().ok().map(|clang| clang.path.display().to_string()),
-        no_clang: clang.as_ref().err().map(|error| error.0.clone()),
+        no_clang: clang.as_ref().err().map(ToString::to_string),
         llvm: version.map(|version| version.to_string()),
         cache: cache
             .as_ref()
@@ -160,6 +160,13 @@ fn kind(kind: OutputKind) -> &'static str {
         OutputKind::Pie => "position-independent executable",
         OutputKind::Shared => "shared library",
         OutputKind::Relocatable => "relocatable file",
+    }
+}
+
+fn no_compiler(error: &NoCompiler) -> Route {
+    match error {
+        NoCompiler::Missing(_) => Route::Doomed(error.to_string()),
+        NoCompiler::Unfit(reason) => Route::InProcess(reason.clone()),
     }
 }
 

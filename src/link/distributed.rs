@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 use super::again::named_reads;
 use super::said::said;
 use super::stop::Stop;
-use super::{Ending, Link, traces, version_memo};
+use super::{Ending, Link, lost, traces, version_memo};
 use crate::backend::away::NoWay;
 use crate::backend::flags::{self, Flags};
 use crate::backend::kept::Objects;
@@ -34,7 +34,7 @@ use crate::staging::Staging;
 use crate::symbols::SymbolTables;
 use crate::thin_link::{self, Reuse, ThinLinkError};
 use crate::threads::{beside, joined};
-use crate::toolchain::Clang;
+use crate::toolchain::{Clang, NoCompiler};
 use crate::unchanged::Identity;
 
 impl Link {
@@ -60,7 +60,16 @@ impl Link {
             Launcher::find(&self.settings.launcher).map_err(|error| Stop::failed(&self.linker_name(), error))?;
         let (cache, cache_off) = Cache::for_link(&self.settings, &self.invocation);
         self.stats.cache_off = cache_off;
-        let clang = Clang::find(&self.linker, &self.settings, &version_memo()).map_err(|error| Stop::left(error.0))?;
+        let clang = Clang::find(&self.linker, &self.settings, &version_memo()).map_err(|error| match error {
+            NoCompiler::Missing(_) => Stop::failed(&self.linker_name(), error),
+            NoCompiler::Unfit(reason) => Stop::left(reason),
+        })?;
+        if let Some(other) = &self.settings.final_linker
+            && which::which(other).is_err()
+        {
+            let what = format!("{}: no such program (THINLTO_LD_FINAL_LINKER)", other.display());
+            return Err(Stop::failed(&self.linker_name(), what));
+        }
         self.stats.clang = Some(clang.path.display().to_string());
         self.stats.llvm = Some(clang.version.to_string());
         let flags = Flags::derive(
@@ -126,6 +135,12 @@ impl Link {
             let mut read = vec![reading.help()];
             read.extend(helpers.into_iter().map(joined));
             Ok::<_, ThinLinkError>((plan, reuse, read, server.joined()))
+        })
+        .map_err(|error| match error {
+            ThinLinkError::Refused { .. } | ThinLinkError::Io(..) if staging.full().is_some() => {
+                Stop::left(for_want_of_room(&staging, error.to_string()))
+            }
+            other => other.into(),
         })?;
         let (ahead, mut symbols) = reading.end(read);
         self.stats.modules = plan.modules.len();
@@ -173,6 +188,7 @@ impl Link {
         self.stats.timeline = spans.filter(|_| self.settings.timeline);
         let mut compiled = compiled.map_err(|error| match error {
             BackendError::Rejected(text) => Stop::Failed(format!("{}{text}", plan.warnings)),
+            BackendError::Unfit(reason) => BackendError::Unfit(for_want_of_room(&staging, reason)).into(),
             other => Stop::from(other),
         })?;
         self.stats.work = compiled.work.take().filter(|_| self.settings.timeline);
@@ -225,6 +241,11 @@ impl Link {
             ..finished
         };
         say::aside(&finished.stderr);
+        if finished.status.success()
+            && let Some(ending) = lost::ending(&self.invocation, &finished.passed_on)
+        {
+            return Ok(ending);
+        }
         self.stats.output_state = Some(OutputState::Linked);
         traces::join(&self.invocation, &plan, &staging, &compiled.traces, remote)
             .map_err(|error| Stop::failed(&self.linker_name(), error))?;
@@ -265,5 +286,13 @@ impl Link {
     fn stage(&self, cache: Option<&Cache>) -> Result<Staging, Stop> {
         Staging::beside(cache.map(Cache::dir))
             .map_err(|(parent, error)| Stop::left(format!("no staging folder in {}: {error}", parent.display())))
+    }
+}
+
+/// A reason, and the folder that is full where one is: whoever fails of it names the file alone.
+fn for_want_of_room(staging: &Staging, reason: String) -> String {
+    match staging.full() {
+        Some(folder) => format!("no space left in {}: {reason}", folder.display()),
+        None => reason,
     }
 }
