@@ -36,11 +36,11 @@ impl Slots {
     pub fn from_environment(limit: Option<usize>) -> Slots {
         let cpus = thread::available_parallelism().map_or(1, usize::from);
         match crate::sys::jobserver() {
-            Ok(client) => Slots::Jobserver {
+            Some(client) => Slots::Jobserver {
                 client,
                 limit: limit.unwrap_or(cpus),
             },
-            Err(_) => {
+            None => {
                 let make = std::env::var("MAKEFLAGS").ok().and_then(|flags| make_jobs(&flags));
                 let most = make.map_or(cpus, |n| n.min(cpus));
                 Slots::Machine {

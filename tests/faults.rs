@@ -367,6 +367,87 @@ fn threads_that_cannot_be_had_are_done_without() {
     assert!(modes[3..].iter().all(|mode| mode == "distributed"), "{modes:?}");
 }
 
+/// Twenty modules whose backends take a while.
+fn long_link(bench: &Bench) -> Vec<String> {
+    let function = |module: usize, number: usize| {
+        let cases: String = (0..40)
+            .map(|case| format!("case {case}: s += p[s & 15] * {case} + s / (n + {number}); break;\n"))
+            .collect();
+        format!(
+            "int f{module}_{number}(int *p, int n) {{ int s = n; for (int i = 0; i < n; ++i) switch (p[i] % 50) {{ {cases} }} return s; }}\n"
+        )
+    };
+    let source = |module: usize| (0..6).map(|number| function(module, number)).collect::<String>();
+    let sources: Vec<_> = (0..20).map(|module| (format!("m{module}.c"), source(module))).collect();
+    bench.compile_at_once(&sources, THIN);
+    (0..20).map(|module| format!("m{module}.o")).collect()
+}
+
+/// The children of a process.
+fn children(pid: u32) -> Vec<u32> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let listed = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+    listed
+        .flat_map(|list| {
+            list.split_whitespace()
+                .map(|pid| pid.parse().unwrap())
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// As the OOM killer does: a worker, the server, the server again and again.
+#[test]
+fn a_fork_server_or_worker_that_is_killed_costs_the_link_its_backend_alone() {
+    let mut bench = Bench::new();
+    let objects = long_link(&bench);
+    let words: Vec<&str> = objects
+        .iter()
+        .map(String::as_str)
+        .chain(["-shared", "-o", "out"])
+        .collect();
+    bench.env("THINLTO_LD_CACHE", "off").env("THINLTO_LD_JOBS", "2");
+    bench.through(&words).ok();
+    let expected = bench.read("out");
+    // Where the second server dies as well, processes do the rest.
+    for (victims, at_worker, most) in [(1, true, 6), (1, false, 6), (3, true, 12), (2, false, 20)] {
+        let _ = fs::remove_file(bench.path("stats.json"));
+        let link = bench
+            .command(bench.shim(), &words)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut killed = Vec::new();
+        // The server is that child which has children.
+        while killed.len() < victims && !children(link.id()).is_empty() || killed.is_empty() {
+            let servers = children(link.id());
+            let found = servers
+                .into_iter()
+                .find_map(|server| Some((server, *children(server).first()?)));
+            let victim = found.map(|(server, worker)| if at_worker { worker } else { server });
+            if let Some(victim) = victim.filter(|victim| !killed.contains(victim)) {
+                std::thread::sleep(std::time::Duration::from_millis(60));
+                let done = bench.run("kill", &["-KILL", &victim.to_string()]);
+                killed.extend((done.status == 0).then_some(victim));
+            }
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        let outcome = bench.outcome(&link.wait_with_output().unwrap()).ok();
+        assert_eq!((outcome.mode(), outcome.stderr.as_str()), ("distributed", ""));
+        assert_eq!(outcome.backends("run"), 20);
+        let retried = outcome.backends("retried");
+        assert!(
+            (1..=most).contains(&retried),
+            "{retried} of 20 retried after {killed:?}"
+        );
+        assert!(bench.read("out") == expected);
+    }
+    bench.tidy();
+}
+
 /// A limit on processes at which lld links, ours too. None where nobody may set one up.
 #[test]
 fn a_container_that_bounds_processes() {

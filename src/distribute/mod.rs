@@ -181,7 +181,7 @@ fn told(number: usize, failure: Failure, description: &Description) -> String {
     };
     let (what, said) = match failure {
         Failure::Diagnosed(said) => ("clang reported errors".to_owned(), said),
-        Failure::Crashed { status, stderr } => (format!("clang {status}"), stderr),
+        Failure::Crashed { end, stderr } => (format!("clang {end}"), stderr),
         Failure::NoObject { found, stderr } => (format!("clang exited 0 but left {found}"), stderr),
         Failure::Post { command, what, said } => (format!("post-backend command {what} ({command})"), said),
         Failure::Spawn(path, error) => (

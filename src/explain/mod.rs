@@ -81,6 +81,8 @@ pub fn explain(
     linker: &Linker,
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Explanation {
+    // Before anything is opened whose descriptor could be taken for make's.
+    let slots = slots(invocation, settings);
     let memo = VersionMemo::new(crate::cache::home().map(|home| home.join("versions")));
     let clang = Clang::find(linker, settings, &memo);
     let version = clang
@@ -130,7 +132,7 @@ pub fn explain(
             FlagsFrom::Kbuild => Some("also of the .cmd file beside each object".to_owned()),
             FlagsFrom::CompileCommands(path) => Some(format!("also of each object's entry in {}", path.display())),
         },
-        slots: slots(invocation, settings),
+        slots,
         inputs: files.map(|files| inputs::all(invocation, files)).unwrap_or_default(),
         options: meanings.into_iter().flatten().map(option).collect(),
         backend: flags
