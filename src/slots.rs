@@ -72,6 +72,9 @@ impl Token for Slot {}
 /// less than a microsecond a slot, and a backend takes several times this long.
 const AGAIN: Duration = Duration::from_millis(20);
 
+/// The most slots that a link holds of the machine: as many workers as its fork server has.
+const MOST: usize = 1024;
+
 /// Slots in use: what is held of them, and where more come from.
 pub struct Supply {
     /// So many jobs need no token.
@@ -141,7 +144,8 @@ impl Supply {
 
     fn of_machine(slots: &MachineSlots, limit: usize, jobs: usize) -> io::Result<Supply> {
         let wanted = limit.min(jobs).saturating_sub(1);
-        let mut slots = slots.open(limit)?;
+        // Not one file for each that somebody may have a use for some day.
+        let mut slots = slots.open((wanted + 1).min(MOST))?;
         let tokens = boxed(slots.take(wanted)?);
         Ok(Supply {
             free: 1,

@@ -111,7 +111,7 @@ fn the_companion_ends_quietly_where_its_reader_has_gone() {
         );
     }
     let ended = bench
-        .command(COMPANION, &["cache", "--dir", "/proc/no"])
+        .command(COMPANION, &["cache", "--dir", "/dev/null"])
         .stderr(full())
         .status();
     assert_eq!(ended.unwrap().code(), Some(1));
@@ -365,6 +365,27 @@ fn threads_that_cannot_be_had_are_done_without() {
     // One that reads inputs and one that hears signals are enough.
     assert!(modes[..1].iter().all(|mode| mode == "in-process"), "{modes:?}");
     assert!(modes[3..].iter().all(|mode| mode == "distributed"), "{modes:?}");
+}
+
+#[test]
+fn a_cache_folder_that_is_misspelt_is_not_made() {
+    let bench = bench();
+    let ended = bench.run(COMPANION, &["cache", "--dir", "typo"]);
+    assert_eq!(
+        (ended.status, ended.stderr.as_str()),
+        (1, "thinlto: error: typo: no such folder\n")
+    );
+    assert!(!bench.path("typo").exists());
+}
+
+#[test]
+fn many_jobs_make_no_more_slots_than_there_are_backends() {
+    let mut bench = bench();
+    bench.env("THINLTO_LD_JOBS", "100000").env("THINLTO_LD_CACHE", "off");
+    bench.through(&LINE).ok();
+    let slots = fs::read_dir(bench.runtime().join("thinlto-ld")).unwrap().count();
+    let cpus = std::thread::available_parallelism().unwrap().get();
+    assert!(slots <= cpus.max(2), "{slots}");
 }
 
 /// Twenty modules whose backends take a while.

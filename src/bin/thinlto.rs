@@ -261,6 +261,10 @@ fn check(name: &str) -> Result<(), String> {
 
 fn cache(dir: Option<PathBuf>, prune: Option<&str>, dry_run: bool) -> Result<(), String> {
     let settings = Settings::read(|name| std::env::var_os(name), &[]).map_err(|error| error.to_string())?;
+    // One that is named is there, or is another than was meant.
+    if let Some(missing) = dir.as_ref().filter(|dir| !dir.is_dir()) {
+        return Err(format!("{}: no such folder", missing.display()));
+    }
     let dir = dir
         .or(settings.cache_dir)
         .or_else(home)
