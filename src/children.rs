@@ -1,22 +1,55 @@
 //! The programs we started and the signals we were sent: a signal ends our children before it ends us.
 //! Knows nothing of what the children do.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Output};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 #[derive(Debug, Default)]
 struct State {
-    running: HashSet<Pid>,
+    /// By the order in which they were started.
+    running: HashMap<u64, Arc<Handle>>,
+    started: u64,
     signal: Option<i32>,
+}
+
+/// By what a child is sent a signal.
+#[derive(Debug)]
+enum Handle {
+    /// Never another process's, also once the child has been waited for.
+    Descriptor(OwnedFd),
+    /// Where the kernel has no such descriptors (before 5.3), or no more of them.
+    Number(Pid),
+}
+
+impl Handle {
+    /// Of a child that has not been waited for.
+    fn of(child: &Child) -> Option<Handle> {
+        let pid = Pid::from_raw(i32::try_from(child.id()).ok()?)?;
+        let descriptor = pidfd_open(pid, PidfdFlags::empty());
+        Some(descriptor.map_or(Handle::Number(pid), Handle::Descriptor))
+    }
+
+    /// A child that is already gone is what we want.
+    fn signal(&self, signal: Signal) {
+        let _ = match self {
+            Handle::Descriptor(descriptor) => pidfd_send_signal(descriptor, signal),
+            Handle::Number(pid) => kill_process(*pid, signal),
+        };
+    }
+}
+
+fn named(signal: i32) -> Signal {
+    Signal::from_named_raw(signal).unwrap_or(Signal::TERM)
 }
 
 /// The children of one link. Cheap to clone; all clones are one.
@@ -40,7 +73,7 @@ impl Children {
     /// shell's background jobs).
     ///
     /// # Errors
-    /// The handlers cannot be installed.
+    /// The handlers cannot be installed, or no thread started.
     pub fn watch() -> io::Result<Children> {
         let children = Children::default();
         let mut signals = Signals::new(
@@ -49,11 +82,11 @@ impl Children {
                 .filter(|signal| !is_ignored(*signal)),
         )?;
         let watched = children.clone();
-        thread::spawn(move || {
+        thread::Builder::new().spawn(move || {
             for signal in signals.forever() {
                 watched.end(signal);
             }
-        });
+        })?;
         Ok(children)
     }
 
@@ -65,9 +98,8 @@ impl Children {
         let mut state = self.state();
         state.signal = Some(signal);
         self.0.came.notify_all();
-        for pid in &state.running {
-            // A child that is already gone is what we want.
-            let _ = kill_process(*pid, Signal::from_named_raw(signal).unwrap_or(Signal::TERM));
+        for handle in state.running.values() {
+            handle.signal(named(signal));
         }
     }
 
@@ -78,16 +110,13 @@ impl Children {
 
     /// Ends those that run at once: nobody needs what they are at any more.
     pub fn kill(&self) {
-        for pid in &self.state().running {
-            // A child that is already gone is what we want.
-            let _ = kill_process(*pid, Signal::KILL);
+        for handle in self.state().running.values() {
+            handle.signal(Signal::KILL);
         }
     }
 
-    fn forget(&self, pid: Option<Pid>) {
-        if let Some(pid) = pid {
-            self.state().running.remove(&pid);
-        }
+    fn forget(&self, number: u64) {
+        self.state().running.remove(&number);
     }
 
     /// Ctrl-C goes to the whole process group: a child may have died of it and been waited for before we were told. Then
@@ -108,16 +137,25 @@ impl Children {
     /// # Errors
     /// `Interrupted` after a signal; else as `spawn` says.
     pub fn spawn(&self, command: &mut Command) -> io::Result<Running> {
-        let mut state = self.state();
-        if state.signal.is_some() {
+        if self.interrupted().is_some() {
             return Err(io::ErrorKind::Interrupted.into());
         }
+        // Nobody waits for this, neither others that start a program nor who is told of a signal.
         let child = command.spawn()?;
-        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        state.running.extend(pid);
+        let handle = Handle::of(&child).map(Arc::new);
+        let mut state = self.state();
+        state.started += 1;
+        let number = state.started;
+        state.running.extend(handle.clone().map(|handle| (number, handle)));
+        if let (Some(signal), Some(handle)) = (state.signal, &handle) {
+            // It came meanwhile, and the child was not among those that were told.
+            handle.signal(named(signal));
+        }
+        drop(state);
         Ok(Running {
             child,
-            pid,
+            number,
+            handle,
             children: self.clone(),
         })
     }
@@ -139,7 +177,8 @@ fn is_ignored(signal: i32) -> bool {
 #[derive(Debug)]
 pub struct Running {
     child: Child,
-    pid: Option<Pid>,
+    number: u64,
+    handle: Option<Arc<Handle>>,
     children: Children,
 }
 
@@ -154,9 +193,14 @@ impl Running {
     /// # Errors
     /// As `wait_with_output` says.
     pub fn output(self) -> io::Result<Output> {
-        let Running { child, pid, children } = self;
+        let Running {
+            child,
+            number,
+            children,
+            ..
+        } = self;
         let output = child.wait_with_output();
-        children.forget(pid);
+        children.forget(number);
         if let Ok(output) = &output {
             children.settle(output.status);
         }
@@ -165,9 +209,8 @@ impl Running {
 
     /// Ends it at once.
     pub fn kill(&self) {
-        if let Some(pid) = self.pid {
-            // One that is already gone is what we want.
-            let _ = kill_process(pid, Signal::KILL);
+        if let Some(handle) = &self.handle {
+            handle.signal(Signal::KILL);
         }
     }
 }

@@ -2,6 +2,12 @@
 //!
 //! [`link::run`] is the way of the data, on one screen; each room below knows only those it is built on.
 
+// Nothing that fails outside may panic; tests may.
+#![cfg_attr(
+    not(test),
+    deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)
+)]
+
 mod archive;
 pub mod backend;
 pub mod bitcode;
@@ -15,6 +21,7 @@ pub mod compiled;
 pub mod descriptors;
 pub mod distribute;
 pub mod explain;
+pub mod fault;
 pub mod final_link;
 mod fresh;
 pub mod inputs;
@@ -31,6 +38,7 @@ pub mod relocatable;
 pub mod remote;
 mod response;
 pub mod route;
+pub mod say;
 pub mod schedule;
 pub mod settings;
 pub mod shell;
@@ -41,5 +49,6 @@ pub mod symbol_trace;
 pub mod symbols;
 mod sys;
 pub mod thin_link;
+pub mod threads;
 pub mod toolchain;
 pub mod unchanged;

@@ -6,6 +6,7 @@ mod compared;
 mod distributed;
 mod ending;
 mod left;
+mod lost;
 mod renamed;
 mod said;
 mod stop;
@@ -20,14 +21,18 @@ use crate::cache::Cache;
 use crate::children::Children;
 use crate::cmdline::Invocation;
 use crate::descriptors;
+use crate::fault::{Fault, caught};
 use crate::observe::stats::{LinkMode, Stats, milliseconds};
 use crate::route::{self, Route};
-use crate::settings::{Mode, Settings};
+use crate::say::{self, Aside};
+use crate::settings::{self, Mode, Settings};
 use crate::slots::Slots;
+use crate::threads;
 use crate::toolchain::{self, Linker, VersionMemo};
 use crate::unchanged::Identity;
 pub use ending::Ending;
 use left::exec;
+use said::first_error;
 use stop::Stop;
 
 /// What came of trying to distribute a link.
@@ -41,6 +46,8 @@ enum Attempt {
 
 /// A link under way.
 struct Link {
+    /// What we are called.
+    argv0: OsString,
     arguments: Vec<OsString>,
     invocation: Invocation,
     settings: Settings,
@@ -50,13 +57,58 @@ struct Link {
     dependent: Vec<PathBuf>,
 }
 
-/// Makes the link that `argv` asks for. Returns only where there was something left to do after the linker.
+/// Makes the link that `argv` asks for. Returns only where there was something left to do after the linker. A fault of ours
+/// leaves it to lld.
 ///
 /// # Errors
 /// A text for people: the linker cannot be found or run, or a setting is wrong.
-pub fn run(argv: Vec<OsString>) -> Result<Ending, String> {
+pub fn run(argv: &[OsString]) -> Result<Ending, String> {
+    caught(|| make(argv)).unwrap_or_else(|fault| {
+        // The log may not have been started yet.
+        say::aside(format_args!("thinlto-ld: warning: {fault}; left to in-process LTO\n"));
+        caught(|| after_fault(argv, &fault)).unwrap_or_else(|_| at_last(argv, &fault))
+    })
+}
+
+/// The link, however it is made best.
+fn make(argv: &[OsString]) -> Result<Ending, String> {
     let began = Instant::now();
-    let mut argv = argv.into_iter();
+    match read(argv)? {
+        Begun::Link(link) => link.route(began),
+        Begun::Ended(ending) => Ok(ending),
+    }
+}
+
+/// The link as lld makes it, and the stats say why.
+fn after_fault(argv: &[OsString], fault: &Fault) -> Result<Ending, String> {
+    match read(argv)? {
+        Begun::Link(link) => link.give_up(Route::InProcess(fault.to_string())),
+        Begun::Ended(ending) => Ok(ending),
+    }
+}
+
+/// The same where reading the command line is what fails.
+fn at_last(argv: &[OsString], fault: &Fault) -> Result<Ending, String> {
+    let mut argv = argv.iter();
+    let argv0 = argv.next().map_or(OsStr::new("ld.lld"), OsString::as_os_str);
+    let linker = caught(|| {
+        let settings = Settings::read(|name| std::env::var_os(name), &[]).map_err(|error| error.to_string())?;
+        Linker::find(argv0, &settings).map_err(|error| error.to_string())
+    });
+    let mut command = linker.map_err(|_| fault.to_string())??.command();
+    command.args(argv.filter(|word| !left::is_own(word)));
+    exec(command)
+}
+
+/// A link whose command line has been read.
+enum Begun {
+    Link(Box<Link>),
+    /// It was not for us to make.
+    Ended(Ending),
+}
+
+fn read(argv: &[OsString]) -> Result<Begun, String> {
+    let mut argv = argv.iter().cloned();
     let argv0 = argv.next().unwrap_or_else(|| "ld.lld".into());
     let arguments: Vec<OsString> = argv.collect();
     let read = Invocation::read(arguments.clone());
@@ -68,7 +120,7 @@ pub fn run(argv: Vec<OsString>) -> Result<Ending, String> {
     start_log(&settings.log);
     let linker = Linker::find(&argv0, &settings).map_err(|error| error.to_string())?;
     if toolchain::is_nested() {
-        return as_it_came(&linker, &arguments);
+        return as_it_came(&linker, &arguments).map(Begun::Ended);
     }
     let mut stats = Stats::new(linker.path.display().to_string());
     let invocation = match read {
@@ -78,10 +130,11 @@ pub fn run(argv: Vec<OsString>) -> Result<Ending, String> {
             stats.mode = LinkMode::InProcess;
             stats.reason = Some(error.to_string());
             write_stats(&mut stats, &settings);
-            return as_it_came(&linker, &arguments);
+            return as_it_came(&linker, &arguments).map(Begun::Ended);
         }
     };
     let mut link = Link {
+        argv0,
         arguments,
         invocation,
         settings,
@@ -94,49 +147,62 @@ pub fn run(argv: Vec<OsString>) -> Result<Ending, String> {
     if !link.invocation.foreign && !link.invocation.informational {
         descriptors::keep_pipes(&link.invocation);
     }
-    let cache = Cache::folders(&link.settings, &link.invocation).into_iter().next();
-    let cache = cache.as_deref().filter(|_| link.settings.cache);
-    let route = route::by_command_line(&link.invocation, &link.settings, cache, |name| std::env::var_os(name));
-    if let Some(route) = route.or_else(|| link.not_to_compare()) {
-        link.stats.ms.scan = milliseconds(began.elapsed());
-        link.tell_compare(&route);
-        return link.give_up(route);
-    }
-    // Who compares links has this one made by a thinlto-ld of its own, without this setting.
-    let identity = link.settings.compare.is_none().then(|| link.identity()).flatten();
-    if let Some(replay) = identity.as_ref().and_then(|identity| link.restore(identity)) {
-        return link.replay(&replay, began);
-    }
-    if let Some((folder, supervisor)) = link.supervisor() {
-        return supervisor
-            .run(argv0, &link.arguments, &link.invocation, &link.settings, &folder)
-            .map_err(|error| error.to_string());
-    }
-    link.distribute(began, identity.as_ref())
+    Ok(Begun::Link(Box::new(link)))
 }
 
 impl Link {
+    fn route(mut self, began: Instant) -> Result<Ending, String> {
+        let cache = Cache::folders(&self.settings, &self.invocation).into_iter().next();
+        let cache = cache.as_deref().filter(|_| self.settings.cache);
+        let route = route::by_command_line(&self.invocation, &self.settings, cache, |name| std::env::var_os(name))
+            .or_else(|| Some(Route::InProcess(threads::pool().err()?.to_string())))
+            .or_else(|| self.not_to_compare());
+        if !matches!(route, Some(Route::Passthrough(_))) {
+            settings::warn_of_unknown();
+        }
+        if let Some(route) = route {
+            self.stats.ms.scan = milliseconds(began.elapsed());
+            self.tell_compare(&route);
+            return self.give_up(route);
+        }
+        // Who compares links has this one made by a thinlto-ld of its own, without this setting.
+        let identity = self.settings.compare.is_none().then(|| self.identity()).flatten();
+        if let Some(replay) = identity.as_ref().and_then(|identity| self.restore(identity)) {
+            return self.replay(&replay, began);
+        }
+        if let Some((folder, supervisor)) = self.supervisor() {
+            return supervisor
+                .run(self.argv0, &self.arguments, &self.invocation, &self.settings, &folder)
+                .map_err(|error| error.to_string());
+        }
+        self.distribute(began, identity.as_ref())
+    }
+
     fn distribute(mut self, began: Instant, identity: Option<&Identity>) -> Result<Ending, String> {
         // Before anything is opened whose descriptor could be taken for make's.
         let slots = Slots::from_environment(route::jobs(&self.invocation, &self.settings));
-        let children = Children::watch().map_err(|error| format!("cannot watch for signals: {error}"))?;
+        let children = match Children::watch() {
+            Ok(children) => children,
+            Err(error) => return self.give_up(Route::InProcess(format!("cannot watch for signals: {error}"))),
+        };
         match self.attempt(began, identity, slots, &children) {
             Attempt::Ended(ending) => {
                 self.stats.mode = LinkMode::Distributed;
-                if let Ending::Exit(code) = ending {
-                    self.stats.exit = Some(code);
-                }
+                self.stats.exit = ending.status();
                 write_stats(&mut self.stats, &self.settings);
                 Ok(ending)
             }
             Attempt::Refused(status, words) if self.settings.mode == Mode::Distributed => {
-                eprint!("{words}");
+                say::aside(words);
                 self.stats.mode = LinkMode::Distributed;
                 self.stats.exit = Some(status);
                 write_stats(&mut self.stats, &self.settings);
                 Ok(Ending::Exit(status))
             }
-            Attempt::Refused(..) => self.give_up(Route::InProcess("the thin link failed".into())),
+            Attempt::Refused(_, words) => {
+                let why = first_error(&words).map(|line| format!(": {line}")).unwrap_or_default();
+                self.give_up(Route::InProcess(format!("the thin link failed{why}")))
+            }
             Attempt::Left(route) => self.give_up(route),
         }
     }
@@ -160,7 +226,7 @@ impl Link {
             Err(Stop::Left(route)) => Attempt::Left(route),
             Err(Stop::Refused { status, stderr }) => Attempt::Refused(status, stderr),
             Err(Stop::Failed(text)) => {
-                eprint!("{text}");
+                say::aside(text);
                 Attempt::Ended(Ending::Exit(1))
             }
             Err(Stop::MoreInputs(paths)) => {
@@ -205,9 +271,11 @@ pub(crate) fn start_log(filter: &str) {
     let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|_| "warn".into());
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(|| Aside)
         .with_ansi(io::stderr().is_terminal())
         .with_target(false)
         .without_time()
+        // It would tell of them by `eprintln!`.
+        .log_internal_errors(false)
         .try_init();
 }

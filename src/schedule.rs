@@ -3,6 +3,7 @@
 
 pub mod shared;
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
@@ -11,7 +12,11 @@ use crate::slots::{Slots, Supply};
 
 enum Event<R> {
     Token(std::io::Result<jobserver::Acquired>),
-    Done { thread: usize, job: usize, result: R },
+    Done {
+        thread: usize,
+        job: usize,
+        result: thread::Result<R>,
+    },
 }
 
 /// What a finished job says of the rest.
@@ -25,7 +30,7 @@ pub enum Next {
 
 /// Runs jobs `0..weights.len()`, heaviest first. `allow` is told how many may run at once, again and again, and says how
 /// many more than those can be begun, to have them at hand when one ends; `run` makes a job's result on a thread that
-/// does nothing else meanwhile; `done` takes each result as it comes, here. Returns once nothing runs any more and every token is given back.
+/// does nothing else meanwhile, or here where no thread can be had; `done` takes each result as it comes, here. Returns once nothing runs any more and every token is given back.
 pub fn run<R: Send + 'static>(
     weights: &[u64],
     slots: &Slots,
@@ -51,22 +56,34 @@ pub fn run<R: Send + 'static>(
             let begun = supply.allowed() + allow(supply.allowed());
             while running < begun {
                 let Some(job) = queue.pop() else { break };
-                running += 1;
-                let thread = idle.pop().unwrap_or_else(|| {
+                let thread = idle.pop().or_else(|| {
                     let (jobs, given) = mpsc::channel();
                     let (events, run, thread) = (events.clone(), &run, threads.len());
-                    scope.spawn(move || {
+                    let work = move || {
                         for job in given {
-                            let result = run(job);
+                            let result = catch_unwind(AssertUnwindSafe(|| run(job)));
                             // The loop below takes events until the last job's; a send can only fail after it has panicked.
                             let _ = events.send(Event::Done { thread, job, result });
                         }
-                    });
+                    };
+                    thread::Builder::new().spawn_scoped(scope, work).ok()?;
                     threads.push(jobs);
-                    thread
+                    Some(thread)
                 });
-                // It waits for one, as long as `threads` has its end.
-                let _ = threads[thread].send(job);
+                match thread {
+                    Some(thread) => {
+                        running += 1;
+                        // It waits for one, as long as `threads` has its end.
+                        let _ = threads[thread].send(job);
+                    }
+                    // No more threads than there are can be had: the job waits for one of them.
+                    None if running > 0 => {
+                        queue.push(job);
+                        break;
+                    }
+                    None if done(job, run(job)) == Next::Stop => queue.clear(),
+                    None => {}
+                }
             }
             if queue.is_empty() {
                 supply.give_back(running);
@@ -81,6 +98,8 @@ pub fn run<R: Send + 'static>(
                 Ok(Event::Done { thread, job, result }) => {
                     running -= 1;
                     idle.push(thread);
+                    // A panic is everybody's: nothing more is begun, and tokens are given back.
+                    let result = result.unwrap_or_else(|panic| resume_unwind(panic));
                     if done(job, result) == Next::Stop {
                         queue.clear();
                     }

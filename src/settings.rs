@@ -216,6 +216,54 @@ pub fn variable(name: &str) -> String {
     format!("THINLTO_LD_{}", name.replace('-', "_").to_uppercase())
 }
 
+/// What begins as a setting's variable does and is none: of our own programs among each other, of their build and of the wrappers.
+const NO_SETTINGS: [&str; 7] = [
+    "THINLTO_LD_GUARD",
+    "THINLTO_LD_NESTED",
+    "THINLTO_LD_FORKSERVER",
+    "THINLTO_LD_FORKSERVER_LONG",
+    "THINLTO_LD_PRELOAD",
+    "THINLTO_LD_PROGRAM",
+    "THINLTO_LD_SUITE_PROGRAM",
+];
+
+/// Warns of every variable of ours in the environment that has no meaning: it is misspelt, and does nothing.
+pub fn warn_of_unknown() {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for (name, nearest) in unknown(names) {
+        tracing::warn!("{name} is no setting and does nothing; did you mean {nearest}?");
+    }
+}
+
+/// Variables that are misspelt, each with that whose name is nearest.
+fn unknown(names: impl Iterator<Item = String>) -> Vec<(String, String)> {
+    let settings: Vec<String> = TABLE.iter().map(|setting| variable(setting.name)).collect();
+    names
+        .filter(|name| name.starts_with("THINLTO_LD_"))
+        .filter(|name| !NO_SETTINGS.contains(&name.as_str()) && !settings.contains(name))
+        .filter_map(|name| {
+            let nearest = settings.iter().min_by_key(|setting| distance(&name, setting))?;
+            Some((name, nearest.clone()))
+        })
+        .collect()
+}
+
+/// How many letters are to be changed, put in or left out (Levenshtein).
+fn distance(from: &str, to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (at, letter) in from.bytes().enumerate() {
+        let mut last = at + 1;
+        let next = row.windows(2).zip(to.bytes()).map(|(above, other)| {
+            last = (last + 1)
+                .min(above[1] + 1)
+                .min(above[0] + usize::from(letter != other));
+            last
+        });
+        row = std::iter::once(at + 1).chain(next.collect::<Vec<_>>()).collect();
+    }
+    row.last().copied().unwrap_or_default()
+}
+
 struct Values(BTreeMap<&'static str, (String, OsString)>);
 
 impl Values {

@@ -36,11 +36,11 @@ impl Slots {
     pub fn from_environment(limit: Option<usize>) -> Slots {
         let cpus = thread::available_parallelism().map_or(1, usize::from);
         match crate::sys::jobserver() {
-            Ok(client) => Slots::Jobserver {
+            Some(client) => Slots::Jobserver {
                 client,
                 limit: limit.unwrap_or(cpus),
             },
-            Err(_) => {
+            None => {
                 let make = std::env::var("MAKEFLAGS").ok().and_then(|flags| make_jobs(&flags));
                 let most = make.map_or(cpus, |n| n.min(cpus));
                 Slots::Machine {
@@ -71,6 +71,9 @@ impl Token for Slot {}
 /// nobody that a lock was let go, but for one who waits for that very lock in a call that only a signal ends. A look costs
 /// less than a microsecond a slot, and a backend takes several times this long.
 const AGAIN: Duration = Duration::from_millis(20);
+
+/// The most slots that a link holds of the machine: as many workers as its fork server has.
+const MOST: usize = 1024;
 
 /// Slots in use: what is held of them, and where more come from.
 pub struct Supply {
@@ -141,7 +144,8 @@ impl Supply {
 
     fn of_machine(slots: &MachineSlots, limit: usize, jobs: usize) -> io::Result<Supply> {
         let wanted = limit.min(jobs).saturating_sub(1);
-        let mut slots = slots.open(limit)?;
+        // Not one file for each that somebody may have a use for some day.
+        let mut slots = slots.open((wanted + 1).min(MOST))?;
         let tokens = boxed(slots.take(wanted)?);
         Ok(Supply {
             free: 1,

@@ -54,6 +54,12 @@ pub struct Place {
 pub const OBJECTS: &str = "o";
 
 impl Staging {
+    /// The folder that ours are in, where it has no room left.
+    pub fn full(&self) -> Option<&Path> {
+        let full = [self.dir(), self.indexes()].into_iter().find(|dir| is_full(dir));
+        full.and_then(Path::parent)
+    }
+
     /// A new folder under `parent` (created if need be), after sweeping what killed links left there.
     ///
     /// # Errors
@@ -189,6 +195,13 @@ impl Drop for Folder {
 const MEMORY: &str = "/dev/shm";
 
 /// Whether files there are in memory, and far from filling it: in a container there may be as little as 64 MB.
+/// The least that is room: where there is less, what cannot be written cannot for that.
+const ROOM: u64 = 64 << 10;
+
+fn is_full(dir: &Path) -> bool {
+    statvfs(dir).is_ok_and(|fs| fs.f_bavail.saturating_mul(fs.f_frsize) < ROOM)
+}
+
 fn has_room(dir: &Path, bytes: u64) -> bool {
     let in_memory = statfs(dir).is_ok_and(|fs| i128::from(fs.f_type) == TMPFS);
     let free = statvfs(dir).map_or(0, |fs| fs.f_bavail.saturating_mul(fs.f_frsize));

@@ -217,11 +217,50 @@ fn a_clang_of_another_version_leaves_the_link_to_lld() {
     for word in ["no clang 22.1.", "clang-19 is 19.1."] {
         assert!(ours.reason().contains(word), "{}", ours.reason());
     }
-    let ours = bench
-        .env("THINLTO_LD_CLANG", "/no/such/clang")
-        .through(&["-o", "our.out", "main.o", "f.o"])
+}
+
+/// What was named and is not there was not meant: the link says so instead of being made in another way.
+#[test]
+fn a_program_that_is_named_and_not_there_is_an_error() {
+    for variable in ["THINLTO_LD_CLANG", "THINLTO_LD_FINAL_LINKER"] {
+        for mode in ["distributed", "auto"] {
+            let mut bench = bench();
+            bench.env("THINLTO_LD_MODE", mode).env(variable, "/no/such/program");
+            let ours = fails(&bench, &["-o", "our.out", "main.o", "f.o"], 1);
+            let says = format!("ld.lld-22: error: /no/such/program: no such program ({variable})\n");
+            assert_eq!(ours.stderr, says);
+        }
+    }
+}
+
+#[test]
+fn a_misspelt_variable_is_told_of_once_with_the_nearest() {
+    let mut bench = bench();
+    bench.env("THINLTO_LD_CLNAG", "x").env("THINLTO_LD_REMOTE_CASH", "x");
+    let ours = auto(&mut bench)
+        .through(&["-o", "our.out", "main.o", "f.o", "-e", "main"])
         .ok();
-    assert!(ours.reason().contains("none found"), "{}", ours.reason());
+    for (misspelt, nearest) in [("CLNAG", "CLANG"), ("REMOTE_CASH", "REMOTE_CACHE")] {
+        let says = format!("THINLTO_LD_{misspelt} is no setting and does nothing; did you mean THINLTO_LD_{nearest}?");
+        assert_eq!(ours.stderr.matches(&says).count(), 1, "{}", ours.stderr);
+    }
+    assert_eq!(ours.stderr.lines().count(), 2, "{}", ours.stderr);
+    // Links that are none of ours say nothing: configure scripts take words for failures.
+    bench.compile("native.c", "int main(void) { return 0; }\n", &["-O2"]);
+    assert_eq!(
+        bench.through(&["-o", "our.out", "native.o", "-e", "main"]).ok().stderr,
+        ""
+    );
+}
+
+#[test]
+fn the_reason_has_the_linkers_own_first_words() {
+    let mut bench = bench();
+    auto(&mut bench);
+    let ours = bench.through(&["-o", "our.out", "main.o", "f.o", "f.o"]);
+    assert_eq!(ours.status, 1);
+    let reason = "the thin link failed: ld.lld-22: error: duplicate symbol: f";
+    assert_eq!(ours.reason(), reason);
 }
 
 #[test]
@@ -310,6 +349,24 @@ fn a_full_disk_under_the_cache_and_the_temporary_folder() {
         folders.flat_map(|folder| fs::read_dir(folder).unwrap()).count()
     };
     assert_eq!(left, 0);
+}
+
+/// The cache's own disk, where objects are staged too.
+#[test]
+fn a_cache_that_became_full_is_named() {
+    let mut bench = bench();
+    bench.compile("big.c", BIG, THIN);
+    let cache = bench.path("disk").display().to_string();
+    bench.env("XDG_CACHE_HOME", &cache).env("THINLTO_LD_MODE", "auto");
+    for kilobytes in [16, 64, 256] {
+        let Some(_disk) = Disk::mount(&bench, "disk", kilobytes) else {
+            return;
+        };
+        let ours = bench.through(&["-o", "our.out", "main.o", "f.o", "big.o"]).clean().ok();
+        assert_eq!(ours.mode(), "in-process", "{}", ours.stderr);
+        assert!(ours.reason().contains("o space left"), "{kilobytes}: {}", ours.reason());
+        assert!(ours.reason().contains(&cache), "{kilobytes}: {}", ours.reason());
+    }
 }
 
 #[test]

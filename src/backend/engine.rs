@@ -6,6 +6,7 @@ use std::path::Path;
 use super::forkserver::{self, ForkServer, Load, NoServer};
 use super::launcher::Launcher;
 use super::process::Engine;
+use super::served::Served;
 use crate::children::Children;
 use crate::observe::stats;
 use crate::settings::EngineKind;
@@ -40,7 +41,7 @@ impl Chosen {
             _ => Some(ForkServer::start(clang, staging, load, children)),
         };
         let (engine, fallback) = match server {
-            Some(Ok(server)) => (Engine::ForkServer(server), None),
+            Some(Ok(server)) => (Engine::ForkServer(Box::new(Served::by(server))), None),
             Some(Err(error)) => {
                 tracing::info!("{error}; plain processes are used");
                 (Engine::Process, Some(error.to_string()))

@@ -76,9 +76,19 @@ pub enum NoServer {
 #[derive(Debug)]
 pub struct ForkServer {
     shared: Arc<Shared>,
+    origin: Origin,
+    clang: Option<Running>,
+}
+
+/// What a server is started of.
+#[derive(Clone, Debug)]
+struct Origin {
+    clang: PathBuf,
+    library: PathBuf,
+    /// Where workers write what they say.
     folder: PathBuf,
     load: Load,
-    clang: Option<Running>,
+    children: Children,
 }
 
 #[derive(Debug)]
@@ -154,25 +164,48 @@ impl ForkServer {
             return Err(NoServer::Path);
         }
         fs::write(&library, LIBRARY).map_err(NoServer::Library)?;
+        ForkServer::launch(Origin {
+            clang: clang.to_owned(),
+            library,
+            folder: staging.indexes().to_owned(),
+            load,
+            children: children.clone(),
+        })
+    }
+
+    /// Another one of the same kind, where this is gone.
+    ///
+    /// # Errors
+    /// As [`ForkServer::start`].
+    pub fn again(&self) -> Result<ForkServer, NoServer> {
+        ForkServer::launch(self.origin.clone())
+    }
+
+    /// Whether nothing more is to be had of it.
+    pub fn is_gone(&self) -> bool {
+        self.shared.state().gone
+    }
+
+    fn launch(origin: Origin) -> Result<ForkServer, NoServer> {
         let (control, their_control) = UnixStream::pair().map_err(NoServer::Start)?;
         let (requests, their_requests) = UnixDatagram::pair().map_err(NoServer::Start)?;
-        let mut command = Command::new(clang);
+        let mut command = Command::new(&origin.clang);
         command
-            .env("LD_PRELOAD", preload(&library))
+            .env("LD_PRELOAD", preload(&origin.library))
             // All symbols resolved now and not in each child anew.
             .env("LD_BIND_NOW", "1")
             .env(
                 "THINLTO_LD_FORKSERVER",
-                fs::canonicalize(clang).map_err(NoServer::Start)?,
+                fs::canonicalize(&origin.clang).map_err(NoServer::Start)?,
             )
             .envs(malloc::of_backends().map(|told| (malloc::VARIABLE, told)))
             .stdin(Stdio::from(OwnedFd::from(their_control)))
             .stdout(Stdio::from(OwnedFd::from(their_requests)))
             .stderr(Stdio::null());
-        if load == Load::Long {
+        if origin.load == Load::Long {
             command.env("THINLTO_LD_FORKSERVER_LONG", "1");
         }
-        let running = children.spawn(&mut command).map_err(NoServer::Start)?;
+        let running = origin.children.spawn(&mut command).map_err(NoServer::Start)?;
         // Else the sockets' other ends live on here, and their closing would never show.
         drop(command);
         let mut server = ForkServer {
@@ -181,15 +214,18 @@ impl ForkServer {
                 requests,
                 state: Mutex::default(),
             }),
-            folder: staging.indexes().to_owned(),
-            load,
+            origin,
             clang: Some(running),
         };
         match server.greet() {
             Ok(()) => {
                 let (told, answered) = (Arc::clone(&server.shared), Arc::clone(&server.shared));
-                thread::spawn(move || listen(&told));
-                thread::spawn(move || hear(&answered));
+                for attend in [
+                    thread::Builder::new().spawn(move || listen(&told)),
+                    thread::Builder::new().spawn(move || hear(&answered)),
+                ] {
+                    attend.map_err(NoServer::Start)?;
+                }
                 Ok(server)
             }
             Err(_) => {
@@ -206,7 +242,7 @@ impl ForkServer {
 
     /// Whether it was started for at least that much.
     pub fn bears(&self, load: Load) -> bool {
-        self.load >= load
+        self.origin.load >= load
     }
 
     /// The server's first word; any other program has none that reads like it.
@@ -248,11 +284,18 @@ impl ForkServer {
             state.last_number = state.last_number.wrapping_add(1) % NONE;
             let number = state.last_number;
             state.waiting.insert(number, sender);
-            self.shared.balance(&mut state)?;
+            if let Err(error) = self.shared.balance(&mut state) {
+                state.lose();
+                return Err(error);
+            }
             number
         };
-        let said = self.folder.join(format!("stderr.{number}"));
-        self.shared.requests.send(&request(number, &said, arguments))?;
+        let said = self.origin.folder.join(format!("stderr.{number}"));
+        // One that is longer than a socket takes (net.core.wmem_default) is none that anybody will answer.
+        if let Err(error) = self.shared.requests.send(&request(number, &said, arguments)) {
+            self.shared.state().waiting.remove(&number);
+            return Err(error);
+        }
         let status = answer.recv().map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
         let mut text = Vec::new();
         match File::open(&said) {
@@ -286,7 +329,8 @@ impl Drop for ForkServer {
     fn drop(&mut self) {
         self.hang_up();
         if let Some(clang) = self.clang.take() {
-            thread::spawn(move || clang.output());
+            // Where there is no thread to wait for it, nobody does.
+            let _ = thread::Builder::new().spawn(move || clang.output());
         }
     }
 }
@@ -313,6 +357,8 @@ fn hear(shared: &Shared) {
         let (number, status) = words(answer);
         shared.answered(number, status);
     }
+    // Who still waits would wait for ever.
+    shared.state().lose();
 }
 
 /// How a process is told to leave freeing to its end; a worker has other backends before its end.

@@ -20,6 +20,7 @@ pub mod process;
 pub mod results;
 pub mod run;
 pub mod seen;
+pub mod served;
 pub mod user_command;
 
 use std::path::{Path, PathBuf};
@@ -385,7 +386,7 @@ fn explain(
                 text: text.trim_end().to_owned(),
             }))
         }
-        Failure::Crashed { status, stderr } => unfit(shown, &format!("clang {status}"), &stderr),
+        Failure::Crashed { end, stderr } => unfit(shown, &format!("clang {end}"), &stderr),
         Failure::NoObject { found, stderr } => unfit(shown, &format!("clang exited 0 but left {found}"), &stderr),
         other => unfit(shown, &other.to_string(), ""),
     }

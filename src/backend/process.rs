@@ -10,8 +10,8 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use object::BinaryFormat;
 
-use super::forkserver::ForkServer;
 use super::launcher::Launcher;
+use super::served::Served;
 use crate::children::{Children, Running};
 
 /// One backend: what to run, and what it must leave.
@@ -39,6 +39,17 @@ impl Backend {
     }
 }
 
+/// How a process ended that was not to end so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum End {
+    /// By its own word.
+    #[error("exited with status {0}")]
+    Status(i32),
+    /// By a signal.
+    #[error("was killed by signal {0}")]
+    Signal(i32),
+}
+
 /// How a backend failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -46,10 +57,10 @@ pub enum Failure {
     #[error("clang reported errors")]
     Diagnosed(String),
     /// clang died, or ended in a way that is no verdict on the module.
-    #[error("clang {status}")]
+    #[error("clang {end}")]
     Crashed {
-        /// `was killed by signal 11`, `exited with status 70`.
-        status: String,
+        /// How.
+        end: End,
         /// What it printed.
         stderr: String,
     },
@@ -82,13 +93,24 @@ pub enum Failure {
     Interrupted,
 }
 
+impl Failure {
+    /// Whether what ran it was ended from outside, or is not there any more.
+    fn is_death(&self) -> bool {
+        match self {
+            Failure::Spawn(..) => true,
+            Failure::Crashed { end, .. } => matches!(end, End::Signal(_)),
+            _ => false,
+        }
+    }
+}
+
 /// What runs a step.
 #[derive(Debug)]
 pub enum Engine {
     /// A process of its own.
     Process,
     /// A worker of the fork server.
-    ForkServer(ForkServer),
+    ForkServer(Box<Served>),
     /// A process of its own, started through a command of the user's.
     Launched(Launcher),
 }
@@ -110,6 +132,14 @@ impl Engine {
                 server.allow(running);
                 running
             }
+        }
+    }
+
+    /// How many backends were run by a process of their own after all.
+    pub fn retried(&self) -> usize {
+        match self {
+            Engine::Process | Engine::Launched(_) => 0,
+            Engine::ForkServer(server) => server.lost(),
         }
     }
 
@@ -147,11 +177,31 @@ fn spawned(mut command: Command, children: &Children) -> io::Result<(ExitStatus,
     Ok((output.status, String::from_utf8_lossy(&output.stderr).into_owned()))
 }
 
-/// Runs a backend to its end; its stderr if it left a valid object.
+/// Runs a backend to its end; its stderr if it left a valid object. One whose worker or server died is run once more by a
+/// process of its own, unless nobody wants it any more: others' memory, or what a worker did before, may have been the cause.
 ///
 /// # Errors
 /// See [`Failure`].
-pub fn run(engine: &Engine, clang: &Path, backend: &Backend, children: &Children) -> Result<String, Failure> {
+pub fn run(
+    engine: &Engine,
+    clang: &Path,
+    backend: &Backend,
+    children: &Children,
+    is_wanted: &dyn Fn() -> bool,
+) -> Result<String, Failure> {
+    let ran = run_once(engine, clang, backend, children);
+    let (Engine::ForkServer(server), Err(failure)) = (engine, &ran) else {
+        return ran;
+    };
+    if !failure.is_death() || !is_wanted() {
+        return ran;
+    }
+    server.has_lost_one();
+    tracing::info!(object = %backend.object.display(), "its worker died: run by a process of its own");
+    run_once(&Engine::Process, clang, backend, children)
+}
+
+fn run_once(engine: &Engine, clang: &Path, backend: &Backend, children: &Children) -> Result<String, Failure> {
     let mut said = String::new();
     for step in &backend.steps {
         let done = engine.step(clang, step, children);
@@ -178,11 +228,11 @@ fn verdict(status: ExitStatus, stderr: String, children: &Children) -> Failure {
     match (status.code(), status.signal()) {
         (Some(1), _) => Failure::Diagnosed(stderr),
         (Some(code), _) => Failure::Crashed {
-            status: format!("exited with status {code}"),
+            end: End::Status(code),
             stderr,
         },
         (None, signal) => Failure::Crashed {
-            status: format!("was killed by signal {}", signal.unwrap_or_default()),
+            end: End::Signal(signal.unwrap_or_default()),
             stderr,
         },
     }

@@ -2,7 +2,7 @@
 //! Knows nothing of which those are, nor of what is made of their words.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::away::{Ahead, By, Ended, Farm, Lookups, Ran, Sharing, Whose, settle};
@@ -108,7 +108,7 @@ impl Runs<'_> {
         chosen.tell(waiting.len(), counts);
         let engine = chosen.engine;
         let compile = |at: usize| {
-            let ran = process::run(&engine, self.clang, &self.jobs.backend(at), self.children);
+            let ran = process::run(&engine, self.clang, &self.jobs.backend(at), self.children, &|| true);
             let said = ran.inspect_err(|_| self.jobs.discard(at))?;
             if let Some(sharing) = sharing {
                 sharing.offer(self.jobs, at, &said);
@@ -130,6 +130,7 @@ impl Runs<'_> {
                 results.take(waiting[job], ended, counts)
             },
         );
+        counts.retried = engine.retried();
         Ok(engine)
     }
 
@@ -184,12 +185,14 @@ impl Runs<'_> {
             Local::On => Here::All,
             Local::Off => Here::Refused,
         };
-        let chosen = OnceLock::new();
+        let (chosen, allowed) = (OnceLock::new(), AtomicUsize::new(0));
         // Nothing may have to run here at all.
         let engine_here = || {
             let server = || server.lock().unwrap_or_else(PoisonError::into_inner).take();
             let choose = || this.choose(server(), waiting.len());
-            &chosen.get_or_init(choose).engine
+            let engine = &chosen.get_or_init(choose).engine;
+            engine.allow(allowed.load(Ordering::Acquire));
+            engine
         };
         let line = Line::new();
         let (farm, inbox) = Farm::new(this, waiting, (sharing, &taken), &remote, line.tell());
@@ -202,7 +205,11 @@ impl Runs<'_> {
                 if let Some(timeline) = this.timeline {
                     timeline.allow(running);
                 }
-                engine_here().allow(running);
+                // Its start takes its time, and is left to the first that needs it: here servers' answers wait.
+                allowed.store(running, Ordering::Release);
+                if let Some(chosen) = chosen.get() {
+                    chosen.engine.allow(running);
+                }
             },
             run: |job: usize| {
                 let at = waiting[job];
@@ -217,7 +224,10 @@ impl Runs<'_> {
             let farm = &farm;
             // Whatever ends what is here: else it would be waited for for ever.
             let _ends = farm.ends();
-            scope.spawn(move || farm.attend(remote, inbox));
+            let attended = std::thread::Builder::new().spawn_scoped(scope, move || farm.attend(remote, inbox));
+            if let Err(error) = attended {
+                farm.down(format!("no thread can be started: {error}"));
+            }
             shared.run(line, |job, ended, side| {
                 if side == Side::Here {
                     sharing.ran_here(waiting[job]);
@@ -227,6 +237,7 @@ impl Runs<'_> {
         });
         if let Some(chosen) = chosen.get() {
             chosen.tell(waiting.len(), counts);
+            counts.retried = chosen.engine.retried();
         }
         counts.engine = Some("remote");
         Ok(chosen.into_inner().map(|chosen| chosen.engine))
@@ -246,12 +257,12 @@ impl Runs<'_> {
             match &half_made {
                 // What writes more than its object runs nowhere else, and names those files by it.
                 None => {
-                    let ran = process::run(engine, self.clang, &backend, self.children);
+                    let ran = process::run(engine, self.clang, &backend, self.children, &|| !is_taken());
                     ran.inspect_err(|_| self.jobs.discard(at))
                 }
                 Some(half_made) => {
                     let backend = backend.leaving(half_made);
-                    let said = process::run(engine, self.clang, &backend, self.children)?;
+                    let said = process::run(engine, self.clang, &backend, self.children, &|| !is_taken())?;
                     Ok(said.replace(&*half_made.to_string_lossy(), &object.to_string_lossy()))
                 }
             }

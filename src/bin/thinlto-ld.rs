@@ -1,13 +1,14 @@
 //! `thinlto-ld`: stands where `ld.lld` stood.
+#![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
-use thinlto_ld::link;
+use thinlto_ld::{link, say};
 
 fn main() {
     let argv: Vec<_> = std::env::args_os().collect();
-    match link::run(argv) {
+    match link::run(&argv) {
         Ok(ending) => ending.meet(),
         Err(message) => {
-            eprintln!("thinlto-ld: error: {message}");
+            say::aside(format_args!("thinlto-ld: error: {message}\n"));
             std::process::exit(1);
         }
     }

@@ -1,5 +1,6 @@
 //! `thinlto`: the companion for people. Compares links, explains them, checks the toolchain, shows and prunes the cache,
 //! lists the settings; and runs backends for lld's own distribution.
+#![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
@@ -8,6 +9,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use clap::{Parser, Subcommand};
+use serde::Serialize;
 use thinlto_ld::cache::policy::{self, Policy, Pruned, Why};
 use thinlto_ld::cache::store::Store;
 use thinlto_ld::cache::tally::Summary;
@@ -23,10 +25,13 @@ use thinlto_ld::compare::table::{self, Style};
 use thinlto_ld::compare::verdict::Verdict;
 use thinlto_ld::distribute;
 use thinlto_ld::explain;
+use thinlto_ld::fault::caught;
 use thinlto_ld::link::Ending;
 use thinlto_ld::llvm;
-use thinlto_ld::settings::{self, Settings};
-use thinlto_ld::toolchain::{Clang, Linker, VersionMemo};
+use thinlto_ld::say;
+use thinlto_ld::settings::{self, Setting, Settings};
+use thinlto_ld::threads;
+use thinlto_ld::toolchain::{Clang, Linker, NoCompiler, VersionMemo};
 
 #[derive(Parser)]
 #[command(version, about)]
@@ -114,8 +119,23 @@ struct Explain {
 }
 
 fn main() -> ExitCode {
-    let done = match Arguments::parse().task {
-        Task::Compare(arguments) => return compare(&arguments),
+    let arguments = Arguments::parse();
+    let done = caught(|| match threads::pool() {
+        Ok(()) => perform(arguments.task),
+        Err(error) => Err(error.to_string()),
+    });
+    match done.unwrap_or_else(|fault| Err(fault.to_string())) {
+        Ok(status) => status,
+        Err(message) => {
+            say::aside(format_args!("thinlto: error: {message}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(task: Task) -> Result<ExitCode, String> {
+    let done = match task {
+        Task::Compare(arguments) => return Ok(compare(&arguments)),
         Task::Explain(arguments) => explain(arguments),
         Task::Check { name } => check(&name),
         Task::Cache { dir, prune, dry_run } => cache(dir, prune.as_deref(), dry_run),
@@ -124,18 +144,9 @@ fn main() -> ExitCode {
             Ok(ending) => ending.meet(),
             Err(error) => Err(error),
         },
-        Task::Settings => {
-            list_settings();
-            Ok(())
-        }
+        Task::Settings => list_settings(),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("thinlto: error: {message}");
-            ExitCode::FAILURE
-        }
-    }
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 /// The exit status of what cannot be told.
@@ -147,7 +158,7 @@ fn compare(arguments: &Compare) -> ExitCode {
         Ok(Verdict::Different) => ExitCode::FAILURE,
         Ok(Verdict::Unknown) => ExitCode::from(UNKNOWN),
         Err(message) => {
-            eprintln!("thinlto: error: {message}");
+            say::aside(format_args!("thinlto: error: {message}\n"));
             ExitCode::from(UNKNOWN)
         }
     }
@@ -183,13 +194,10 @@ fn compared(arguments: &Compare) -> Result<Verdict, String> {
         let text = page::of_link(&comparison).map_err(|error| error.to_string())?;
         page.write(&text).map_err(|error| error.to_string())?;
     }
-    match arguments.json {
-        true => println!(
-            "{}",
-            serde_json::to_string(&comparison).map_err(|error| error.to_string())?
-        ),
-        false => print!("{}", table::of(&comparison, style())),
-    }
+    answer(match arguments.json {
+        true => json(&comparison)?,
+        false => table::of(&comparison, style()),
+    })?;
     Ok(comparison.verdict)
 }
 
@@ -200,10 +208,10 @@ fn reported(arguments: &Compare, folder: &Path, page: Option<PageFile>) -> Resul
         page.write(&page::of_build(&report, &comparisons, folder))
             .map_err(|error| error.to_string())?;
     }
-    match arguments.json {
-        true => println!("{}", serde_json::to_string(&report).map_err(|error| error.to_string())?),
-        false => print!("{}", report.table()),
-    }
+    answer(match arguments.json {
+        true => json(&report)?,
+        false => report.table(),
+    })?;
     Ok(report.verdict())
 }
 
@@ -214,14 +222,10 @@ fn explain(arguments: Explain) -> Result<(), String> {
     let settings = command.settings(&invocation.own)?;
     let linker = command.linker(&settings)?;
     let explanation = explain::explain(&invocation, &settings, &linker, |name| command.variable(name));
-    match arguments.json {
-        true => println!(
-            "{}",
-            serde_json::to_string(&explanation).map_err(|error| error.to_string())?
-        ),
-        false => print!("{}", explain::text::of(&explanation)),
-    }
-    Ok(())
+    answer(match arguments.json {
+        true => json(&explanation)?,
+        false => explain::text::of(&explanation),
+    })
 }
 
 fn style() -> Style {
@@ -239,37 +243,40 @@ fn enter(directory: Option<&Path>) -> Result<(), String> {
 fn check(name: &str) -> Result<(), String> {
     let settings = Settings::read(|name| std::env::var_os(name), &[]).map_err(|error| error.to_string())?;
     let linker = Linker::find(name.as_ref(), &settings).map_err(|error| error.to_string())?;
-    println!("linker  {}", linker.path.display());
-    let clang = Clang::find(&linker, &settings, &VersionMemo::new(None)).map_err(|error| {
-        format!(
-            "{}: links go in-process; install the clang of the linker's version, or name it with THINLTO_LD_CLANG",
-            error.0
-        )
+    answer(format!("linker  {}\n", linker.path.display()))?;
+    let clang = Clang::find(&linker, &settings, &VersionMemo::new(None)).map_err(|error| match error {
+        NoCompiler::Missing(_) => error.to_string(),
+        NoCompiler::Unfit(reason) => format!(
+            "{reason}: links go in-process; install the clang of the linker's version, or name it with THINLTO_LD_CLANG"
+        ),
     })?;
-    println!("clang   {}", clang.path.display());
-    println!("LLVM    {}", clang.version);
-    if clang.version.major > llvm::NEWEST {
-        println!(
-            "        newer than {}, the last one known, and taken to be like it",
-            llvm::NEWEST
-        );
-    }
-    match settings.cache_dir.or_else(home) {
-        Some(dir) => println!("cache   {}", dir.display()),
-        None => println!("cache   none: no home folder"),
-    }
     let thinlto_ld = std::env::current_exe()
         .map_err(|error| error.to_string())?
         .with_file_name("thinlto-ld");
-    let compared = Check {
+    let check = Check {
         linker: &linker,
         clang: &clang,
         thinlto_ld: &thinlto_ld,
-    }
-    .run()?;
-    for one in &compared {
-        println!("sample  {one}");
-    }
+    };
+    let cache = match settings.cache_dir.clone().or_else(home) {
+        Some(dir) => dir.display().to_string(),
+        None => "none: no home folder".to_owned(),
+    };
+    let newer = match clang.version.major > llvm::NEWEST {
+        true => format!(
+            "        newer than {}, the last one known, and taken to be like it\n",
+            llvm::NEWEST
+        ),
+        false => String::new(),
+    };
+    answer(format!(
+        "clang   {}\nLLVM    {}\n{newer}cache   {cache}\n",
+        clang.path.display(),
+        clang.version
+    ))?;
+    let compared = check.run()?;
+    let lines: String = compared.iter().map(|one| format!("sample  {one}\n")).collect();
+    answer(lines)?;
     match compared.iter().all(|one| one.difference.is_none()) {
         true => Ok(()),
         false => Err("this LLVM's backends do not make what its in-process LTO makes".to_owned()),
@@ -278,6 +285,10 @@ fn check(name: &str) -> Result<(), String> {
 
 fn cache(dir: Option<PathBuf>, prune: Option<&str>, dry_run: bool) -> Result<(), String> {
     let settings = Settings::read(|name| std::env::var_os(name), &[]).map_err(|error| error.to_string())?;
+    // One that is named is there, or is another than was meant.
+    if let Some(missing) = dir.as_ref().filter(|dir| !dir.is_dir()) {
+        return Err(format!("{}: no such folder", missing.display()));
+    }
     let dir = dir
         .or(settings.cache_dir)
         .or_else(home)
@@ -293,21 +304,21 @@ fn cache(dir: Option<PathBuf>, prune: Option<&str>, dry_run: bool) -> Result<(),
     if prune.is_some() && !dry_run {
         // Asked for by a person: not put off because a link has just pruned.
         policy.interval = Duration::ZERO;
-        match policy::prune(&store, &policy).map_err(failed)? {
-            Pruned::Done(plan) => println!("{} files removed", plan.remove.len()),
-            Pruned::NotNow => println!("another link is pruning"),
-        }
+        answer(match policy::prune(&store, &policy).map_err(failed)? {
+            Pruned::Done(plan) => format!("{} files removed\n", plan.remove.len()),
+            Pruned::NotNow => "another link is pruning\n".to_owned(),
+        })?;
     }
     let plan = policy::dry_run(&store, &policy).map_err(failed)?;
     let size = plan.before.bytes as f64 / 1e6;
-    println!("{}: {} files, {size:.1} MB", dir.display(), plan.before.files);
-    println!("entries   {}", plan.before.entries);
-    println!(
-        "hit rate  {}",
-        hit_rate(&Tally::of(store.root()).summary(SystemTime::now()))
-    );
-    println!("pruning   {}", would_go(&plan));
-    Ok(())
+    answer(format!(
+        "{}: {} files, {size:.1} MB\nentries   {}\nhit rate  {}\npruning   {}\n",
+        dir.display(),
+        plan.before.files,
+        plan.before.entries,
+        hit_rate(&Tally::of(store.root()).summary(SystemTime::now())),
+        would_go(&plan)
+    ))
 }
 
 /// `97.3 % (762 of 783 objects, last 3 days)`
@@ -357,13 +368,27 @@ fn would_go(plan: &Plan) -> String {
     )
 }
 
-fn list_settings() {
-    for setting in settings::TABLE {
-        println!(
-            "{:28} --thinlto-ld-{}=\n    {}",
+fn list_settings() -> Result<(), String> {
+    let row = |setting: &Setting| {
+        format!(
+            "{:28} --thinlto-ld-{}=\n    {}\n",
             settings::variable(setting.name),
             setting.name,
             setting.help
-        );
+        )
+    };
+    answer(settings::TABLE.iter().map(row).collect::<String>())
+}
+
+fn json(answer: &impl Serialize) -> Result<String, String> {
+    let text = serde_json::to_string(answer).map_err(|error| error.to_string())?;
+    Ok(text + "\n")
+}
+
+/// Prints what was asked for. A reader that has gone (`thinlto settings | head`) has what it wanted.
+fn answer(text: impl AsRef<[u8]>) -> Result<(), String> {
+    match say::answer(text) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(format!("cannot write to stdout: {error}")),
+        _ => Ok(()),
     }
 }

@@ -65,13 +65,13 @@ pub fn run(command: &mut Command, words: &Words<'_>, children: &Children) -> io:
 fn watch(running: Running, began: Instant) -> io::Result<(ExitStatus, Duration, u64)> {
     let pid = running.id();
     let (ended, end) = mpsc::channel();
-    let waiting = thread::spawn(move || {
+    let waiting = thread::Builder::new().spawn(move || {
         let output = running.output();
         let wall = began.elapsed();
         // Whoever looks at the memory is there until it hears of this.
         let _ = ended.send(());
         (output, wall)
-    });
+    })?;
     let mut peak = 0;
     loop {
         peak = peak.max(processes::memory(pid));

@@ -21,7 +21,8 @@ use crate::children::Children;
 use crate::link::{self, Ending};
 use crate::observe::stats::{LinkMode, Stats, milliseconds};
 use crate::observe::timeline::Timeline;
-use crate::settings::{FlagsFrom, Native, Order, Settings};
+use crate::say;
+use crate::settings::{self, FlagsFrom, Native, Order, Settings};
 use crate::slots::Slots;
 use crate::staging::Staging;
 use crate::toolchain::Clang;
@@ -45,6 +46,7 @@ pub fn run(words: &[OsString]) -> Result<Ending, String> {
     let mut stats = Stats::new(linker());
     stats.mode = LinkMode::Distributor;
     stats.reason = unheeded(&settings);
+    settings::warn_of_unknown();
     let done = distribute(&file, &settings, slots, &children, began, &mut stats);
     let ending = match (children.interrupted(), done) {
         (Some(signal), _) => Ok(Ending::Signal(signal)),
@@ -52,8 +54,7 @@ pub fn run(words: &[OsString]) -> Result<Ending, String> {
         (None, Err(error)) => Err(error),
     };
     stats.exit = match &ending {
-        Ok(Ending::Exit(status)) => Some(*status),
-        Ok(Ending::Signal(_)) => None,
+        Ok(ending) => ending.status(),
         Err(_) => Some(1),
     };
     link::write_stats(&mut stats, &settings);
@@ -89,7 +90,12 @@ fn distribute(
         (None, Some(clang)) => away::Wanted::by(settings, clang, cache.as_ref(), &staging),
         _ => None,
     };
-    let remote = remote.map(away::Wanted::begin);
+    let remote = remote.and_then(|wanted| {
+        let begun = wanted.begin();
+        begun
+            .inspect_err(|why| away::no_way_through(settings, why, &mut stats.backends))
+            .ok()
+    });
     let (modules, commands) = rayon::join(
         || Modules::open(&description),
         || command::of_jobs(&description, staging.dir()),
@@ -163,7 +169,7 @@ fn distribute(
         Undone::Unprepared(what) => what,
     })?;
     for (said, job) in said.iter().zip(jobs) {
-        eprint!("{}", words::shown(said, job));
+        say::aside(words::shown(said, job));
     }
     Ok(())
 }
@@ -175,7 +181,7 @@ fn told(number: usize, failure: Failure, description: &Description) -> String {
     };
     let (what, said) = match failure {
         Failure::Diagnosed(said) => ("clang reported errors".to_owned(), said),
-        Failure::Crashed { status, stderr } => (format!("clang {status}"), stderr),
+        Failure::Crashed { end, stderr } => (format!("clang {end}"), stderr),
         Failure::NoObject { found, stderr } => (format!("clang exited 0 but left {found}"), stderr),
         Failure::Post { command, what, said } => (format!("post-backend command {what} ({command})"), said),
         Failure::Spawn(path, error) => (
@@ -188,7 +194,7 @@ fn told(number: usize, failure: Failure, description: &Description) -> String {
         Failure::Unprepared(what) => (what, String::new()),
         Failure::Interrupted => ("interrupted".to_owned(), String::new()),
     };
-    eprint!("{}", words::shown(&said, job));
+    say::aside(words::shown(&said, job));
     format!("the backend of {}: {what}", job.shown())
 }
 

@@ -18,7 +18,7 @@ use crate::relocatable::{self, Renamed};
 use crate::route::{self, Route};
 use crate::settings::{EngineKind, FlagsFrom, Settings};
 use crate::slots::Slots;
-use crate::toolchain::{Clang, Linker, VersionMemo};
+use crate::toolchain::{Clang, Linker, NoCompiler, VersionMemo};
 use inputs::ExplainedInput;
 
 /// What would become of it.
@@ -84,6 +84,8 @@ pub fn explain(
     linker: &Linker,
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Explanation {
+    // Before anything is opened whose descriptor could be taken for make's.
+    let slots = slots(invocation, settings);
     let memo = VersionMemo::new(crate::cache::home().map(|home| home.join("versions")));
     let clang = Clang::find(linker, settings, &memo);
     let version = clang
@@ -101,7 +103,7 @@ pub fn explain(
             Ok(inputs) => route::by_inputs(invocation, inputs),
             Err(error) => Some(Route::Doomed(error.to_string())),
         })
-        .or_else(|| clang.as_ref().err().map(|error| Route::InProcess(error.0.clone())))
+        .or_else(|| clang.as_ref().err().map(no_compiler))
         .or_else(|| flags.as_ref().and_then(|flags| flags.as_ref().err().cloned()))
         .or_else(|| module_refused(invocation, files, flags.as_ref().and_then(|flags| flags.as_ref().ok())));
     let relocatable = relocatable(invocation, settings, route.as_ref());
@@ -115,7 +117,7 @@ pub fn explain(
         kind: kind(invocation.kind),
         linker: linker.path.display().to_string(),
         clang: clang.as_ref().ok().map(|clang| clang.path.display().to_string()),
-        no_clang: clang.as_ref().err().map(|error| error.0.clone()),
+        no_clang: clang.as_ref().err().map(ToString::to_string),
         llvm: version.map(|version| version.to_string()),
         cache: cache
             .as_ref()
@@ -135,7 +137,7 @@ pub fn explain(
             FlagsFrom::CompileCommands(path) => Some(format!("also of each object's entry in {}", path.display())),
         },
         relocatable,
-        slots: slots(invocation, settings),
+        slots,
         inputs: files.map(|files| inputs::all(invocation, files)).unwrap_or_default(),
         options: meanings.into_iter().flatten().map(option).collect(),
         backend: flags
@@ -182,6 +184,13 @@ fn kind(kind: OutputKind) -> &'static str {
         OutputKind::Pie => "position-independent executable",
         OutputKind::Shared => "shared library",
         OutputKind::Relocatable => "relocatable file",
+    }
+}
+
+fn no_compiler(error: &NoCompiler) -> Route {
+    match error {
+        NoCompiler::Missing(_) => Route::Doomed(error.to_string()),
+        NoCompiler::Unfit(reason) => Route::InProcess(reason.clone()),
     }
 }
 

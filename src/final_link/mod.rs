@@ -16,7 +16,7 @@ mod wrapped;
 use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
 
@@ -30,6 +30,7 @@ use crate::narrowed::{Asked, Defines};
 use crate::observe::stats;
 use crate::relocatable::{Kept, Renamed};
 use crate::response;
+use crate::say;
 use crate::settings::{Order, Relocatable};
 use crate::staging::{Place, Staging};
 use crate::symbols::SymbolTables;
@@ -132,8 +133,10 @@ impl FinalLink<'_> {
 pub struct Finished {
     /// Its exit status.
     pub status: ExitStatus,
-    /// Its stdout, in the user's names; it has been passed on.
+    /// Its stdout, in the user's names.
     pub stdout: Vec<u8>,
+    /// Whether our stdout has taken that.
+    pub passed_on: io::Result<()>,
     /// Its stderr, in the user's names.
     pub stderr: String,
     /// Every file it has read but those that are staged; none where it does not say.
@@ -175,12 +178,13 @@ pub fn run(link: &FinalLink<'_>) -> Result<Finished, FinalLinkError> {
     stdout.extend(link.remarks.as_bytes());
     let symbols_traced = traced::of_in_process(link, regular.as_deref(), output.stdout);
     stdout.extend_from_slice(&traced::in_load_order(link, &names.translate_bytes(&symbols_traced)));
-    pass_on(&stdout);
+    let passed_on = say::answer(&stdout);
     let read = list.read(link.staging.dir(), originals);
     translate_side_files(link, &names)?;
     Ok(Finished {
         status: output.status,
         stdout,
+        passed_on,
         read,
         relocatable,
         stderr: names.translate(&String::from_utf8_lossy(&output.stderr)),
@@ -351,12 +355,6 @@ fn execute(
             io::ErrorKind::Interrupted => FinalLinkError::Interrupted,
             _ => FinalLinkError::Io(PathBuf::from(command.get_program()), error),
         })
-}
-
-/// A closed stdout is the reader's choice, as it is under lld.
-pub fn pass_on(bytes: &[u8]) {
-    let mut stdout = io::stdout().lock();
-    let _ = stdout.write_all(bytes).and_then(|()| stdout.flush());
 }
 
 /// Options that name a file in which inputs are listed.

@@ -5,15 +5,16 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
-use super::{Ending, Link, version_memo, write_stats};
+use super::{Ending, Link, lost, version_memo, write_stats};
 use crate::backend::Compiled;
 use crate::cache::{Cache, Counts};
 use crate::cmdline::{Invocation, Item};
+use crate::final_link::Finished;
 use crate::final_link::dependencies::without_dots;
-use crate::final_link::{self, Finished};
 use crate::inputs::Inputs;
 use crate::native::Left;
 use crate::observe::stats::{LinkMode, OutputState, milliseconds};
+use crate::say;
 use crate::settings::Unchanged;
 use crate::toolchain::Clang;
 use crate::unchanged::{Identity, Made, Replay};
@@ -45,22 +46,23 @@ impl Link {
         });
         self.stats.clang = Some(clang.path.display().to_string());
         self.stats.llvm = Some(clang.version.to_string());
-        eprint!("{}", cache.prune_users(0));
+        say::aside(cache.prune_users(0));
         cache.tidy();
         Some(replay)
     }
 
     /// Says what the link said when it was made.
     pub(super) fn replay(mut self, replay: &Replay, began: Instant) -> Result<Ending, String> {
-        final_link::pass_on(&replay.stdout);
-        eprint!("{}", replay.stderr);
+        let passed_on = say::answer(&replay.stdout);
+        say::aside(&replay.stderr);
+        let ending = lost::ending(&self.invocation, &passed_on).unwrap_or(Ending::Exit(0));
         self.stats.mode = LinkMode::Distributed;
         self.stats.output_state = Some(OutputState::Restored);
         (self.stats.inputs, self.stats.modules) = (replay.inputs, replay.modules);
         self.stats.ms.scan = milliseconds(began.elapsed());
-        self.stats.exit = Some(0);
+        self.stats.exit = ending.status();
         write_stats(&mut self.stats, &self.settings);
-        Ok(Ending::Exit(0))
+        Ok(ending)
     }
 
     /// Writes down what was linked of what, to put it back where nothing has changed.

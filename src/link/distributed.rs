@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 use super::again::named_reads;
 use super::said::said;
 use super::stop::Stop;
-use super::{Ending, Link, traces, version_memo};
+use super::{Ending, Link, lost, traces, version_memo};
 use crate::backend::away::NoWay;
 use crate::backend::flags::{self, Flags};
 use crate::backend::kept::Objects;
@@ -27,13 +27,15 @@ use crate::observe::stats::{OutputState, ThinLink, milliseconds};
 use crate::observe::timeline::Timeline;
 use crate::observe::trace::Trace;
 use crate::route::{self, Route};
+use crate::say;
 use crate::settings::EngineKind;
 use crate::settings::remote::Local;
 use crate::slots::Slots;
 use crate::staging::Staging;
 use crate::symbols::SymbolTables;
 use crate::thin_link::{self, Reuse, ThinLinkError};
-use crate::toolchain::Clang;
+use crate::threads::{beside, joined};
+use crate::toolchain::{Clang, NoCompiler};
 use crate::unchanged::Identity;
 
 impl Link {
@@ -59,7 +61,16 @@ impl Link {
             Launcher::find(&self.settings.launcher).map_err(|error| Stop::failed(&self.linker_name(), error))?;
         let (cache, cache_off) = Cache::for_link(&self.settings, &self.invocation);
         self.stats.cache_off = cache_off;
-        let clang = Clang::find(&self.linker, &self.settings, &version_memo()).map_err(|error| Stop::left(error.0))?;
+        let clang = Clang::find(&self.linker, &self.settings, &version_memo()).map_err(|error| match error {
+            NoCompiler::Missing(_) => Stop::failed(&self.linker_name(), error),
+            NoCompiler::Unfit(reason) => Stop::left(reason),
+        })?;
+        if let Some(other) = &self.settings.final_linker
+            && which::which(other).is_err()
+        {
+            let what = format!("{}: no such program (THINLTO_LD_FINAL_LINKER)", other.display());
+            return Err(Stop::failed(&self.linker_name(), what));
+        }
         self.stats.clang = Some(clang.path.display().to_string());
         self.stats.llvm = Some(clang.version.to_string());
         if let Some(reason) = check::refusal(&self.linker, &clang) {
@@ -80,7 +91,12 @@ impl Link {
                 away::no_way_through(&self.settings, &NoWay::Launcher, &mut self.stats.backends);
                 None
             }
-            None => away::Wanted::by(&self.settings, &clang, cache.as_ref(), &staging).map(away::Wanted::begin),
+            None => away::Wanted::by(&self.settings, &clang, cache.as_ref(), &staging).and_then(|wanted| {
+                let begun = wanted.begin();
+                begun
+                    .inspect_err(|why| away::no_way_through(&self.settings, why, &mut self.stats.backends))
+                    .ok()
+            }),
         };
         self.stats.ms.scan = milliseconds(began.elapsed());
 
@@ -101,10 +117,11 @@ impl Link {
         let is_elsewhere = engine == EngineKind::Remote && self.settings.remote.local == Local::Off;
         // Where another machine does it all, nothing may have to run here.
         let ours = if is_elsewhere { 0 } else { reading.modules() };
+        let start_server = || backend::start_ahead(engine, ours, wanted.keys, &clang, &staging, children);
         let (plan, reuse, read, server) = thread::scope(|scope| {
             let helper = |_| thread::Builder::new().spawn_scoped(scope, || reading.help()).ok();
             let helpers: Vec<_> = (0..reading.helpers()).map_while(helper).collect();
-            let server = scope.spawn(|| backend::start_ahead(engine, ours, wanted.keys, &clang, &staging, children));
+            let server = beside(scope, &start_server);
             let reuse = cache
                 .as_ref()
                 .and_then(|cache| Reuse::of(cache, &self.linker, clang.version, &self.invocation, &inputs, opened));
@@ -128,7 +145,13 @@ impl Link {
             phase = Instant::now();
             let mut read = vec![reading.help()];
             read.extend(helpers.into_iter().map(joined));
-            Ok::<_, ThinLinkError>((plan, reuse, read, joined(server)))
+            Ok::<_, ThinLinkError>((plan, reuse, read, server.joined()))
+        })
+        .map_err(|error| match error {
+            ThinLinkError::Refused { .. } | ThinLinkError::Io(..) if staging.full().is_some() => {
+                Stop::left(for_want_of_room(&staging, error.to_string()))
+            }
+            other => other.into(),
         })?;
         let (ahead, mut symbols) = reading.end(read);
         self.stats.modules = plan.modules.len();
@@ -176,6 +199,7 @@ impl Link {
         self.stats.timeline = spans.filter(|_| self.settings.timeline);
         let mut compiled = compiled.map_err(|error| match error {
             BackendError::Rejected(text) => Stop::Failed(format!("{}{text}", plan.warnings)),
+            BackendError::Unfit(reason) => BackendError::Unfit(for_want_of_room(&staging, reason)).into(),
             other => Stop::from(other),
         })?;
         self.stats.work = compiled.work.take().filter(|_| self.settings.timeline);
@@ -183,7 +207,7 @@ impl Link {
             return Err(BackendError::Changed(name).into());
         }
         if let Some(cache) = &cache {
-            eprint!("{}", cache.prune_users(flags.first_task() + plan.modules.len()));
+            say::aside(cache.prune_users(flags.first_task() + plan.modules.len()));
         }
         let made = Objects {
             invocation: &self.invocation,
@@ -229,7 +253,12 @@ impl Link {
             read: named_reads(&self.invocation, &inputs, finished.read),
             ..finished
         };
-        eprint!("{}", finished.stderr);
+        say::aside(&finished.stderr);
+        if finished.status.success()
+            && let Some(ending) = lost::ending(&self.invocation, &finished.passed_on)
+        {
+            return Ok(ending);
+        }
         self.stats.output_state = Some(OutputState::Linked);
         traces::join(&self.invocation, &plan, &staging, &compiled.traces, remote)
             .map_err(|error| Stop::failed(&self.linker_name(), error))?;
@@ -237,14 +266,18 @@ impl Link {
         let decided = reuse.filter(|_| status.success() && self.stats.thin_link == Some(ThinLink::Run));
         let plan_to_keep = &plan;
         thread::scope(|scope| {
-            scope.spawn(move || {
+            let keep = move || {
                 match (decided, read) {
                     (Some(reuse), Some(_)) => reuse.keep(plan_to_keep, &staging),
                     (Some(_), None) => tracing::debug!("thin link not kept: what it read cannot be told"),
                     (None, _) => {}
                 }
                 drop(staging);
-            });
+            };
+            // Where there is no thread to do it beside what follows, the folder goes and the plan with it.
+            if let Err(error) = thread::Builder::new().spawn_scoped(scope, keep) {
+                tracing::debug!(%error, "thin link not kept");
+            }
             // Where libraries that objects name were searched for, only lld knows.
             let is_known = status.success() && self.dependent.is_empty();
             if let (Some(identity), Some(cache), true) = (identity, &cache, is_known) {
@@ -269,7 +302,10 @@ impl Link {
     }
 }
 
-/// What a thread made; its panic is ours.
-fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+/// A reason, and the folder that is full where one is: whoever fails of it names the file alone.
+fn for_want_of_room(staging: &Staging, reason: String) -> String {
+    match staging.full() {
+        Some(folder) => format!("no space left in {}: {reason}", folder.display()),
+        None => reason,
+    }
 }

@@ -24,6 +24,14 @@ impl From<ExitStatus> for Ending {
 }
 
 impl Ending {
+    /// The exit status, where it is one.
+    pub fn status(self) -> Option<i32> {
+        match self {
+            Ending::Exit(status) => Some(status),
+            Ending::Signal(_) => None,
+        }
+    }
+
     /// Ends this process so.
     pub fn meet(self) -> ! {
         match self {

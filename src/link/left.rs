@@ -60,7 +60,8 @@ impl Link {
     }
 }
 
-fn is_own(word: &OsStr) -> bool {
+/// Whether a word of the command line is for us.
+pub(super) fn is_own(word: &OsStr) -> bool {
     let word = word.as_encoded_bytes();
     word.starts_with(b"--thinlto-ld-") || word.starts_with(b"-thinlto-ld-")
 }

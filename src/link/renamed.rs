@@ -10,10 +10,10 @@ use crate::cache::Cache;
 use crate::children::Children;
 use crate::cmdline::OutputKind;
 use crate::color::Color;
-use crate::final_link::pass_on;
 use crate::observe::stats::{OutputState, milliseconds};
 use crate::relocatable::{Kept, Renamed};
 use crate::response;
+use crate::say;
 use crate::settings::Mode;
 use crate::staging::Staging;
 
@@ -73,9 +73,9 @@ impl Link {
         }
         let output = output.map_err(not_staged)?;
         let count = staged.finish(&output)?;
-        pass_on(&output.stdout);
-        // A closed stderr is the reader's choice, as it is under lld.
-        let _ = io::stderr().write_all(&output.stderr);
+        // Reports that lld dies of not writing are of options with which nothing is renamed.
+        let _ = say::answer(&output.stdout);
+        let _ = say::Aside.write_all(&output.stderr);
         Ok(count)
     }
 }

@@ -15,6 +15,11 @@ pub(super) fn said(plan: &Plan, backends: &str, last: &str) -> String {
     text
 }
 
+/// The line in which a linker first says what it has failed of: `ld.lld: error: …`, `LLVM ERROR: …`.
+pub(super) fn first_error(text: &str) -> Option<&str> {
+    text.lines().find(|line| line.to_ascii_lowercase().contains("error: "))
+}
+
 /// A linker's messages: each begins at the start of a line with the linker's name, `>>>` lines belong to the one before.
 fn paragraphs(text: &str) -> Vec<String> {
     let mut paragraphs: Vec<String> = Vec::new();

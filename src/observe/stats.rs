@@ -72,6 +72,9 @@ pub struct Backends {
     /// Compiled here, since they depend on what cannot be sent: how many by each reason.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub remote_stay: BTreeMap<String, usize>,
+    /// Compiled by a process of their own, since a worker of the fork server died of them, or with it.
+    #[serde(skip_serializing_if = "is_none")]
+    pub retried: usize,
     /// Compiled by workers' own clang, and so not kept in our cache, which is of the clang here.
     #[serde(skip_serializing_if = "is_none")]
     pub remote_unkept: usize,

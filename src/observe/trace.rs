@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::timeline::Span;
+use crate::say;
 
 /// What LLVM's time profiler writes (llvm/lib/Support/TimeProfiler.cpp).
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -96,7 +97,7 @@ impl Trace {
     pub fn write(&self, to: &Path) -> io::Result<()> {
         let text = serde_json::to_vec(self)?;
         match to == Path::new("-") {
-            true => io::stdout().lock().write_all(&text),
+            true => say::answer(&text),
             false => fs::write(to, text),
         }
     }

@@ -20,16 +20,32 @@ const WAITS: [Duration; 7] = [
 /// The longest that a server is given its way when it says how long to wait.
 const LONGEST: Duration = Duration::from_secs(10);
 
+/// So many of them, where a person waits.
+const SHORT: usize = 2;
+
 /// Counts the tries of one thing.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Patience {
     tried: usize,
+    waits: &'static [Duration],
+}
+
+impl Default for Patience {
+    fn default() -> Patience {
+        Patience {
+            tried: 0,
+            waits: &WAITS,
+        }
+    }
 }
 
 impl Patience {
-    /// Of one that has only the last of the waits' number left: for what a person waits for.
+    /// With the first waits alone: for what a person waits for.
     pub(super) fn short() -> Patience {
-        Patience { tried: WAITS.len() - 2 }
+        Patience {
+            tried: 0,
+            waits: &WAITS[..SHORT],
+        }
     }
 
     /// Something went well: it begins anew.
@@ -39,7 +55,7 @@ impl Patience {
 
     /// Waits for the next try; the error itself where there is none.
     pub(super) async fn after(&mut self, error: RemoteError) -> Result<(), RemoteError> {
-        let Some(wait) = WAITS.get(self.tried).filter(|_| error.is_retryable()) else {
+        let Some(wait) = self.waits.get(self.tried).filter(|_| error.is_retryable()) else {
             return Err(error);
         };
         self.tried += 1;
@@ -73,4 +89,16 @@ pub(super) use patiently;
 fn jittered(wait: Duration) -> Duration {
     let random = RandomState::new().hash_one(0) % 256;
     wait.mul_f64(0.75 + random as f64 / 1024.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_person_waits_for_no_more_than_a_moment() {
+        let all: Duration = Patience::short().waits.iter().sum();
+        assert_eq!(all, Duration::from_millis(150));
+        assert_eq!(Patience::default().waits.len(), WAITS.len());
+    }
 }

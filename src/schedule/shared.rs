@@ -6,6 +6,7 @@
 //! been under way there for longer than such jobs take. A job's first end counts, the other is told to stop.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -66,7 +67,7 @@ impl<R> Tell<R> {
 enum Event<R> {
     Token(std::io::Result<jobserver::Acquired>),
     /// None where its other end came first.
-    Here(usize, Option<R>),
+    Here(usize, thread::Result<Option<R>>),
     Elsewhere(usize, Told<R>),
     Opened,
     Broken,
@@ -243,6 +244,12 @@ impl Where {
     }
 }
 
+fn run_here<R>(run: &impl Fn(usize) -> Option<R>, job: usize, events: &Sender<Event<R>>) {
+    let result = catch_unwind(AssertUnwindSafe(|| run(job)));
+    // Nobody listens any more once every job has ended.
+    let _ = events.send(Event::Here(job, result));
+}
+
 impl<E: Elsewhere, F> Shared<'_, E, F> {
     /// Runs them; `done` takes each result as it comes, here. Returns how many were in both places, once nothing runs here
     /// any more and every token is given back.
@@ -306,11 +313,12 @@ impl<E: Elsewhere, F> Shared<'_, E, F> {
                             jobs.here.insert(job, Instant::now());
                         }
                         running += 1;
-                        let (events, run, number) = (events.clone(), &self.run, order[job]);
-                        scope.spawn(move || {
-                            let result = run(number);
-                            let _ = events.send(Event::Here(number, result));
-                        });
+                        let (teller, run, number) = (events.clone(), &self.run, order[job]);
+                        let work = move || run_here(run, number, &teller);
+                        if thread::Builder::new().spawn_scoped(scope, work).is_err() {
+                            // What is told meanwhile waits.
+                            run_here(run, number, &events);
+                        }
                     }
                     if wanted <= running {
                         supply.give_back(running);
@@ -331,6 +339,7 @@ impl<E: Elsewhere, F> Shared<'_, E, F> {
                     }
                     Ok(Event::Here(job, result)) => {
                         running -= 1;
+                        let result = result.unwrap_or_else(|panic| resume_unwind(panic));
                         let at = place[job];
                         if jobs.ended.contains(&at) {
                             continue;

@@ -5,7 +5,7 @@
 //! as a success. Asked for by arguments and not by the environment: a clang that runs without this library refuses them.
 
 use std::ffi::{CStr, c_char, c_int};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr;
@@ -44,7 +44,8 @@ pub extern "C" fn run(argc: c_int, argv: *mut *mut c_char, _envp: *mut *mut c_ch
     if is_object(object) {
         return 0;
     }
-    eprintln!("thinlto-ld: clang exited with status 0 and left no object");
+    // What cannot be said is in the status.
+    let _ = std::io::stderr().write_all(b"thinlto-ld: clang exited with status 0 and left no object\n");
     NO_OBJECT
 }
 

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::sync::OnceLock;
 
 /// Maps a file read-only.
 ///
@@ -29,13 +30,13 @@ pub fn replace(descriptor: RawFd, file: &File) -> io::Result<()> {
     Ok(rustix::io::dup2(file, &mut inherited)?)
 }
 
-/// make's jobserver, if `MAKEFLAGS` names one that can be used.
-///
-/// # Errors
-/// Why it cannot: recipes without `+` get the numbers of closed descriptors from make 4.3, which may have been reused.
+/// make's jobserver, if `MAKEFLAGS` names one that can be used. Recipes without `+` get the numbers of closed descriptors
+/// from make 4.3: who opens files of their own asks for this first.
 #[allow(unsafe_code)]
-pub fn jobserver() -> Result<jobserver::Client, jobserver::FromEnvError> {
-    // SAFETY: called once, by a link that has nothing open yet, and the crate is told to check that the descriptors are
-    // pipes before it takes them.
-    unsafe { jobserver::Client::from_env_ext(true) }.client
+pub fn jobserver() -> Option<jobserver::Client> {
+    static OF_MAKE: OnceLock<Option<jobserver::Client>> = OnceLock::new();
+    // SAFETY: the descriptors are taken once, whoever asks, and the crate is told to check that they are pipes before.
+    // Nothing else in this process owns a pipe when it is first asked.
+    let take = || unsafe { jobserver::Client::from_env_ext(true) }.client.ok();
+    OF_MAKE.get_or_init(take).clone()
 }

@@ -74,9 +74,16 @@ pub enum ToolchainError {
     Ourselves(PathBuf),
 }
 
-/// Why no backend compiler could be used; a reason for in-process LTO, shown in the stats.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NoCompiler(pub String);
+/// Why no backend compiler could be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoCompiler {
+    /// The user has named one that is not there.
+    #[error("{}: no such program (THINLTO_LD_CLANG)", .0.display())]
+    Missing(PathBuf),
+    /// There is none of the linker's version: a reason for in-process LTO, shown in the stats.
+    #[error("{0}")]
+    Unfit(String),
+}
 
 /// The real linker.
 #[derive(Clone, Debug)]
@@ -225,13 +232,13 @@ impl Clang {
     /// The clang of the linker's full version.
     ///
     /// # Errors
-    /// There is none, or those there are of another version: the reason, for the stats.
+    /// See [`NoCompiler`].
     pub fn find(linker: &Linker, settings: &Settings, memo: &VersionMemo) -> Result<Clang, NoCompiler> {
         let wanted = linker
             .version(memo)
-            .ok_or_else(|| NoCompiler(format!("{} does not tell its LLVM version", linker.path.display())))?;
+            .ok_or_else(|| NoCompiler::Unfit(format!("{} does not tell its LLVM version", linker.path.display())))?;
         let mut found = Vec::new();
-        for path in candidates(linker, settings, wanted) {
+        for path in candidates(linker, settings, wanted)? {
             let Some(version) = memo.ask(&path, "clang version ", &linker.guard_value()) else {
                 continue;
             };
@@ -245,13 +252,16 @@ impl Clang {
         } else {
             found.join(", ")
         };
-        Err(NoCompiler(format!("no clang {wanted} to match the linker ({found})")))
+        Err(NoCompiler::Unfit(format!(
+            "no clang {wanted} to match the linker ({found})"
+        )))
     }
 }
 
-fn candidates(linker: &Linker, settings: &Settings, wanted: LlvmVersion) -> Vec<PathBuf> {
+fn candidates(linker: &Linker, settings: &Settings, wanted: LlvmVersion) -> Result<Vec<PathBuf>, NoCompiler> {
     if let Some(path) = &settings.clang {
-        return which::which(path).into_iter().collect();
+        let found = which::which(path).map_err(|_| NoCompiler::Missing(path.clone()))?;
+        return Ok(vec![found]);
     }
     let numbered = format!("clang-{}", wanted.major);
     let mut paths = Vec::new();
@@ -273,7 +283,7 @@ fn candidates(linker: &Linker, settings: &Settings, wanted: LlvmVersion) -> Vec<
     );
     paths.retain(|path| path.is_file());
     paths.dedup();
-    paths
+    Ok(paths)
 }
 
 /// Remembers what programs said of their version, by path and stamp: asking clang costs as much as a small backend.

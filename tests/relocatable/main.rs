@@ -265,6 +265,8 @@ fn a_link_made_so_is_put_back_until_an_input_changes() {
         .env("THINLTO_LD_UNCHANGED", "restore");
     patchable(&bench, "a", 4, &["-flto=thin"]);
     patchable(&bench, "native", 4, &[]);
+    // Old enough for a link to know what it read.
+    std::thread::sleep(std::time::Duration::from_millis(50));
     let state = |bench: &Bench| {
         let outcome = bench.through(&["-r", "a.o", "native.o", "-o", "out.o"]).ok();
         outcome.stats.last().unwrap()["output_state"]

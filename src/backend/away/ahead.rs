@@ -5,10 +5,10 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle, ScopedJoinHandle};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::{Whose, worker_clang};
+use super::{NoWay, Whose, worker_clang};
 use crate::backend::forkserver::LIBRARY;
 use crate::cache::{Cache, Digests};
 use crate::remote::compiler::{CannotTravel, Compiler};
@@ -18,6 +18,7 @@ use crate::settings::Settings;
 use crate::settings::remote::{Access, Local, RemoteClang};
 use crate::staging::Staging;
 use crate::stamp::Stamp;
+use crate::threads::beside;
 use crate::toolchain::Clang;
 
 /// How often it is looked whether a connection has been made, or is no longer wanted.
@@ -87,7 +88,10 @@ impl Wanted {
     }
 
     /// Begins. What is put into the staging folder is put there now, for that may go before this has ended.
-    pub fn begin(self) -> Ahead {
+    ///
+    /// # Errors
+    /// There is no thread to wait for servers.
+    pub fn begin(self) -> Result<Ahead, NoWay> {
         let wanted = self.clone();
         if self.remote_clang == RemoteClang::Sent
             && let Err(error) = std::fs::write(&self.guard, LIBRARY)
@@ -95,24 +99,23 @@ impl Wanted {
             // The loader will miss it.
             tracing::debug!(%error, "{}", self.guard.display());
         }
-        Ahead {
-            wanted,
-            thread: thread::spawn(move || self.make()),
-        }
+        let thread = thread::Builder::new().spawn(move || self.make());
+        let thread = thread.map_err(|error| NoWay::Unknown(format!("no thread can be started: {error}")))?;
+        Ok(Ahead { wanted, thread })
     }
 
     fn make(self) -> Ready {
         let contents = Contents::open(self.memo.as_deref());
         let connect = |endpoint: &Endpoint| Client::connect(endpoint).map(Arc::new);
         // Threads of their own: they wait, and the pool's have work.
+        let to_server = || self.server.as_ref().map(connect);
+        // Also of one that executes a connection of its own: that may be closed while objects are still on their way.
+        let cache = self.cache.as_ref();
+        let to_cache = || cache.map(|(access, cache)| (*access, connect(cache)));
         let (server, cache, compiler) = thread::scope(|scope| {
-            let server = self.server.as_ref().map(|server| scope.spawn(move || connect(server)));
-            // Also of one that executes a connection of its own: that may be closed while objects are still on their way.
-            let cache = self.cache.as_ref();
-            let cache = cache.map(|(access, cache)| (*access, scope.spawn(move || connect(cache))));
+            let (server, cache) = (beside(scope, &to_server), beside(scope, &to_cache));
             let compiler = self.compiler(&contents);
-            let cache = cache.map(|(access, cache)| (access, joined(cache)));
-            (server.map(joined), cache, compiler)
+            (server.joined(), cache.joined(), compiler)
         });
         let is_one = self.cache.as_ref().map(|(_, cache)| cache) == self.server.as_ref();
         Ready {
@@ -181,11 +184,6 @@ impl Ahead {
     pub(in crate::backend) fn local(&self) -> Local {
         self.wanted.local
     }
-}
-
-/// What a thread made; its panic is ours.
-fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// Digests of files as remote execution has them, each file hashed once in its life.

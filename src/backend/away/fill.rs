@@ -43,7 +43,7 @@ impl Filler {
         let (offers, taken) = sync_channel(WAITING);
         let error = Arc::new(Mutex::default());
         let told = Arc::clone(&error);
-        let thread = thread::spawn(move || {
+        let thread = thread::Builder::new().spawn(move || {
             if let Err(error) = fill(&filled, &taken, &heard) {
                 *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
             }
@@ -54,7 +54,7 @@ impl Filler {
             answers,
             offers: Some(offers),
             error,
-            thread: Some(thread),
+            thread: thread.ok(),
         }
     }
 

@@ -133,11 +133,14 @@ pub(super) fn take(
             }
         };
         thread::scope(|scope| {
-            for _ in 0..receive::THREADS {
-                scope.spawn(|| receive::attend(client, &dues, &received));
-            }
+            let attend = || receive::attend(client, &dues, &received);
+            let receiver = |_| thread::Builder::new().spawn_scoped(scope, attend).ok();
+            let receivers = (0..receive::THREADS).map_while(receiver).count();
             let looked = look(client, sendable, waiting, &due, || watch.heard());
             drop(due);
+            if receivers == 0 {
+                attend();
+            }
             looked
         })
     });

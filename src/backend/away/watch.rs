@@ -74,8 +74,12 @@ impl<'a> Watch<'a> {
     pub(super) fn over<R>(self, wait: impl FnOnce(&Watch<'_>) -> R) -> (R, Option<GivenUp>) {
         let is_done = AtomicBool::new(false);
         let made = thread::scope(|scope| {
-            let watcher = scope.spawn(|| self.look(&is_done));
-            let _done = Done(&is_done, watcher.thread().clone());
+            let watcher = thread::Builder::new().spawn_scoped(scope, || self.look(&is_done));
+            // Unwatched, a server that says nothing would be waited for for ever.
+            let watcher = watcher.inspect_err(|error| {
+                self.give_up(GivenUp::Failed(format!("no thread can be started: {error}")));
+            });
+            let _done = watcher.map(|watcher| Done(&is_done, watcher.thread().clone()));
             wait(&self)
         });
         (made, self.failed.into_inner().unwrap_or_else(PoisonError::into_inner))

@@ -153,7 +153,7 @@ impl Farm<'_> {
     }
 
     /// Everything that is left is done here.
-    pub(super) fn down(&self, why: String) {
+    pub(in crate::backend) fn down(&self, why: String) {
         let flights = {
             let mut state = self.state();
             state.is_down = true;

@@ -91,8 +91,11 @@ impl Farm<'_> {
             let digests = sendable.iter().map(|one| (one.job, one.digest)).collect();
             let mut kit = Kit { making, digests, due };
             let sendable = self.shared_cache(ready, sendable);
-            for _ in 0..receive::THREADS {
-                scope.spawn(|| receive::attend(client, &dues, &received));
+            let attend = || receive::attend(client, &dues, &received);
+            let receiver = |_| thread::Builder::new().spawn_scoped(scope, attend);
+            let receivers: Vec<_> = (0..receive::THREADS).map(receiver).collect();
+            if let Some(Err(error)) = receivers.first() {
+                return self.down(format!("no thread can be started: {error}"));
             }
             let looked: Vec<usize> = sendable.iter().map(|one| one.job).collect();
             let (has, error) = looks::look(client, &sendable, self.waiting, &kit.due, || {});
