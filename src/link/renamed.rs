@@ -16,6 +16,7 @@ use crate::response;
 use crate::say;
 use crate::settings::Mode;
 use crate::staging::Staging;
+use crate::threads;
 
 /// Why the link is not made.
 enum Unmade {
@@ -56,6 +57,7 @@ impl Link {
     }
 
     fn try_renamed(&self) -> Result<usize, Unmade> {
+        threads::pool().map_err(|error| Kept::Staging(error.to_string()))?;
         let renamed = Renamed::of(&self.invocation, self.settings.relocatable)?;
         let not_staged = |error: io::Error| Kept::Staging(error.to_string());
         let children = Children::watch().map_err(not_staged)?;
