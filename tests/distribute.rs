@@ -64,7 +64,7 @@ fn a_link_elsewhere_shares_its_objects() {
          -fthinlto-distributor={THINLTO} -Xthinlto-distributor=distribute"
     );
     let copy = "cp *.o lib*.a elsewhere && cd elsewhere";
-    let copied = format!("{copy} && clang++-22 {link} {}", INPUTS.join(" "));
+    let copied = format!("{copy} && clang++-{} {link} {}", bench.llvm, INPUTS.join(" "));
     let outcome = bench.run("sh", &["-c", &copied]).ok();
     assert_eq!(counts(&outcome), (0, ALL));
     assert!(bench.read("elsewhere/our.out") == bench.read("our.out"));
@@ -146,9 +146,10 @@ fn launchers_and_post_backend_commands() {
         "{lines}"
     );
     assert_eq!(counts(&ours(&bench, INPUTS).ok()), (0, ALL));
+    let strip = format!("llvm-objcopy-{} --strip-debug", bench.llvm);
     bench
         .env("THINLTO_LD_LAUNCHER", "")
-        .env("THINLTO_LD_POST_BACKEND", "llvm-objcopy-22 --strip-debug");
+        .env("THINLTO_LD_POST_BACKEND", &strip);
     assert_eq!(counts(&ours(&bench, INPUTS).ok()), (ALL, 0));
     assert!(!bench.differing_objects().is_empty());
     assert_eq!(bench.output_of("our.out"), bench.output_of("in.out"));
@@ -185,9 +186,12 @@ fn a_backend_that_fails_is_told_by_its_module_and_lld_ends_the_link() {
 #[test]
 fn an_object_is_looked_at_before_it_is_believed() {
     let bench = program();
-    let liar = "#!/bin/sh\ncase \" $* \" in *' -### '*) exec clang-22 \"$@\";; esac\n\
-                while [ $# -gt 1 ]; do [ \"$1\" = -o ] && : > \"$2\"; shift; done\n";
-    bench.write("liar", liar);
+    let liar = format!(
+        "#!/bin/sh\ncase \" $* \" in *' -### '*) exec clang-{} \"$@\";; esac\n\
+         while [ $# -gt 1 ]; do [ \"$1\" = -o ] && : > \"$2\"; shift; done\n",
+        bench.llvm
+    );
+    bench.write("liar", &liar);
     fs::set_permissions(bench.path("liar"), fs::Permissions::from_mode(0o755)).unwrap();
     let compiler = format!("-Wl,--thinlto-remote-compiler={}", bench.path("liar").display());
     let words = [INPUTS, &[compiler.as_str()]].concat();
@@ -257,7 +261,8 @@ fn make_counts_its_backends() {
         .env("THINLTO_LD_JOBS", "2")
         .env("THINLTO_LD_TIMELINE", "on");
     let link = format!(
-        "clang++-22 -fuse-ld=lld -flto=thin -O2 -o our.out -fthinlto-distributor={THINLTO} -Xthinlto-distributor=distribute {}",
+        "clang++-{} -fuse-ld=lld -flto=thin -O2 -o our.out -fthinlto-distributor={THINLTO} -Xthinlto-distributor=distribute {}",
+        bench.llvm,
         INPUTS.join(" ")
     );
     bench.write(
@@ -288,6 +293,7 @@ fn thinlto_ld_passes_dtlto_links_through() {
     let shim = bench.shim();
     let ld = format!("--ld-path={}", shim.display());
     let program = format!("-Wl,--thinlto-distributor={THINLTO}");
+    let compiler = format!("-Wl,--thinlto-remote-compiler=clang-{}", bench.llvm);
     let words = [
         &[
             ld.as_str(),
@@ -299,12 +305,12 @@ fn thinlto_ld_passes_dtlto_links_through() {
             "-Wl,--thinlto-distributor-arg=distribute",
             "-Wl,--thinlto-distributor-arg=--thinlto-ld-jobs=1",
             // Found on PATH.
-            "-Wl,--thinlto-remote-compiler=clang-22",
+            &compiler,
         ],
         INPUTS,
     ]
     .concat();
-    let outcome = bench.run("clang++-22", &words).ok();
+    let outcome = bench.run(format!("clang++-{}", bench.llvm), &words).ok();
     let modes: Vec<&str> = outcome
         .stats
         .iter()

@@ -17,6 +17,7 @@ use super::walk::{Step, Walker, locate, script_steps};
 use crate::cache::Looked;
 use crate::cmdline::{Input, Invocation};
 use crate::stamp::Stamp;
+use crate::threads;
 
 /// The answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +73,16 @@ pub fn quick_scan(inv: &Invocation, cache: Option<&Path>) -> Scan {
     if let Some(Err(error)) = looked.map(|looked| looked.note(&seen.stamps)) {
         tracing::debug!(%error, "what was seen is not noted");
     }
-    let steps = seen.later.into_iter().map(Step::Input).chain(script_steps(inv));
+    let mut steps = seen
+        .later
+        .into_iter()
+        .map(Step::Input)
+        .chain(script_steps(inv))
+        .peekable();
+    // What scripts name is opened by rayon's threads. Without them the link will be left to lld, whatever it has.
+    if steps.peek().is_some() && threads::pool().is_err() {
+        return Scan::HasBitcode;
+    }
     let mut walker = Walker::new(inv, search, fat);
     for step in steps {
         // A damaged archive ends the link in the real linker; there is nothing for LTO to do in it.

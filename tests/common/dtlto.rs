@@ -84,7 +84,7 @@ pub fn dtlto(bench: &Bench, name: &str, distributor: &[&str], words: &[&str]) ->
     all.push(&program);
     all.extend(arguments.iter().map(String::as_str));
     all.extend(words);
-    bench.run("clang++-22", &all)
+    bench.run(format!("clang++-{}", bench.llvm), &all)
 }
 
 pub fn plain(bench: &Bench, words: &[&str]) -> Outcome {
