@@ -194,7 +194,6 @@ impl Drop for Folder {
 /// Where Linux has files in memory for all (shm_overview(7)).
 const MEMORY: &str = "/dev/shm";
 
-/// Whether files there are in memory, and far from filling it: in a container there may be as little as 64 MB.
 /// The least that is room: where there is less, what cannot be written cannot for that.
 const ROOM: u64 = 64 << 10;
 
@@ -202,6 +201,7 @@ fn is_full(dir: &Path) -> bool {
     statvfs(dir).is_ok_and(|fs| fs.f_bavail.saturating_mul(fs.f_frsize) < ROOM)
 }
 
+/// Whether files there are in memory, and far from filling it: in a container there may be as little as 64 MB.
 fn has_room(dir: &Path, bytes: u64) -> bool {
     let in_memory = statfs(dir).is_ok_and(|fs| i128::from(fs.f_type) == TMPFS);
     let free = statvfs(dir).map_or(0, |fs| fs.f_bavail.saturating_mul(fs.f_frsize));

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use object::{Object, ObjectSymbol};
 use rayon::prelude::*;
 
-use super::{FinalLink, FinalLinkError, NativeObject, at, read_native};
+use super::{FinalLink, FinalLinkError, NativeObject, assigned, at, read_native};
 use crate::bitcode::TableSymbol;
 use crate::bitcode::symbol_table::{Binding, Origin};
 use crate::cmdline::OutputKind;
@@ -181,19 +181,12 @@ impl<'a> Definers<'a> {
         if link.llvm.major >= PROVIDES_ONCE || self.provided.is_empty() {
             return Ok(());
         }
-        let mut files = link.inputs.bitcode_by_name().into_values();
-        let defined = files.find_map(|source| {
-            let symbols = table_of_file(link.inputs, source).unwrap_or_default();
-            let mut defined = symbols.iter().filter(|symbol| symbol.is_definition());
-            defined
-                .find(|symbol| self.provided.contains(symbol.name))
-                .map(|symbol| symbol.name)
-        });
-        match defined {
+        let files: Vec<BitcodeSource> = link.inputs.bitcode_by_name().into_values().collect();
+        match self.provided_among(link, &files).into_iter().min() {
             None => Ok(()),
             Some(name) => Err(FinalLinkError::Unfit(format!(
                 "PROVIDE of {}, which bitcode defines",
-                String::from_utf8_lossy(name)
+                String::from_utf8_lossy(&name)
             ))),
         }
     }
@@ -226,7 +219,12 @@ impl<'a> Definers<'a> {
         let loaded: HashSet<BitcodeSource> = link.bitcode.iter().copied().collect();
         let mut lazy: Vec<BitcodeSource> = link.inputs.bitcode_by_name().into_values().collect();
         lazy.retain(|source| !loaded.contains(source));
-        let names = lazy.par_iter().flat_map_iter(|source| {
+        self.provided_among(link, &lazy)
+    }
+
+    /// The symbols, among those that scripts provide, that these files define.
+    fn provided_among(&self, link: &FinalLink<'_>, files: &[BitcodeSource]) -> Vec<Vec<u8>> {
+        let names = files.par_iter().flat_map_iter(|source| {
             let symbols = table_of_file(link.inputs, *source).unwrap_or_default();
             let defined = symbols.into_iter().filter(TableSymbol::is_definition);
             defined
@@ -261,11 +259,7 @@ fn provided(link: &FinalLink<'_>) -> Result<HashSet<Vec<u8>>, FinalLinkError> {
 /// `--defsym=SYMBOL=…` of what LTO leaves defined nevertheless (module assembly, an ifunc): in-process lld refuses that as defined
 /// twice; in a link of objects the option wins.
 fn refuse_defined_twice(link: &FinalLink<'_>) -> Result<(), FinalLinkError> {
-    let assigned = link
-        .invocation
-        .all("defsym")
-        .filter_map(|text| text.as_bytes().split(|byte| *byte == b'=').next());
-    let assigned: HashSet<&[u8]> = assigned.collect();
+    let assigned: HashSet<&[u8]> = assigned(link.invocation).collect();
     if assigned.is_empty() {
         return Ok(());
     }

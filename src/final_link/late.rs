@@ -16,22 +16,19 @@ use crate::inputs::{BitcodeSource, FileKind};
 /// # Errors
 /// `Unfit` where it would, or a file cannot be read.
 pub(super) fn refuse(link: &FinalLink<'_>, loaded: &[BitcodeSource]) -> Result<(), FinalLinkError> {
-    let mut removed = referred_by_shared(link, loaded)?;
+    let referred = referred_by_shared(link, loaded)?;
+    let symbols = link.tables.symbols().filter(|_| !referred.is_empty());
+    let defined = symbols.filter(|symbol| symbol.is_definition() && referred.contains(symbol.name));
+    let mut removed: HashSet<&[u8]> = defined.map(|symbol| symbol.name).collect();
+    if !removed.is_empty() {
+        let kept = objects_of(link, |name| removed.contains(name))?.defined;
+        removed.retain(|name| !kept.contains(*name));
+    }
     if removed.is_empty() {
         return Ok(());
     }
-    let defined = link.tables.symbols().filter(|symbol| symbol.is_definition());
-    let defined: HashSet<&[u8]> = defined.map(|symbol| symbol.name).collect();
-    removed.retain(|name| defined.contains(name.as_slice()));
-    let is_removed = |name: &[u8]| removed.contains(name);
-    let kept = match removed.is_empty() {
-        true => return Ok(()),
-        false => objects_of(link, is_removed)?.defined,
-    };
-    removed.retain(|name| !kept.contains(name));
     let loaded: HashSet<BitcodeSource> = loaded.iter().copied().collect();
-    let lazy = lazy_natives(link).filter(|_| !removed.is_empty());
-    for file in lazy.filter(|file| !loaded.contains(file)) {
+    for file in lazy_natives(link).filter(|file| !loaded.contains(file)) {
         let entry = &link.inputs.entries[file.entry];
         let read = read_native(entry, file.member, |bytes| {
             Natives::of_object(bytes, |name| removed.contains(name))

@@ -17,6 +17,7 @@ use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
 
@@ -255,6 +256,12 @@ fn stage_regular(link: &FinalLink<'_>, names: &mut Names) -> Result<Option<PathB
     fs::hard_link(object, &place.path).map_err(at(&place.path))?;
     names.insert(place.name, name.display().to_string());
     Ok(Some(place.path))
+}
+
+/// Symbols that `--defsym` defines.
+fn assigned(invocation: &Invocation) -> impl Iterator<Item = &[u8]> {
+    let assignments = invocation.all("defsym");
+    assignments.filter_map(|text| text.as_bytes().split(|byte| *byte == b'=').next())
 }
 
 /// Reads a native object among the user's files: one of its own, or a member.

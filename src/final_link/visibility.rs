@@ -6,7 +6,6 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use object::read::elf::ElfFile;
@@ -14,7 +13,7 @@ use object::{Object, ObjectSymbol, SymbolFlags};
 use rayon::prelude::*;
 
 use super::undefined::Reference;
-use super::{FinalLink, FinalLinkError, at, read_native};
+use super::{FinalLink, FinalLinkError, assigned, at, read_native};
 use crate::bitcode::symbol_table::Binding;
 use crate::bitcode::symbols::Visibility;
 use crate::inputs::{Entry, FileKind};
@@ -32,7 +31,7 @@ pub(super) fn lost<'a>(link: &FinalLink<'a>) -> Result<Vec<Reference<'a>>, Final
         return Ok(Vec::new());
     }
     let mut said = said_by_users(link, asked)?;
-    for name in assigned(link) {
+    for name in assigned(link.invocation) {
         if let Some((name, _)) = asked.get_key_value(name) {
             said.named.entry(name).or_default();
             said.defined.insert(name);
@@ -107,12 +106,6 @@ fn said_by_users<'a>(link: &FinalLink<'_>, asked: &Visibilities<'a>) -> Result<S
     let said = said.try_reduce(Said::default, |one, other| Ok(one.with(other)))?;
     let regular: Vec<&Path> = link.plan.regular.iter().map(std::path::PathBuf::as_path).collect();
     Ok(said.with(said_by_ours(&regular, asked)?))
-}
-
-/// Symbols that an option defines.
-fn assigned<'a>(link: &FinalLink<'a>) -> impl Iterator<Item = &'a [u8]> {
-    let assignments = link.invocation.all("defsym");
-    assignments.filter_map(|text| text.as_bytes().split(|byte| *byte == b'=').next())
 }
 
 /// Native objects among the user's own files, loaded or not.
