@@ -1,6 +1,7 @@
 //! Threads where fewer may be had than are wanted: a container bounds processes, and lld links there.
 //! Knows nothing of what they do.
 
+use std::error::Error;
 use std::io;
 use std::sync::OnceLock;
 use std::sync::mpsc;
@@ -48,9 +49,11 @@ fn start(wanted: usize) -> Result<(), NoThread> {
         None => Err(io::ErrorKind::WouldBlock.into()),
     };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(count);
-    pool.spawn_handler(hand_over)
-        .build_global()
-        .map_err(|error| NoThread(error.to_string()))
+    match pool.spawn_handler(hand_over).build_global() {
+        // Only what the operating system refuses has a source. The other error is a pool that is there already.
+        Err(error) if error.source().is_some() => Err(NoThread(error.to_string())),
+        _ => Ok(()),
+    }
 }
 
 /// Work that is done by a thread of its own, or has been done already where there was none to be had.
