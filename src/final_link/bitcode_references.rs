@@ -11,11 +11,13 @@ use std::path::PathBuf;
 use object::{Object, ObjectSymbol};
 use rayon::prelude::*;
 
+use super::shared_objects::SharedObjects;
 use super::{FinalLink, FinalLinkError, NativeObject, assigned, at, read_native};
 use crate::bitcode::TableSymbol;
 use crate::bitcode::symbol_table::{Binding, Origin};
 use crate::cmdline::OutputKind;
 use crate::inputs::{BitcodeSource, FileKind, ScriptContent};
+use crate::llvm;
 use crate::symbols::{SymbolTables, table_of_file};
 use crate::sys;
 
@@ -63,11 +65,17 @@ impl Natives {
 ///
 /// # Errors
 /// `Unfit` where a file that was linked cannot be read, or the two links would define a symbol otherwise.
-pub(super) fn only_in_bitcode(link: &FinalLink<'_>, natives: &[BitcodeSource]) -> Result<Vec<Vec<u8>>, FinalLinkError> {
+pub(super) fn only_in_bitcode(
+    link: &FinalLink<'_>,
+    natives: &[BitcodeSource],
+    shared: &SharedObjects,
+) -> Result<Vec<Vec<u8>>, FinalLinkError> {
     refuse_defined_twice(link)?;
     let users = natives_of(link, natives)?;
+    shared.refuse_hidden(&users)?;
+    refuse_versions_of_lazy(link, &users)?;
     let definers = Definers::of(link)?;
-    definers.refuse(link, &users)?;
+    definers.refuse(link, &users, shared)?;
     let references = References::of(link.tables, &users, &definers);
     // Those that make a weak reference strong, whoever makes that.
     let mut binding = references.strong_beside_weak();
@@ -137,9 +145,6 @@ impl<'a> References<'a> {
     }
 }
 
-/// From this LLVM on what bitcode has defined is not provided once more where LTO removes it (seen of 22, not of 19).
-const PROVIDES_ONCE: u32 = 22;
-
 /// Who may define a symbol for having been asked for it.
 struct Definers<'a> {
     is_linked: bool,
@@ -166,7 +171,7 @@ impl<'a> Definers<'a> {
     }
 
     /// Refuses what comes of two definitions in one link, and not in the other.
-    fn refuse(&self, link: &FinalLink<'_>, users: &Natives) -> Result<(), FinalLinkError> {
+    fn refuse(&self, link: &FinalLink<'_>, users: &Natives, shared: &SharedObjects) -> Result<(), FinalLinkError> {
         for symbol in link.tables.symbols().filter(|_| !self.wrapped.is_empty()) {
             // LTO makes it weak: then the first of the two is taken, and not the strong one.
             let is_ours = symbol.is_definition() && symbol.binding == Binding::Global;
@@ -178,11 +183,15 @@ impl<'a> Definers<'a> {
                 )));
             }
         }
-        if link.llvm.major >= PROVIDES_ONCE || self.provided.is_empty() {
+        if self.provided.is_empty() {
             return Ok(());
         }
         let files: Vec<BitcodeSource> = link.inputs.bitcode_by_name().into_values().collect();
-        match self.provided_among(link, &files).into_iter().min() {
+        let mut provided = self.provided_among(link, &files);
+        if llvm::traits(link.llvm.major).provides_once {
+            provided.retain(|name| shared.name_provided(name));
+        }
+        match provided.into_iter().min() {
             None => Ok(()),
             Some(name) => Err(FinalLinkError::Unfit(format!(
                 "PROVIDE of {}, which bitcode defines",
@@ -216,10 +225,7 @@ impl<'a> Definers<'a> {
         if self.provided.is_empty() {
             return Vec::new();
         }
-        let loaded: HashSet<BitcodeSource> = link.bitcode.iter().copied().collect();
-        let mut lazy: Vec<BitcodeSource> = link.inputs.bitcode_by_name().into_values().collect();
-        lazy.retain(|source| !loaded.contains(source));
-        self.provided_among(link, &lazy)
+        self.provided_among(link, &not_loaded(link))
     }
 
     /// The symbols, among those that scripts provide, that these files define.
@@ -235,8 +241,47 @@ impl<'a> Definers<'a> {
     }
 }
 
+/// The link's bitcode that was not loaded.
+fn not_loaded(link: &FinalLink<'_>) -> Vec<BitcodeSource> {
+    let loaded: HashSet<BitcodeSource> = link.bitcode.iter().copied().collect();
+    let files = link.inputs.bitcode_by_name().into_values();
+    files.filter(|source| !loaded.contains(source)).collect()
+}
+
+/// `f@@V2` of a member that stays in its archive: lld has met it as `f`, and gives that name with its version to the `f` that is
+/// linked (lld/ELF/SymbolTable.cpp `insert`).
+fn refuse_versions_of_lazy(link: &FinalLink<'_>, users: &Natives) -> Result<(), FinalLinkError> {
+    if link.invocation.kind != OutputKind::Shared && !link.invocation.has("version-script") {
+        return Ok(());
+    }
+    let files = not_loaded(link);
+    let versioned = files.par_iter().flat_map_iter(|source| {
+        let symbols = table_of_file(link.inputs, *source).unwrap_or_default();
+        let defined = symbols.into_iter().filter(TableSymbol::is_definition);
+        defined.filter_map(|symbol| {
+            let at = memchr::memmem::find(symbol.name, b"@@")?;
+            symbol.name.get(..at).map(<[u8]>::to_vec)
+        })
+    });
+    let mut versioned: Vec<Vec<u8>> = versioned.collect();
+    if versioned.is_empty() {
+        return Ok(());
+    }
+    versioned.sort();
+    let symbols = link.tables.symbols().filter(|symbol| symbol.is_definition());
+    let defined: HashSet<&[u8]> = symbols.map(|symbol| symbol.name).collect();
+    let mut linked = versioned.iter();
+    match linked.find(|name| defined.contains(name.as_slice()) || users.defined.contains(*name)) {
+        None => Ok(()),
+        Some(name) => Err(FinalLinkError::Unfit(format!(
+            "{} takes its version from a member that is not loaded",
+            String::from_utf8_lossy(name)
+        ))),
+    }
+}
+
 /// The symbols that linker scripts provide to whoever asks for them.
-fn provided(link: &FinalLink<'_>) -> Result<HashSet<Vec<u8>>, FinalLinkError> {
+pub(super) fn provided(link: &FinalLink<'_>) -> Result<HashSet<Vec<u8>>, FinalLinkError> {
     let scripts = link
         .inputs
         .scripts

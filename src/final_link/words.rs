@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 
 use super::bitcode_references;
 use super::exclude_libs::ExcludeLibs;
-use super::late;
-use super::load_order::{LoadedFile, kind, load_order};
+use super::load_order::{LoadedFile, kind, natives};
+use super::shared_objects::SharedObjects;
 use super::undefined::{self, Reference};
 use super::wrapped::RealNames;
-use super::{FinalLink, FinalLinkError, at};
+use super::{FinalLink, FinalLinkError, at, read_native};
 use crate::archive;
 use crate::backend::kept::regular_prelink;
 use crate::cmdline::position::State;
@@ -80,11 +80,11 @@ pub(super) struct Builder<'a, 'n> {
 /// See [`FinalLinkError`].
 pub(super) fn words(
     link: &FinalLink<'_>,
+    mut order: Vec<LoadedFile>,
     regular: Option<&Path>,
     narrowed: &[Reference<'_>],
     names: &mut Names,
 ) -> Result<Vec<OsString>, FinalLinkError> {
-    let mut order = load_order(link)?;
     if link.order == Order::InProcess {
         // As lld has them: LTO's objects behind all others, in the order of their tasks.
         order.sort_by_key(|file| match file {
@@ -105,14 +105,11 @@ pub(super) fn words(
         around: Around::Nothing,
     };
     builder.options()?;
-    let natives = order.iter().filter_map(|file| match file {
-        LoadedFile::Native(source) => Some(*source),
-        LoadedFile::Module(_) | LoadedFile::Regular => None,
-    });
-    let natives: Vec<_> = natives.collect();
-    late::refuse(link, &natives)?;
+    let natives = natives(&order);
+    let shared = SharedObjects::read(link, &natives)?;
+    shared.refuse(link, &natives)?;
     if link.other.is_none() {
-        for name in bitcode_references::only_in_bitcode(link, &natives)? {
+        for name in bitcode_references::only_in_bitcode(link, &natives, &shared)? {
             builder.words.extend(["--undefined".into(), OsString::from_vec(name)]);
         }
     }
@@ -121,7 +118,7 @@ pub(super) fn words(
     builder.enter(Around::Nothing);
     builder.words.push(Color::of(link.invocation).word().into());
     if !narrowed.is_empty() {
-        let path = builder.narrowing(narrowed)?;
+        let path = builder.narrowing(narrowed, &natives)?;
         builder.words.push(path.into());
     }
     Ok(builder.words)
@@ -403,19 +400,33 @@ impl<'a> Builder<'a, '_> {
     }
 
     /// An object that names these symbols, called as the last input is.
-    fn narrowing(&mut self, narrowed: &[Reference<'_>]) -> Result<PathBuf, FinalLinkError> {
+    fn narrowing(&mut self, narrowed: &[Reference<'_>], natives: &[BitcodeSource]) -> Result<PathBuf, FinalLinkError> {
         let shown = self
             .link
             .inputs
             .entries
             .last()
             .map_or_else(String::new, |entry| entry.shown(None));
-        let Some(like) = self.link.objects.first().map(|object| object.path().clone()) else {
-            return Err(FinalLinkError::Unfit("no object to take the target from".into()));
-        };
+        let like = self.any_object(natives)?;
         let path = self.stage("visibility.o", shown)?;
         undefined::write(&path, narrowed, &like, self.link.invocation.kind)?;
         Ok(path)
+    }
+
+    /// The bytes of an object of the link: of LTO's if there is one.
+    fn any_object(&self, natives: &[BitcodeSource]) -> Result<Vec<u8>, FinalLinkError> {
+        let ours = self.link.objects.first().map(|object| object.path().as_path());
+        if let Some(path) = ours.or(self.link.plan.regular.as_deref()) {
+            return fs::read(path).map_err(at(path));
+        }
+        let mut objects = natives
+            .iter()
+            .filter(|file| kind(self.link.inputs, **file) == FileKind::NativeObject);
+        let none = || FinalLinkError::Unfit("no object to take the target from".into());
+        let file = objects.next().ok_or_else(none)?;
+        let entry = &self.link.inputs.entries[file.entry];
+        read_native(entry, file.member, |bytes| Ok(bytes.to_vec()))
+            .map_err(|error| FinalLinkError::Unfit(format!("{}: {error}", entry.shown(file.member))))
     }
 
     /// A place for a file that a person reads as `shown`.

@@ -1,0 +1,159 @@
+//! What shared objects refer to and define, where the final link would make something else of that than lld has in-process: LTO
+//! removes what bitcode defined, since a shared object's reference does not keep a hidden symbol. Such a link is refused.
+
+use std::collections::HashSet;
+
+use object::{Object, ObjectSymbol};
+use rayon::prelude::*;
+
+use super::bitcode_references::{Natives, objects_of, provided};
+use super::load_order::kind;
+use super::{FinalLink, FinalLinkError, assigned, read_native};
+use crate::inputs::{BitcodeSource, FileKind};
+use crate::llvm;
+
+/// What the loaded shared objects say of symbols.
+#[derive(Default)]
+pub(super) struct SharedObjects {
+    /// Strongly.
+    referred: HashSet<Vec<u8>>,
+    /// Among the symbols that bitcode keeps from other files and does not define.
+    defined: HashSet<Vec<u8>>,
+    /// Among the symbols that linker scripts provide, whether referred to or defined.
+    provided: HashSet<Vec<u8>>,
+}
+
+impl SharedObjects {
+    /// Reads those among the files that the thin link has loaded.
+    ///
+    /// # Errors
+    /// `Unfit` where one cannot be read.
+    pub(super) fn read(link: &FinalLink<'_>, loaded: &[BitcodeSource]) -> Result<SharedObjects, FinalLinkError> {
+        let foreign = link.asked.foreign();
+        let provided = provided(link)?;
+        let shared = loaded
+            .par_iter()
+            .filter(|file| kind(link.inputs, **file) == FileKind::SharedObject);
+        let read = shared.map(|file| {
+            let entry = &link.inputs.entries[file.entry];
+            let read = read_native(entry, file.member, |bytes| {
+                let object = object::File::parse(bytes).map_err(|error| error.to_string())?;
+                let mut said = SharedObjects::default();
+                for symbol in object.dynamic_symbols() {
+                    let Ok(name) = symbol.name_bytes() else { continue };
+                    if provided.contains(name) {
+                        said.provided.insert(name.to_vec());
+                    }
+                    match symbol.is_undefined() {
+                        true if !symbol.is_weak() => said.referred.insert(name.to_vec()),
+                        false if foreign.contains_key(name) => said.defined.insert(name.to_vec()),
+                        _ => false,
+                    };
+                }
+                Ok(said)
+            });
+            read.map_err(|error| FinalLinkError::Unfit(format!("{}: {error}", entry.shown(file.member))))
+        });
+        read.try_reduce(SharedObjects::default, |mut one, other| {
+            one.referred.extend(other.referred);
+            one.defined.extend(other.defined);
+            one.provided.extend(other.provided);
+            Ok(one)
+        })
+    }
+
+    /// Whether one refers to a symbol strongly.
+    fn refer_to(&self, name: &[u8]) -> bool {
+        self.referred.contains(name)
+    }
+
+    /// Whether one names a symbol that a linker script provides.
+    pub(super) fn name_provided(&self, name: &[u8]) -> bool {
+        self.provided.contains(name)
+    }
+
+    /// Refuses a link that would come out otherwise; `loaded` are the user's files that the thin link has loaded.
+    ///
+    /// # Errors
+    /// `Unfit` where it would, or a file cannot be read.
+    pub(super) fn refuse(&self, link: &FinalLink<'_>, loaded: &[BitcodeSource]) -> Result<(), FinalLinkError> {
+        let assigned: HashSet<&[u8]> = assigned(link.invocation).collect();
+        let symbols = link.tables.symbols().filter(|symbol| symbol.is_definition());
+        let defined = symbols.filter(|symbol| self.refer_to(symbol.name) || assigned.contains(symbol.name));
+        let mut removed: HashSet<&[u8]> = defined.map(|symbol| symbol.name).collect();
+        if !removed.is_empty() {
+            let kept = objects_of(link, |name| removed.contains(name))?.defined;
+            removed.retain(|name| !kept.contains(*name));
+        }
+        if !removed.is_empty() {
+            self.refuse_required(link, &removed)?;
+            refuse_late_extraction(link, loaded, &removed)?;
+        }
+        Ok(())
+    }
+
+    /// Until LLVM 18 only what nobody had defined when a shared object was loaded had to be defined in the end.
+    fn refuse_required(&self, link: &FinalLink<'_>, removed: &HashSet<&[u8]>) -> Result<(), FinalLinkError> {
+        if llvm::traits(link.llvm.major).requires_what_lto_removes {
+            return Ok(());
+        }
+        match removed.iter().filter(|name| self.refer_to(name)).min() {
+            None => Ok(()),
+            Some(name) => Err(FinalLinkError::Unfit(format!(
+                "{}, which LTO removes and a shared object refers to",
+                String::from_utf8_lossy(name)
+            ))),
+        }
+    }
+
+    /// Refuses a symbol that bitcode keeps from other files and does not define, where a shared object alone does: it is undefined
+    /// then, and of which binding depends on the order of references (lld/ELF/Symbols.cpp `Symbol::resolve(Undefined)`).
+    ///
+    /// # Errors
+    /// `Unfit` where there is one.
+    pub(super) fn refuse_hidden(&self, users: &Natives) -> Result<(), FinalLinkError> {
+        match self.defined.iter().filter(|name| !users.defined.contains(*name)).min() {
+            None => Ok(()),
+            Some(name) => Err(FinalLinkError::Unfit(format!(
+                "{}, which bitcode keeps from other files and a shared object defines",
+                String::from_utf8_lossy(name)
+            ))),
+        }
+    }
+}
+
+/// Refuses a link that would extract a member which the thin link has not: lld extracts for what is referred to unless it is
+/// defined, and these symbols are not any more. `--defsym` is a definition that comes later than that.
+fn refuse_late_extraction(
+    link: &FinalLink<'_>,
+    loaded: &[BitcodeSource],
+    removed: &HashSet<&[u8]>,
+) -> Result<(), FinalLinkError> {
+    let loaded: HashSet<BitcodeSource> = loaded.iter().copied().collect();
+    for file in lazy_natives(link).filter(|file| !loaded.contains(file)) {
+        let entry = &link.inputs.entries[file.entry];
+        let read = read_native(entry, file.member, |bytes| {
+            Natives::of_object(bytes, |name| removed.contains(name))
+        });
+        let said = read.map_err(|error| FinalLinkError::Unfit(format!("{}: {error}", entry.shown(file.member))))?;
+        if let Some(name) = said.defined.iter().next() {
+            return Err(FinalLinkError::Unfit(format!(
+                "{}, which LTO removes and another file refers to, is in {} too",
+                String::from_utf8_lossy(name),
+                entry.shown(file.member)
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Native objects and members that are loaded only if somebody asks for them.
+fn lazy_natives<'a>(link: &'a FinalLink<'_>) -> impl Iterator<Item = BitcodeSource> + 'a {
+    link.inputs.entries.iter().enumerate().flat_map(|(number, entry)| {
+        let whole = (!entry.kind.is_archive() && entry.position.in_lib).then_some(None);
+        let members = (0..entry.members.len()).filter(|_| !entry.position.whole_archive);
+        let files = whole.into_iter().chain(members.map(Some));
+        let files = files.map(move |member| BitcodeSource { entry: number, member });
+        files.filter(|file| kind(link.inputs, *file) == FileKind::NativeObject)
+    })
+}
