@@ -437,6 +437,12 @@ fn what_is_not_distributed_is_named() {
             THIN,
         )
         .compile("defines.c", "int f(void) { return 3; }\n", NATIVE)
+        .compile("uses.c", "int f(void); int u(void) { return f(); }\n", THIN)
+        .compile(
+            "dead.c",
+            "int g(void); __attribute__((visibility(\"hidden\"))) int unused(void) { return g(); }\n",
+            THIN,
+        )
         .compile(
             "versioned.c",
             "__attribute__((used)) int second(void) { return 2; } __asm__(\".symver second, f@@V2\");\n",
@@ -450,22 +456,44 @@ fn what_is_not_distributed_is_named() {
         .drive("clang", &shim, &["-shared", "defines.o", "-o", "libs.so"])
         .ok();
     bench.ar(&["rc", "versioned.a", "versioned.o"]);
-    let links: [(&[&str], &str); 3] = [
+    let links: [(&[&str], &str); 4] = [
         (
             &["-Wl,--version-script=local.map", "m.o", "libs.so", "provide.ld"],
             "PROVIDE of f, which bitcode defines",
         ),
         (
-            &["-Wl,-z,lazy", "libs.so", "asks.o"],
+            &["uses.o", "libs.so", "asks.o"],
             "f, which bitcode keeps from other files and a shared object defines",
         ),
         (
             &["-Wl,--version-script=v.map", "m.o", "versioned.a"],
             "f takes its version from a member that is not loaded",
         ),
+        (
+            &["-Wl,--undefined-glob=g*", "dead.o"],
+            "--undefined-glob of g, which only bitcode refers to",
+        ),
     ];
     for (words, reason) in links {
         let words = [&["-flto=thin", "-shared"], words, &["-o", "our.out"]].concat();
         assert_eq!(bench.drive("clang", &shim, &words).reason(), reason);
     }
+}
+
+/// A wrapped symbol to which bitcode alone refers, weakly, and whose wrapper goes with garbage collection.
+#[test]
+fn a_wrapped_symbol_that_nobody_defines() {
+    let bench = Bench::new();
+    bench
+        .compile(
+            "m.c",
+            "int __real_f(void); int __wrap_f(void) { return 1 + __real_f(); } int main(void) { return 0; }\n",
+            THIN,
+        )
+        .compile(
+            "n.c",
+            "__attribute__((weak)) int f(void); int unused(void) { return f ? f() : 0; }\n",
+            THIN,
+        );
+    alike(&bench, &["-Wl,--wrap=f,--gc-sections", "m.o", "n.o"]);
 }

@@ -18,6 +18,7 @@ use crate::bitcode::symbol_table::{Binding, Origin};
 use crate::cmdline::OutputKind;
 use crate::inputs::{BitcodeSource, FileKind, ScriptContent};
 use crate::llvm;
+use crate::relocatable::may_match;
 use crate::symbols::{SymbolTables, table_of_file};
 use crate::sys;
 
@@ -61,7 +62,16 @@ impl Natives {
     }
 }
 
-/// The symbols that the final link must be told of by `--undefined`, in the order of their names.
+/// Symbols that the final link must be told of, in the order of their names.
+#[derive(Default)]
+pub(super) struct Untold {
+    /// By `--undefined`.
+    pub(super) strong: Vec<Vec<u8>>,
+    /// By a weak reference: wrapped symbols whose binding would be what `__real_SYMBOL` has else.
+    pub(super) weak: Vec<Vec<u8>>,
+}
+
+/// What bitcode refers to and objects do not, and what that decides.
 ///
 /// # Errors
 /// `Unfit` where a file that was linked cannot be read, or the two links would define a symbol otherwise.
@@ -69,11 +79,12 @@ pub(super) fn only_in_bitcode(
     link: &FinalLink<'_>,
     natives: &[BitcodeSource],
     shared: &SharedObjects,
-) -> Result<Vec<Vec<u8>>, FinalLinkError> {
+) -> Result<Untold, FinalLinkError> {
     refuse_defined_twice(link)?;
     let users = natives_of(link, natives)?;
     shared.refuse_hidden(&users)?;
     refuse_versions_of_lazy(link, &users)?;
+    refuse_globbed(link, &users)?;
     let definers = Definers::of(link)?;
     definers.refuse(link, &users, shared)?;
     let references = References::of(link.tables, &users, &definers);
@@ -99,13 +110,14 @@ pub(super) fn only_in_bitcode(
         unmentioned.retain(|name| !ours.named.contains(*name));
     }
     let wanted = binding.into_iter().chain(unmentioned);
-    let mut wanted: Vec<Vec<u8>> = wanted
-        .filter(|name| !users.defined.contains(*name))
-        .map(<[u8]>::to_vec)
-        .collect();
-    wanted.sort();
-    wanted.dedup();
-    Ok(wanted)
+    let wanted: BTreeSet<&[u8]> = wanted.filter(|name| !users.defined.contains(*name)).collect();
+    let softly: HashSet<&[u8]> = definers.only_weakly_wrapped(link.tables);
+    let (weak, strong): (Vec<&[u8]>, Vec<&[u8]>) = wanted.into_iter().partition(|name| softly.contains(name));
+    let owned = |names: Vec<&[u8]>| names.into_iter().map(<[u8]>::to_vec).collect();
+    Ok(Untold {
+        strong: owned(strong),
+        weak: owned(weak),
+    })
 }
 
 /// What bitcode refers to that may be more than what its objects refer to.
@@ -219,6 +231,15 @@ impl<'a> Definers<'a> {
             .filter(|name| self.wrapped.contains(name))
     }
 
+    /// Those to which bitcode refers weakly and in no other way.
+    fn only_weakly_wrapped<'t>(&self, tables: &'t SymbolTables<'_>) -> HashSet<&'t [u8]> {
+        let mut weak: HashSet<&[u8]> = self.wrapped_among(tables).collect();
+        for symbol in tables.symbols().filter(|symbol| !symbol.is_reference(Binding::Weak)) {
+            weak.remove(symbol.name);
+        }
+        weak
+    }
+
     /// The symbols, among those that scripts provide, that bitcode defines that was not loaded: for lld it is enough that such
     /// a member has the name (lld/ELF/LinkerScript.cpp `shouldAddProvideSym`).
     fn provided_in_place_of_lazy(&self, link: &FinalLink<'_>) -> Vec<Vec<u8>> {
@@ -275,6 +296,29 @@ fn refuse_versions_of_lazy(link: &FinalLink<'_>, users: &Natives) -> Result<(), 
         None => Ok(()),
         Some(name) => Err(FinalLinkError::Unfit(format!(
             "{} takes its version from a member that is not loaded",
+            String::from_utf8_lossy(name)
+        ))),
+    }
+}
+
+/// `--undefined-glob` brings what it matches into the output: names that bitcode alone has, too.
+fn refuse_globbed(link: &FinalLink<'_>, users: &Natives) -> Result<(), FinalLinkError> {
+    let globs: Vec<&[u8]> = link.invocation.all("undefined-glob").map(OsStrExt::as_bytes).collect();
+    let symbols = || link.tables.symbols().filter(|_| !globs.is_empty());
+    let matching = symbols().filter(|symbol| globs.iter().any(|glob| may_match(glob, symbol.name)));
+    let mut lost: HashSet<&[u8]> = matching.map(|symbol| symbol.name).collect();
+    for symbol in symbols().filter(|symbol| symbol.is_definition()) {
+        lost.remove(symbol.name);
+    }
+    lost.retain(|name| !users.named.contains(*name));
+    if !lost.is_empty() {
+        let ours = objects_of(link, |name| lost.contains(name))?;
+        lost.retain(|name| !ours.named.contains(*name));
+    }
+    match lost.into_iter().min() {
+        None => Ok(()),
+        Some(name) => Err(FinalLinkError::Unfit(format!(
+            "--undefined-glob of {}, which only bitcode refers to",
             String::from_utf8_lossy(name)
         ))),
     }

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use super::bitcode_references::{Natives, objects_of, provided};
 use super::load_order::kind;
 use super::{FinalLink, FinalLinkError, assigned, read_native};
+use crate::bitcode::symbol_table::Binding;
 use crate::inputs::{BitcodeSource, FileKind};
 use crate::llvm;
 
@@ -17,7 +18,7 @@ use crate::llvm;
 pub(super) struct SharedObjects {
     /// Strongly.
     referred: HashSet<Vec<u8>>,
-    /// Among the symbols that bitcode keeps from other files and does not define.
+    /// Among the symbols that bitcode keeps from other files, refers to strongly and does not define.
     defined: HashSet<Vec<u8>>,
     /// Among the symbols that linker scripts provide, whether referred to or defined.
     provided: HashSet<Vec<u8>>,
@@ -29,7 +30,11 @@ impl SharedObjects {
     /// # Errors
     /// `Unfit` where one cannot be read.
     pub(super) fn read(link: &FinalLink<'_>, loaded: &[BitcodeSource]) -> Result<SharedObjects, FinalLinkError> {
-        let foreign = link.asked.foreign();
+        let kept_back = link.asked.foreign();
+        let symbols = link.tables.symbols().filter(|_| !kept_back.is_empty());
+        let strong =
+            symbols.filter(|symbol| symbol.is_reference(Binding::Global) && kept_back.contains_key(symbol.name));
+        let kept_back: HashSet<&[u8]> = strong.map(|symbol| symbol.name).collect();
         let provided = provided(link)?;
         let shared = loaded
             .par_iter()
@@ -46,7 +51,7 @@ impl SharedObjects {
                     }
                     match symbol.is_undefined() {
                         true if !symbol.is_weak() => said.referred.insert(name.to_vec()),
-                        false if foreign.contains_key(name) => said.defined.insert(name.to_vec()),
+                        false if kept_back.contains(name) => said.defined.insert(name.to_vec()),
                         _ => false,
                     };
                 }

@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use super::bitcode_references;
+use super::bitcode_references::{self, Untold};
 use super::exclude_libs::ExcludeLibs;
 use super::load_order::{LoadedFile, kind, natives};
 use super::shared_objects::SharedObjects;
@@ -17,6 +17,7 @@ use super::wrapped::RealNames;
 use super::{FinalLink, FinalLinkError, at, read_native};
 use crate::archive;
 use crate::backend::kept::regular_prelink;
+use crate::bitcode::symbols::Visibility;
 use crate::cmdline::position::State;
 use crate::cmdline::{Item, Role};
 use crate::color::Color;
@@ -108,17 +109,25 @@ pub(super) fn words(
     let natives = natives(&order);
     let shared = SharedObjects::read(link, &natives)?;
     shared.refuse(link, &natives)?;
-    if link.other.is_none() {
-        for name in bitcode_references::only_in_bitcode(link, &natives, &shared)? {
-            builder.words.extend(["--undefined".into(), OsString::from_vec(name)]);
-        }
+    let untold = match link.other {
+        None => bitcode_references::only_in_bitcode(link, &natives, &shared)?,
+        Some(_) => Untold::default(),
+    };
+    for name in untold.strong {
+        builder.words.extend(["--undefined".into(), OsString::from_vec(name)]);
     }
     builder.loaded(&order)?;
     builder.not_loaded(&order)?;
     builder.enter(Around::Nothing);
     builder.words.push(Color::of(link.invocation).word().into());
-    if !narrowed.is_empty() {
-        let path = builder.narrowing(narrowed, &natives)?;
+    let weak = untold.weak.iter().map(|name| Reference {
+        name,
+        visibility: Visibility::Default,
+        is_weak: true,
+    });
+    let references: Vec<Reference<'_>> = narrowed.iter().copied().chain(weak).collect();
+    if !references.is_empty() {
+        let path = builder.references(&references, &natives)?;
         builder.words.push(path.into());
     }
     Ok(builder.words)
@@ -399,8 +408,12 @@ impl<'a> Builder<'a, '_> {
         }
     }
 
-    /// An object that names these symbols, called as the last input is.
-    fn narrowing(&mut self, narrowed: &[Reference<'_>], natives: &[BitcodeSource]) -> Result<PathBuf, FinalLinkError> {
+    /// An object that refers to these symbols, called as the last input is.
+    fn references(
+        &mut self,
+        references: &[Reference<'_>],
+        natives: &[BitcodeSource],
+    ) -> Result<PathBuf, FinalLinkError> {
         let shown = self
             .link
             .inputs
@@ -408,8 +421,8 @@ impl<'a> Builder<'a, '_> {
             .last()
             .map_or_else(String::new, |entry| entry.shown(None));
         let like = self.any_object(natives)?;
-        let path = self.stage("visibility.o", shown)?;
-        undefined::write(&path, narrowed, &like, self.link.invocation.kind)?;
+        let path = self.stage("references.o", shown)?;
+        undefined::write(&path, references, &like, self.link.invocation.kind)?;
         Ok(path)
     }
 

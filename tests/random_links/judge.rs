@@ -73,8 +73,6 @@ pub enum Exception {
     HiddenByAssembly,
     /// A common symbol that a shared object defines larger: lld makes it as large, but not where LTO's object brings it.
     CommonSize,
-    /// `--undefined-glob` brings into the output what only bitcode refers to, weakly, and nobody defines.
-    WeakGlob,
     /// `--warn-backrefs` warns in-process of every runtime routine out of an archive, since LTO's objects come last.
     RoutineBackrefs,
 }
@@ -85,7 +83,6 @@ impl fmt::Display for Exception {
             Exception::Order => write!(f, "order of constructors and set entries among kinds of modules"),
             Exception::HiddenByAssembly => write!(f, "hidden definitions of assembly left by garbage collection"),
             Exception::CommonSize => write!(f, "size of a common symbol that a shared object defines larger"),
-            Exception::WeakGlob => write!(f, "weak references of bitcode alone under --undefined-glob"),
             Exception::RoutineBackrefs => write!(f, "backward references to runtime routines"),
         }
     }
@@ -284,10 +281,6 @@ impl Judge<'_> {
                     |how: &How, visibility: &Visibility| *how == How::Assembly && *visibility == Visibility::Hidden;
                 (self.is_defined(name, hides) && self.has_option("--gc-sections"))
                     .then_some(Exception::HiddenByAssembly)
-            }
-            (Some(said), None) => {
-                let is_weak = said.iter().all(|said| said.starts_with("weak undefined"));
-                (is_weak && self.has_option("--undefined-glob")).then_some(Exception::WeakGlob)
             }
             (Some(lld), Some(ours)) if lld != ours && without_sizes(lld) == without_sizes(ours) => {
                 let is_common = |how: &How, _: &Visibility| matches!(how, How::Common(_));
