@@ -436,7 +436,8 @@ fn what_is_not_distributed_is_named() {
             "__attribute__((weak, visibility(\"hidden\"))) int f(void); int g(void) { return f ? f() : 0; }\n",
             THIN,
         )
-        .compile("defines.c", "int f(void) { return 3; }\n", NATIVE)
+        .compile("defines.c", "int v[4] = {1}; int f(void) { return 3; }\n", NATIVE)
+        .compile("common.c", "int v[2];\n", &["-flto=thin", "-O2", "-fPIC", "-fcommon"])
         .compile("uses.c", "int f(void); int u(void) { return f(); }\n", THIN)
         .compile(
             "dead.c",
@@ -456,7 +457,7 @@ fn what_is_not_distributed_is_named() {
         .drive("clang", &shim, &["-shared", "defines.o", "-o", "libs.so"])
         .ok();
     bench.ar(&["rc", "versioned.a", "versioned.o"]);
-    let links: [(&[&str], &str); 4] = [
+    let links: [(&[&str], &str); 5] = [
         (
             &["-Wl,--version-script=local.map", "m.o", "libs.so", "provide.ld"],
             "PROVIDE of f, which bitcode defines",
@@ -468,6 +469,10 @@ fn what_is_not_distributed_is_named() {
         (
             &["-Wl,--version-script=v.map", "m.o", "versioned.a"],
             "f takes its version from a member that is not loaded",
+        ),
+        (
+            &["common.o", "libs.so"],
+            "v, common in bitcode, which a shared object defines",
         ),
         (
             &["-Wl,--undefined-glob=g*", "dead.o"],

@@ -26,7 +26,7 @@ use crate::sys;
 #[derive(Default)]
 pub(super) struct Natives {
     weakly_undefined: HashSet<Vec<u8>>,
-    named: HashSet<Vec<u8>>,
+    pub(super) named: HashSet<Vec<u8>>,
     pub(super) defined: HashSet<Vec<u8>>,
     strongly_defined: BTreeSet<Vec<u8>>,
 }
@@ -82,7 +82,7 @@ pub(super) fn only_in_bitcode(
 ) -> Result<Untold, FinalLinkError> {
     refuse_defined_twice(link)?;
     let users = natives_of(link, natives)?;
-    shared.refuse_hidden(&users)?;
+    shared.refuse_defined(&users)?;
     refuse_versions_of_lazy(link, &users)?;
     refuse_globbed(link, &users)?;
     let definers = Definers::of(link)?;
@@ -186,7 +186,7 @@ impl<'a> Definers<'a> {
     fn refuse(&self, link: &FinalLink<'_>, users: &Natives, shared: &SharedObjects) -> Result<(), FinalLinkError> {
         for symbol in link.tables.symbols().filter(|_| !self.wrapped.is_empty()) {
             // LTO makes it weak: then the first of the two is taken, and not the strong one.
-            let is_ours = symbol.is_definition() && symbol.binding == Binding::Global;
+            let is_ours = symbol.is_definition() && symbol.binding != Binding::Weak;
             let is_weak = |name| users.defined.contains(name) && !users.strongly_defined.contains(name);
             if is_ours && self.wrapped.contains(symbol.name) && is_weak(symbol.name) {
                 let name = String::from_utf8_lossy(symbol.name);
@@ -217,7 +217,8 @@ impl<'a> Definers<'a> {
         let symbols = tables.symbols().filter(|_| !self.wrapped.is_empty());
         let strong = symbols.filter(|symbol| {
             symbol.is_definition()
-                && (symbol.binding, symbol.origin) == (Binding::Global, Origin::Code)
+                && symbol.binding != Binding::Weak
+                && symbol.origin == Origin::Code
                 && self.wrapped.contains(symbol.name)
         });
         strong.map(|symbol| [b"__wrap_", symbol.name].concat()).collect()

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use super::bitcode_references::{Natives, objects_of, provided};
 use super::load_order::kind;
 use super::{FinalLink, FinalLinkError, assigned, read_native};
+use crate::bitcode::TableSymbol;
 use crate::bitcode::symbol_table::Binding;
 use crate::inputs::{BitcodeSource, FileKind};
 use crate::llvm;
@@ -19,7 +20,9 @@ pub(super) struct SharedObjects {
     /// Strongly.
     referred: HashSet<Vec<u8>>,
     /// Among the symbols that bitcode keeps from other files, refers to strongly and does not define.
-    defined: HashSet<Vec<u8>>,
+    kept_back: HashSet<Vec<u8>>,
+    /// Among the common symbols of bitcode.
+    common: HashSet<Vec<u8>>,
     /// Among the symbols that linker scripts provide, whether referred to or defined.
     provided: HashSet<Vec<u8>>,
 }
@@ -35,6 +38,8 @@ impl SharedObjects {
         let strong =
             symbols.filter(|symbol| symbol.is_reference(Binding::Global) && kept_back.contains_key(symbol.name));
         let kept_back: HashSet<&[u8]> = strong.map(|symbol| symbol.name).collect();
+        let common = link.tables.symbols().filter(|symbol| symbol.binding == Binding::Common);
+        let common: HashSet<&[u8]> = common.map(|symbol| symbol.name).collect();
         let provided = provided(link)?;
         let shared = loaded
             .par_iter()
@@ -51,7 +56,8 @@ impl SharedObjects {
                     }
                     match symbol.is_undefined() {
                         true if !symbol.is_weak() => said.referred.insert(name.to_vec()),
-                        false if kept_back.contains(name) => said.defined.insert(name.to_vec()),
+                        false if kept_back.contains(name) => said.kept_back.insert(name.to_vec()),
+                        false if common.contains(name) => said.common.insert(name.to_vec()),
                         _ => false,
                     };
                 }
@@ -61,15 +67,11 @@ impl SharedObjects {
         });
         read.try_reduce(SharedObjects::default, |mut one, other| {
             one.referred.extend(other.referred);
-            one.defined.extend(other.defined);
+            one.kept_back.extend(other.kept_back);
+            one.common.extend(other.common);
             one.provided.extend(other.provided);
             Ok(one)
         })
-    }
-
-    /// Whether one refers to a symbol strongly.
-    fn refer_to(&self, name: &[u8]) -> bool {
-        self.referred.contains(name)
     }
 
     /// Whether one names a symbol that a linker script provides.
@@ -83,47 +85,49 @@ impl SharedObjects {
     /// `Unfit` where it would, or a file cannot be read.
     pub(super) fn refuse(&self, link: &FinalLink<'_>, loaded: &[BitcodeSource]) -> Result<(), FinalLinkError> {
         let assigned: HashSet<&[u8]> = assigned(link.invocation).collect();
-        let symbols = link.tables.symbols().filter(|symbol| symbol.is_definition());
-        let defined = symbols.filter(|symbol| self.refer_to(symbol.name) || assigned.contains(symbol.name));
-        let mut removed: HashSet<&[u8]> = defined.map(|symbol| symbol.name).collect();
-        if !removed.is_empty() {
-            let kept = objects_of(link, |name| removed.contains(name))?.defined;
-            removed.retain(|name| !kept.contains(*name));
-        }
-        if !removed.is_empty() {
-            self.refuse_required(link, &removed)?;
-            refuse_late_extraction(link, loaded, &removed)?;
-        }
-        Ok(())
-    }
-
-    /// Until LLVM 18 only what nobody had defined when a shared object was loaded had to be defined in the end.
-    fn refuse_required(&self, link: &FinalLink<'_>, removed: &HashSet<&[u8]>) -> Result<(), FinalLinkError> {
-        if llvm::traits(link.llvm.major).requires_what_lto_removes {
+        let is_asked_for = |name: &[u8]| self.referred.contains(name) || assigned.contains(name);
+        let named = link.tables.symbols().filter(|symbol| {
+            (symbol.is_definition() || symbol.is_reference(Binding::Weak)) && is_asked_for(symbol.name)
+        });
+        let (defined, referred): (Vec<&TableSymbol<'_>>, Vec<_>) = named.partition(|symbol| symbol.is_definition());
+        let mut removed: HashSet<&[u8]> = defined.iter().map(|symbol| symbol.name).collect();
+        let mut weak: HashSet<&[u8]> = referred.iter().map(|symbol| symbol.name).collect();
+        if removed.is_empty() && weak.is_empty() {
             return Ok(());
         }
-        match removed.iter().filter(|name| self.refer_to(name)).min() {
-            None => Ok(()),
-            Some(name) => Err(FinalLinkError::Unfit(format!(
-                "{}, which LTO removes and a shared object refers to",
-                String::from_utf8_lossy(name)
-            ))),
+        let kept = objects_of(link, |name| removed.contains(name) || weak.contains(name))?;
+        removed.retain(|name| !kept.defined.contains(*name));
+        weak.retain(|name| !kept.named.contains(*name));
+        if !llvm::traits(link.llvm.major).requires_what_lto_removes {
+            let mut required = removed.union(&weak).filter(|name| self.referred.contains(**name));
+            if let Some(name) = required.next() {
+                return Err(FinalLinkError::Unfit(format!(
+                    "{}, which LTO removes and a shared object refers to",
+                    String::from_utf8_lossy(name)
+                )));
+            }
         }
+        refuse_late_extraction(link, loaded, &removed)
     }
 
-    /// Refuses a symbol that bitcode keeps from other files and does not define, where a shared object alone does: it is undefined
-    /// then, and of which binding depends on the order of references (lld/ELF/Symbols.cpp `Symbol::resolve(Undefined)`).
+    /// Refuses symbols that shared objects define, where what becomes of them is otherwise in-process. One that bitcode keeps from
+    /// other files is undefined then, and of which binding depends on the order of references (lld/ELF/Symbols.cpp
+    /// `Symbol::resolve(Undefined)`). A common one is as large as the largest, but not where LTO's object brings it.
     ///
     /// # Errors
     /// `Unfit` where there is one.
-    pub(super) fn refuse_hidden(&self, users: &Natives) -> Result<(), FinalLinkError> {
-        match self.defined.iter().filter(|name| !users.defined.contains(*name)).min() {
-            None => Ok(()),
-            Some(name) => Err(FinalLinkError::Unfit(format!(
-                "{}, which bitcode keeps from other files and a shared object defines",
-                String::from_utf8_lossy(name)
-            ))),
-        }
+    pub(super) fn refuse_defined(&self, users: &Natives) -> Result<(), FinalLinkError> {
+        let mut undefined = self.kept_back.iter().filter(|name| !users.defined.contains(*name));
+        let refused = match (undefined.next(), self.common.iter().next()) {
+            (Some(name), _) => (name, "which bitcode keeps from other files and a shared object defines"),
+            (None, Some(name)) => (name, "common in bitcode, which a shared object defines"),
+            (None, None) => return Ok(()),
+        };
+        let (name, why) = refused;
+        Err(FinalLinkError::Unfit(format!(
+            "{}, {why}",
+            String::from_utf8_lossy(name)
+        )))
     }
 }
 
@@ -134,6 +138,9 @@ fn refuse_late_extraction(
     loaded: &[BitcodeSource],
     removed: &HashSet<&[u8]>,
 ) -> Result<(), FinalLinkError> {
+    if removed.is_empty() {
+        return Ok(());
+    }
     let loaded: HashSet<BitcodeSource> = loaded.iter().copied().collect();
     for file in lazy_natives(link).filter(|file| !loaded.contains(file)) {
         let entry = &link.inputs.entries[file.entry];
