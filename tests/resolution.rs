@@ -457,18 +457,22 @@ fn what_is_not_distributed_is_named() {
         .drive("clang", &shim, &["-shared", "defines.o", "-o", "libs.so"])
         .ok();
     bench.ar(&["rc", "versioned.a", "versioned.o"]);
-    let links: [(&[&str], &str); 5] = [
+    let links: [(&[&str], &str); 6] = [
         (
             &["-Wl,--version-script=local.map", "m.o", "libs.so", "provide.ld"],
             "PROVIDE of f, which bitcode defines",
         ),
         (
             &["uses.o", "libs.so", "asks.o"],
-            "f, which bitcode keeps from other files and a shared object defines",
+            "f, which is kept from other files and a shared object alone defines",
         ),
         (
             &["-Wl,--version-script=v.map", "m.o", "versioned.a"],
             "f takes its version from a member that is not loaded",
+        ),
+        (
+            &["-Wl,-e,g", "dead.o"],
+            "g, which an option looks up and only bitcode refers to",
         ),
         (
             &["common.o", "libs.so"],
@@ -476,7 +480,7 @@ fn what_is_not_distributed_is_named() {
         ),
         (
             &["-Wl,--undefined-glob=g*", "dead.o"],
-            "--undefined-glob of g, which only bitcode refers to",
+            "g, which an option looks up and only bitcode refers to",
         ),
     ];
     for (words, reason) in links {

@@ -8,13 +8,14 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use object::{Object, ObjectSymbol};
+use object::{Object, ObjectSymbol, SymbolFlags};
 use rayon::prelude::*;
 
 use super::shared_objects::SharedObjects;
 use super::{FinalLink, FinalLinkError, NativeObject, assigned, at, read_native};
 use crate::bitcode::TableSymbol;
 use crate::bitcode::symbol_table::{Binding, Origin};
+use crate::bitcode::symbols::Visibility;
 use crate::cmdline::OutputKind;
 use crate::inputs::{BitcodeSource, FileKind, ScriptContent};
 use crate::llvm;
@@ -28,6 +29,8 @@ pub(super) struct Natives {
     weakly_undefined: HashSet<Vec<u8>>,
     pub(super) named: HashSet<Vec<u8>>,
     pub(super) defined: HashSet<Vec<u8>>,
+    /// Kept from other files and not defined.
+    pub(super) kept_back: HashSet<Vec<u8>>,
     strongly_defined: BTreeSet<Vec<u8>>,
 }
 
@@ -36,6 +39,7 @@ impl Natives {
         self.weakly_undefined.extend(other.weakly_undefined);
         self.named.extend(other.named);
         self.defined.extend(other.defined);
+        self.kept_back.extend(other.kept_back);
         self.strongly_defined.extend(other.strongly_defined);
         self
     }
@@ -55,6 +59,12 @@ impl Natives {
                 }
             } else if symbol.is_weak() {
                 natives.weakly_undefined.insert(name.to_vec());
+            }
+            if symbol.is_undefined()
+                && let SymbolFlags::Elf { st_other, .. } = symbol.flags()
+                && Visibility::from_elf(st_other) != Visibility::Default
+            {
+                natives.kept_back.insert(name.to_vec());
             }
             natives.named.insert(name.to_vec());
         }
@@ -77,17 +87,16 @@ pub(super) struct Untold {
 /// `Unfit` where a file that was linked cannot be read, or the two links would define a symbol otherwise.
 pub(super) fn only_in_bitcode(
     link: &FinalLink<'_>,
-    natives: &[BitcodeSource],
+    users: &Natives,
     shared: &SharedObjects,
 ) -> Result<Untold, FinalLinkError> {
     refuse_defined_twice(link)?;
-    let users = natives_of(link, natives)?;
-    shared.refuse_defined(&users)?;
-    refuse_versions_of_lazy(link, &users)?;
-    refuse_globbed(link, &users)?;
+    shared.refuse_defined()?;
+    refuse_versions_of_lazy(link, users)?;
+    refuse_looked_up(link, users)?;
     let definers = Definers::of(link)?;
-    definers.refuse(link, &users, shared)?;
-    let references = References::of(link.tables, &users, &definers);
+    definers.refuse(link, users, shared)?;
+    let references = References::of(link.tables, users, &definers);
     // Those that make a weak reference strong, whoever makes that.
     let mut binding = references.strong_beside_weak();
     let wrappers = definers.wrappers(link.tables);
@@ -302,11 +311,19 @@ fn refuse_versions_of_lazy(link: &FinalLink<'_>, users: &Natives) -> Result<(), 
     }
 }
 
-/// `--undefined-glob` brings what it matches into the output: names that bitcode alone has, too.
-fn refuse_globbed(link: &FinalLink<'_>, users: &Natives) -> Result<(), FinalLinkError> {
+/// Options that look a symbol up among those there are, by its name, and the name that is looked up without them.
+const LOOKED_UP: [(&str, &str); 3] = [("entry", "_start"), ("init", "_init"), ("fini", "_fini")];
+
+/// `--undefined-glob`, `--entry` and others bring what they find into the output (lld/ELF/Driver.cpp `handleUndefined`): names that
+/// bitcode alone has, too.
+fn refuse_looked_up(link: &FinalLink<'_>, users: &Natives) -> Result<(), FinalLinkError> {
     let globs: Vec<&[u8]> = link.invocation.all("undefined-glob").map(OsStrExt::as_bytes).collect();
-    let symbols = || link.tables.symbols().filter(|_| !globs.is_empty());
-    let matching = symbols().filter(|symbol| globs.iter().any(|glob| may_match(glob, symbol.name)));
+    let names = LOOKED_UP.map(|(option, name)| link.invocation.last(option).unwrap_or(name.as_ref()).as_bytes());
+    let symbols = || link.tables.symbols();
+    let matching = symbols().filter(|symbol| {
+        let is_asked_for = names.contains(&symbol.name) || globs.iter().any(|glob| may_match(glob, symbol.name));
+        is_asked_for && !symbol.is_definition()
+    });
     let mut lost: HashSet<&[u8]> = matching.map(|symbol| symbol.name).collect();
     for symbol in symbols().filter(|symbol| symbol.is_definition()) {
         lost.remove(symbol.name);
@@ -319,7 +336,7 @@ fn refuse_globbed(link: &FinalLink<'_>, users: &Natives) -> Result<(), FinalLink
     match lost.into_iter().min() {
         None => Ok(()),
         Some(name) => Err(FinalLinkError::Unfit(format!(
-            "--undefined-glob of {}, which only bitcode refers to",
+            "{}, which an option looks up and only bitcode refers to",
             String::from_utf8_lossy(name)
         ))),
     }
@@ -371,7 +388,7 @@ fn is_for_the_linker(name: &[u8]) -> bool {
 }
 
 /// What the user's native objects say.
-fn natives_of(link: &FinalLink<'_>, natives: &[BitcodeSource]) -> Result<Natives, FinalLinkError> {
+pub(super) fn natives_of(link: &FinalLink<'_>, natives: &[BitcodeSource]) -> Result<Natives, FinalLinkError> {
     let objects = natives
         .par_iter()
         .filter(|file| super::load_order::kind(link.inputs, **file) == FileKind::NativeObject);

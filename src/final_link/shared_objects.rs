@@ -19,7 +19,7 @@ use crate::llvm;
 pub(super) struct SharedObjects {
     /// Strongly.
     referred: HashSet<Vec<u8>>,
-    /// Among the symbols that bitcode keeps from other files, refers to strongly and does not define.
+    /// Among the symbols that are kept from other files, by bitcode that refers to them strongly or by objects, and not defined.
     kept_back: HashSet<Vec<u8>>,
     /// Among the common symbols of bitcode.
     common: HashSet<Vec<u8>>,
@@ -32,12 +32,21 @@ impl SharedObjects {
     ///
     /// # Errors
     /// `Unfit` where one cannot be read.
-    pub(super) fn read(link: &FinalLink<'_>, loaded: &[BitcodeSource]) -> Result<SharedObjects, FinalLinkError> {
+    pub(super) fn read(
+        link: &FinalLink<'_>,
+        loaded: &[BitcodeSource],
+        users: &Natives,
+    ) -> Result<SharedObjects, FinalLinkError> {
         let kept_back = link.asked.foreign();
         let symbols = link.tables.symbols().filter(|_| !kept_back.is_empty());
         let strong =
             symbols.filter(|symbol| symbol.is_reference(Binding::Global) && kept_back.contains_key(symbol.name));
-        let kept_back: HashSet<&[u8]> = strong.map(|symbol| symbol.name).collect();
+        let mut kept_back: HashSet<&[u8]> = strong.map(|symbol| symbol.name).collect();
+        kept_back.extend(users.kept_back.iter().map(Vec::as_slice));
+        for symbol in link.tables.symbols().filter(|symbol| symbol.is_definition()) {
+            kept_back.remove(symbol.name);
+        }
+        kept_back.retain(|name| !users.defined.contains(*name));
         let common = link.tables.symbols().filter(|symbol| symbol.binding == Binding::Common);
         let common: HashSet<&[u8]> = common.map(|symbol| symbol.name).collect();
         let provided = provided(link)?;
@@ -110,20 +119,19 @@ impl SharedObjects {
         refuse_late_extraction(link, loaded, &removed)
     }
 
-    /// Refuses symbols that shared objects define, where what becomes of them is otherwise in-process. One that bitcode keeps from
-    /// other files is undefined then, and of which binding depends on the order of references (lld/ELF/Symbols.cpp
-    /// `Symbol::resolve(Undefined)`). A common one is as large as the largest, but not where LTO's object brings it.
+    /// Refuses symbols that shared objects define, where what becomes of them is otherwise in-process. One that is kept from other
+    /// files is undefined then, and of which binding depends on the order of references, down to those of a file that is read while
+    /// another is (lld/ELF/Symbols.cpp `Symbol::resolve(Undefined)`). A common one is as large as the largest, but not where LTO's
+    /// object brings it.
     ///
     /// # Errors
     /// `Unfit` where there is one.
-    pub(super) fn refuse_defined(&self, users: &Natives) -> Result<(), FinalLinkError> {
-        let mut undefined = self.kept_back.iter().filter(|name| !users.defined.contains(*name));
-        let refused = match (undefined.next(), self.common.iter().next()) {
-            (Some(name), _) => (name, "which bitcode keeps from other files and a shared object defines"),
+    pub(super) fn refuse_defined(&self) -> Result<(), FinalLinkError> {
+        let (name, why) = match (self.kept_back.iter().min(), self.common.iter().min()) {
+            (Some(name), _) => (name, "which is kept from other files and a shared object alone defines"),
             (None, Some(name)) => (name, "common in bitcode, which a shared object defines"),
             (None, None) => return Ok(()),
         };
-        let (name, why) = refused;
         Err(FinalLinkError::Unfit(format!(
             "{}, {why}",
             String::from_utf8_lossy(name)

@@ -107,10 +107,11 @@ pub(super) fn words(
     };
     builder.options()?;
     let natives = natives(&order);
-    let shared = SharedObjects::read(link, &natives)?;
+    let users = bitcode_references::natives_of(link, &natives)?;
+    let shared = SharedObjects::read(link, &natives, &users)?;
     shared.refuse(link, &natives)?;
     let untold = match link.other {
-        None => bitcode_references::only_in_bitcode(link, &natives, &shared)?,
+        None => bitcode_references::only_in_bitcode(link, &users, &shared)?,
         Some(_) => Untold::default(),
     };
     for name in untold.strong {
