@@ -8,6 +8,7 @@ mod late;
 mod load_order;
 mod traced;
 mod undefined;
+mod ungrouped;
 mod visibility;
 mod why_extract;
 mod words;
