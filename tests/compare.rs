@@ -541,6 +541,26 @@ fn every_link_of_a_build_is_compared_and_none_is_changed() {
 }
 
 /// A link whose files would tell of what a comparison adds to it is not compared, and is what it would be without.
+/// A third link, in in-process order, takes what the build's own link has just kept.
+#[test]
+fn no_backend_of_a_build_is_run_twice_to_be_compared() {
+    let mut bench = program();
+    let (folder, lines) = (bench.path("compared"), bench.path("lines"));
+    let script = bench.path("scribe");
+    bench.write(
+        "scribe",
+        &format!("#!/bin/sh\necho run >> '{}'\nexec \"$@\"\n", lines.display()),
+    );
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    bench
+        .env("THINLTO_LD_COMPARE", folder.to_str().unwrap())
+        .env("THINLTO_LD_LAUNCHER", script.to_str().unwrap());
+    built(&bench, &["main.o", "libfg.a"], "out").ok();
+    let report = bench.run(THINLTO, &["compare", "--report", "compared", "--json"]).ok();
+    assert!(report.stdout.contains("\"equivalent\""), "{}", report.stdout);
+    assert_eq!(bench.text("lines").lines().count(), 3);
+}
+
 #[test]
 fn what_a_comparison_would_change_is_not_compared() {
     let mut bench = program();
