@@ -8,6 +8,7 @@ mod load_order;
 mod shared_objects;
 mod traced;
 mod undefined;
+mod ungrouped;
 mod visibility;
 mod why_extract;
 mod words;

@@ -13,6 +13,7 @@ use super::exclude_libs::ExcludeLibs;
 use super::load_order::{LoadedFile, kind, natives};
 use super::shared_objects::SharedObjects;
 use super::undefined::{self, Reference};
+use super::ungrouped::Groups;
 use super::wrapped::RealNames;
 use super::{FinalLink, FinalLinkError, at, read_native};
 use crate::archive;
@@ -71,6 +72,8 @@ pub(super) struct Builder<'a, 'n> {
     words: Vec<OsString>,
     /// Where symbols are wrapped that bitcode defines.
     real_names: Option<RealNames>,
+    /// In in-process order: what LTO's objects have in groups.
+    groups: Option<Groups<'a>>,
     /// What stands around the last word.
     around: Around,
 }
@@ -103,6 +106,7 @@ pub(super) fn words(
             true => Some(RealNames::new(link)?),
             false => None,
         },
+        groups: Groups::new(link),
         around: Around::Nothing,
     };
     builder.options()?;
@@ -283,6 +287,7 @@ impl<'a> Builder<'a, '_> {
                 LoadedFile::Module(module) => {
                     let object = self.link.objects[module].path();
                     let bytes = fs::read(object).map_err(at(object))?;
+                    let bytes = self.made_plain(&bytes, object)?.unwrap_or(bytes);
                     (self.link.plan.modules[module].source, Cow::Owned(bytes))
                 }
                 LoadedFile::Native(source) => (source, member_bytes(self.link, source)?),
@@ -304,7 +309,25 @@ impl<'a> Builder<'a, '_> {
 
     fn object(&mut self, module: usize) -> Result<(), FinalLinkError> {
         let path = self.link.objects[module].path().clone();
-        self.file(path, super::shown(self.link, module), Around::Nothing)
+        self.lto_object(path, super::shown(self.link, module))
+    }
+
+    /// One of LTO's own, or a copy where its groups are not to be heeded ([`ungrouped`](super::ungrouped)).
+    fn lto_object(&mut self, object: PathBuf, shown: String) -> Result<(), FinalLinkError> {
+        let mut linked = object;
+        if self.groups.is_some() {
+            let bytes = fs::read(&linked).map_err(at(&linked))?;
+            if let Some(bytes) = self.made_plain(&bytes, &linked)? {
+                linked = self.stage_copy(&linked, shown.clone(), bytes)?;
+            }
+        }
+        self.file(linked, shown, Around::Nothing)
+    }
+
+    fn made_plain(&self, bytes: &[u8], file: &Path) -> Result<Option<Vec<u8>>, FinalLinkError> {
+        let plain = self.groups.as_ref().map(|groups| groups.made_plain(bytes));
+        let plain = plain.transpose().map(Option::flatten);
+        plain.map_err(|error| FinalLinkError::Unfit(format!("{}: {error}", file.display())))
     }
 
     /// A file as it is, or a copy where its references must be weak ([`wrapped`](super::wrapped)).
@@ -313,9 +336,7 @@ impl<'a> Builder<'a, '_> {
         if self.real_names.is_some() {
             let bytes = fs::read(&linked).map_err(at(&linked))?;
             if let Some(bytes) = self.weakened(&bytes, &linked)? {
-                let base = linked.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                linked = self.stage(&base, shown)?;
-                fs::write(&linked, bytes).map_err(at(&linked))?;
+                linked = self.stage_copy(&linked, shown, bytes)?;
             }
         }
         self.word(linked, around);
@@ -331,7 +352,7 @@ impl<'a> Builder<'a, '_> {
     fn regular(&mut self) -> Result<(), FinalLinkError> {
         let Some(regular) = self.regular else { return Ok(()) };
         let shown = regular_prelink(&self.link.invocation.output).display().to_string();
-        self.file(regular.to_owned(), shown, Around::Nothing)
+        self.lto_object(regular.to_owned(), shown)
     }
 
     /// A file of the user's that is no archive's member.
@@ -441,6 +462,14 @@ impl<'a> Builder<'a, '_> {
         let entry = &self.link.inputs.entries[file.entry];
         read_native(entry, file.member, |bytes| Ok(bytes.to_vec()))
             .map_err(|error| FinalLinkError::Unfit(format!("{}: {error}", entry.shown(file.member))))
+    }
+
+    /// A file of the same base name and other bytes, which a person reads as `shown`.
+    fn stage_copy(&mut self, file: &Path, shown: String, bytes: Vec<u8>) -> Result<PathBuf, FinalLinkError> {
+        let base = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let path = self.stage(&base, shown)?;
+        fs::write(&path, bytes).map_err(at(&path))?;
+        Ok(path)
     }
 
     /// A place for a file that a person reads as `shown`.
