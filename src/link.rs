@@ -171,8 +171,15 @@ impl Link {
             return self.replay(&replay, began);
         }
         if let Some((folder, supervisor)) = self.supervisor() {
+            let told = self.told_of_linker();
             return supervisor
-                .run(self.argv0, &self.arguments, &self.invocation, &self.settings, &folder)
+                .run(
+                    (self.argv0, told),
+                    &self.arguments,
+                    &self.invocation,
+                    &self.settings,
+                    &folder,
+                )
                 .map_err(|error| error.to_string());
         }
         self.distribute(began, identity.as_ref())

@@ -216,14 +216,14 @@ pub fn variable(name: &str) -> String {
     format!("THINLTO_LD_{}", name.replace('-', "_").to_uppercase())
 }
 
-/// What begins as a setting's variable does and is none: of our own programs among each other, of their build and of the wrappers.
+/// What begins as a setting's variable does and is none: of our own programs among each other, of their build and of their tests.
 const NO_SETTINGS: [&str; 7] = [
     "THINLTO_LD_GUARD",
     "THINLTO_LD_NESTED",
     "THINLTO_LD_FORKSERVER",
     "THINLTO_LD_FORKSERVER_LONG",
     "THINLTO_LD_PRELOAD",
-    "THINLTO_LD_PROGRAM",
+    "THINLTO_LD_SAMPLING",
     "THINLTO_LD_SUITE_PROGRAM",
 ];
 

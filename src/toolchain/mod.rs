@@ -1,6 +1,7 @@
 //! The real ld.lld and the clang that matches it: where they are, which LLVM they are, and that neither is ourselves.
 //! Knows nothing of the link; asks the programs themselves for their version and remembers the answer by their stamp.
 
+pub mod caller;
 pub mod driver;
 pub mod environment;
 pub mod identity;
@@ -90,7 +91,7 @@ pub enum NoCompiler {
 pub struct Linker {
     /// Where it is, by the name it is to be called by.
     pub path: PathBuf,
-    /// The name it was found by on PATH, where it was.
+    /// The name it was found by on PATH, where it was; neither the setting's nor our caller's has one.
     pub name: Option<String>,
     /// `-22` where we were called `thinlto-ld-22` or `ld.lld-22`.
     pub suffix: String,
@@ -128,11 +129,22 @@ impl Linker {
                 suffix,
             });
         }
+        let is_ours = |path: &Path| same_file(ourselves, path) || is_passed(&passed, path);
+        // Under the drivers' own name for it we stand where that of their folder stood.
+        if name == "ld.lld"
+            && let Some(path) = caller::linker().filter(|path| !is_ours(path))
+        {
+            return Ok(Linker {
+                path,
+                name: None,
+                suffix,
+            });
+        }
         let wanted = format!("ld.lld{suffix}");
         let found = which::which_all(&wanted)
             .into_iter()
             .flatten()
-            .find(|path| !same_file(ourselves, path) && !is_passed(&passed, path));
+            .find(|path| !is_ours(path));
         match found {
             Some(path) => Ok(Linker {
                 path,

@@ -2,13 +2,17 @@
 //! lists the settings; and runs backends for lld's own distribution.
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
-use std::ffi::OsString;
+mod arguments;
+mod installing;
+mod manual;
+
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use clap::{Parser, Subcommand};
+use arguments::{Arguments, Compare, Explain, Task};
+use clap::Parser;
 use serde::Serialize;
 use thinlto_ld::cache::policy::{self, Policy, Pruned, Why};
 use thinlto_ld::cache::store::Store;
@@ -32,91 +36,6 @@ use thinlto_ld::say;
 use thinlto_ld::settings::{self, Setting, Settings};
 use thinlto_ld::threads;
 use thinlto_ld::toolchain::{Clang, Linker, NoCompiler, VersionMemo};
-
-#[derive(Parser)]
-#[command(version, about)]
-struct Arguments {
-    #[command(subcommand)]
-    task: Task,
-}
-
-#[derive(Subcommand)]
-enum Task {
-    /// Check that the real linker and its matching clang are there
-    Check {
-        /// The name thinlto-ld is called by; its suffix chooses the LLVM version
-        #[arg(default_value = "thinlto-ld")]
-        name: String,
-    },
-    /// Show the cache (size, entries, hit rate, what pruning would remove), or prune it
-    Cache {
-        /// The cache folder; by default that of THINLTO_LD_CACHE_DIR, else the user's
-        #[arg(long)]
-        dir: Option<PathBuf>,
-        /// Prune by this policy (lld's --thinlto-cache-policy grammar; an empty one is the default's)
-        #[arg(long)]
-        prune: Option<String>,
-        /// Only say what would go
-        #[arg(long, requires = "prune")]
-        dry_run: bool,
-    },
-    /// Make a link in-process and distributed, in a scratch folder, and say whether they come to the same
-    ///
-    /// Exits 0 if they do, 1 if they do not, 2 if it cannot be told.
-    Compare(Compare),
-    /// Say what would become of a link, without making it: every input, every LTO option, the tools, and why
-    Explain(Explain),
-    /// Run the backends of a link that ld.lld makes by DTLTO: its --thinlto-distributor
-    ///
-    /// ld.lld --thinlto-distributor=/path/to/thinlto --thinlto-distributor-arg=distribute …
-    Distribute {
-        /// The list of jobs that ld.lld writes; before it, settings as on a link line
-        #[arg(
-            required = true,
-            trailing_var_arg = true,
-            allow_hyphen_values = true,
-            value_name = "--thinlto-ld-SETTING=VALUE … FILE"
-        )]
-        words: Vec<OsString>,
-    },
-    /// List every setting, its environment variable and its values
-    Settings,
-}
-
-#[derive(clap::Args)]
-struct Compare {
-    /// Sum up what THINLTO_LD_COMPARE=DIR has collected, instead of making a link
-    #[arg(long, value_name = "DIR", conflicts_with = "command")]
-    report: Option<PathBuf>,
-    /// Print one JSON object instead of a table
-    #[arg(long)]
-    json: bool,
-    /// Also write a page for browsers
-    #[arg(long, value_name = "FILE")]
-    html: Option<PathBuf>,
-    /// Make the link in this folder
-    #[arg(short = 'C', long, value_name = "DIR")]
-    directory: Option<PathBuf>,
-    /// Keep what both links wrote in this folder
-    #[arg(long, value_name = "DIR")]
-    keep: Option<PathBuf>,
-    /// The link: a command line of ld.lld or clang, or @FILE (or Kbuild's .FILE.cmd) with one saved in it
-    #[arg(last = true, value_name = "LINK COMMAND")]
-    command: Vec<OsString>,
-}
-
-#[derive(clap::Args)]
-struct Explain {
-    /// Print one JSON object instead of text
-    #[arg(long)]
-    json: bool,
-    /// Explain the link as made in this folder
-    #[arg(short = 'C', long, value_name = "DIR")]
-    directory: Option<PathBuf>,
-    /// The link, as for `compare`
-    #[arg(last = true, value_name = "LINK COMMAND", required = true)]
-    command: Vec<OsString>,
-}
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -145,6 +64,8 @@ fn perform(task: Task) -> Result<ExitCode, String> {
             Err(error) => Err(error),
         },
         Task::Settings => list_settings(),
+        Task::Install(arguments) => installing::install(arguments).and_then(answer),
+        Task::Uninstall { prefix, user } => installing::uninstall(prefix, user).and_then(answer),
     };
     done.map(|()| ExitCode::SUCCESS)
 }
