@@ -52,6 +52,7 @@ pub const TABLE: &[Setting] = settings! {
     "relocatable": "renamed (where a -r link has thousands of sections of one name, for each of which lld looks through the others, each has a name of its own until lld is done; the output is the same), always (where there are few, too) or plain; default: renamed",
     "final-linker": "another linker for the native objects (mold, wild); default: the real ld.lld",
     "stats": "file to append one JSON line a link to; default: none",
+    "summary": "on or off: whether each link leaves a line on stderr that says what became of it; default: off",
     "timeline": "on or off: whether the stats line lists the link's backends by slot, start and end, and what each read and wrote; default: off",
     "compare": "folder to which every link's comparison with in-process LTO is added, for `thinlto compare --report`; default: none",
     "log": "tracing filter, to stderr; default: warn",
@@ -95,6 +96,15 @@ pub enum Order {
     CommandLine,
     /// After all other inputs, as lld lays out its own.
     InProcess,
+}
+
+/// Whether a link says what became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Summary {
+    /// In one line.
+    On,
+    /// It does not.
+    Off,
 }
 
 /// Whether sections of one name are renamed for the time of a `-r` link.
@@ -169,6 +179,8 @@ pub struct Settings {
     pub final_linker: Option<PathBuf>,
     /// `stats`
     pub stats: Option<PathBuf>,
+    /// `summary`
+    pub summary: Summary,
     /// `timeline`: true when `on`.
     pub timeline: bool,
     /// `compare`
@@ -441,6 +453,12 @@ impl Settings {
             )?,
             final_linker: values.path("final-linker"),
             stats: values.path("stats"),
+            summary: values.choose(
+                "summary",
+                Summary::Off,
+                "on or off",
+                &[("on", Summary::On), ("off", Summary::Off)],
+            )?,
             timeline: values.choose("timeline", false, "on or off", &[("on", true), ("off", false)])?,
             compare: values.path("compare"),
             log: values

@@ -1,9 +1,11 @@
 //! What jobs have come to so far, and the first that failed; counted as they end.
 //! Knows nothing of what they are.
 
+use std::time::Duration;
+
 use super::away::{By, Ended, Ran};
 use super::process::Failure;
-use crate::observe::stats;
+use crate::observe::stats::{self, milliseconds};
 use crate::schedule::Next;
 
 /// One job's result.
@@ -20,8 +22,8 @@ pub struct Done {
 pub enum Made {
     /// It was not in our cache.
     Compiled(By),
-    /// Our cache.
-    Cached,
+    /// Our cache; how long it took to compile it then, where that is known.
+    Cached(Option<Duration>),
 }
 
 /// What has ended so far.
@@ -37,6 +39,15 @@ impl Results {
     /// Of jobs of which the cache had these.
     pub fn of(done: Vec<Option<Done>>) -> Results {
         Results { done, failure: None }
+    }
+
+    /// Milliseconds that compiling what the cache had would have taken, as far as is known.
+    pub fn saved(&self) -> f64 {
+        let kept = self.done.iter().flatten().filter_map(|done| match done.made {
+            Made::Cached(took) => took,
+            Made::Compiled(_) => None,
+        });
+        milliseconds(kept.sum())
     }
 
     /// The jobs of which there is no result.

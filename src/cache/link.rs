@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::digest::{Digest, Digests, Stamp};
 use super::key::{AsmInput, ExtraInput, FeedIndex, Key, KeyParts};
@@ -275,21 +275,25 @@ impl Cache {
         Some(bytes)
     }
 
-    /// Puts a kept object and what else its backend wrote in place; what the backend said.
-    pub fn get(&self, keyed: &Keyed, object: Destination<'_>, sides: &[PathBuf]) -> Option<String> {
+    /// Puts a kept object and what else its backend wrote in place; what there is to know of the backend.
+    pub fn get(&self, keyed: &Keyed, object: Destination<'_>, sides: &[PathBuf]) -> Option<Kept> {
         let names = names(sides);
         let sides = places(&names, sides);
         let outputs = Outputs { object, sides: &sides };
         let kept = |key: &Key| match &self.users {
-            Some(users) => users.get(key, &outputs),
-            None => self.store.get(key, &outputs).ok().map(|hit| hit.warnings),
+            // Their entries are lld's, which have no place for it.
+            Some(users) => users.get(key, &outputs).map(|said| (said, None)),
+            None => self.store.get(key, &outputs).ok().map(|hit| (hit.warnings, hit.took)),
         };
-        let said = kept(&keyed.key).or_else(|| kept(keyed.exact.as_ref()?))?;
-        Some(String::from_utf8_lossy(&said).into_owned())
+        let (said, took) = kept(&keyed.key).or_else(|| kept(keyed.exact.as_ref()?))?;
+        Some(Kept {
+            said: String::from_utf8_lossy(&said).into_owned(),
+            took,
+        })
     }
 
-    /// Keeps an object, what else its backend wrote, and what it said, unless a file it was made from has changed.
-    pub fn put(&self, keyed: &Keyed, object: &Path, sides: &[PathBuf], said: &str) {
+    /// Keeps an object, what else its backend wrote, what it said and how long it ran, unless a file it was made from has changed.
+    pub fn put(&self, keyed: &Keyed, object: &Path, sides: &[PathBuf], said: &str, took: Option<Duration>) {
         let names = names(sides);
         let sides = places(&names, sides);
         let outputs = Outputs {
@@ -310,7 +314,7 @@ impl Cache {
                 .map_err(|error| error.to_string()),
             None => self
                 .store
-                .put(key, &outputs, said.as_bytes())
+                .put_of(key, &outputs, said.as_bytes(), took)
                 .map_err(|error| error.to_string()),
         };
         if let Err(error) = kept {
@@ -414,6 +418,15 @@ fn understood(policy: Result<Policy, PolicyError>) -> Policy {
         tracing::warn!("cache policy: {error}; the default is used");
         Policy::default()
     })
+}
+
+/// What was kept beside an object.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// What its backend said.
+    pub said: String,
+    /// How long that ran, where it is known.
+    pub took: Option<Duration>,
 }
 
 /// A key, and the files besides modules whose content is in it.

@@ -120,6 +120,8 @@ pub struct Hit {
     pub object: Digest,
     /// What the backend wrote to stderr, to be said again.
     pub warnings: Vec<u8>,
+    /// How long it ran, where that is known.
+    pub took: Option<Duration>,
 }
 
 /// Why nothing was found.
@@ -159,6 +161,9 @@ struct Entry {
     key: [u8; 32],
     object: Content,
     sides: Vec<(String, Content)>,
+    /// Microseconds its backend ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    took: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize, Clone, Copy)]
@@ -183,7 +188,7 @@ impl Store {
     /// # Errors
     /// The reason the link must do without; not one to trouble the user with unless asked.
     pub fn open(dir: &Path) -> Result<Store, CacheOff> {
-        let root = dir.join("v1");
+        let root = Store::root_in(dir);
         let made = !root.is_dir();
         DirBuilder::new()
             .recursive(true)
@@ -218,6 +223,12 @@ impl Store {
             root,
             may_clone: AtomicBool::new(true),
         })
+    }
+
+    /// Where the files of this format are in a folder, if it is a cache.
+    #[must_use]
+    pub fn root_in(dir: &Path) -> PathBuf {
+        dir.join("v1")
     }
 
     /// The folder as it was named.
@@ -283,6 +294,7 @@ impl Store {
         Ok(Hit {
             object: entry.object.digest,
             warnings,
+            took: entry.took.map(Duration::from_micros),
         })
     }
 
@@ -291,6 +303,20 @@ impl Store {
     /// # Errors
     /// Anything that kept it from being kept; nothing half-written is ever found.
     pub fn put(&self, key: &Key, outputs: &Outputs<'_>, warnings: &[u8]) -> Result<(), PutError> {
+        self.put_of(key, outputs, warnings, None)
+    }
+
+    /// As [`Store::put`], of a backend that ran so long.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn put_of(
+        &self,
+        key: &Key,
+        outputs: &Outputs<'_>,
+        warnings: &[u8],
+        took: Option<Duration>,
+    ) -> Result<(), PutError> {
         let object = self.keep(outputs.object.path())?;
         if object.bytes == 0 {
             return Err(PutError::EmptyObject(outputs.object.path().to_owned()));
@@ -304,6 +330,7 @@ impl Store {
             key: *key.as_bytes(),
             object,
             sides,
+            took: took.and_then(|took| took.as_micros().try_into().ok()),
         })?;
         let payload = [entry.as_bytes(), b"\n", warnings].concat();
         let path = self.path(key.as_bytes(), "");
@@ -336,7 +363,7 @@ impl Store {
     /// Where the entry of a key is in a store in `dir`, if it is; nothing is made.
     #[must_use]
     pub fn entry(dir: &Path, key: &Key) -> PathBuf {
-        path_in(&dir.join("v1"), key.as_bytes(), "")
+        path_in(&Store::root_in(dir), key.as_bytes(), "")
     }
 
     /// When an entry was last used, to within ten minutes; none where there is none.

@@ -140,7 +140,7 @@ fn distribute(
         }
         _ => jobs.iter().map(|_| None).collect(),
     };
-    let timeline = settings.timeline.then(|| Timeline::new(began));
+    let timeline = Timeline::new(began);
     let distribution = Distribution {
         jobs: ListedJobs {
             description: &description,
@@ -151,16 +151,17 @@ fn distribute(
             launcher: launcher.as_ref(),
             post: post.as_ref(),
             staging: &staging,
+            timeline: &timeline,
             children,
         },
         engine: settings.engine,
         remote: remote.filter(|_| no_way.is_none()),
         slots,
-        timeline: timeline.as_ref(),
     };
     let done = distribution.run(stats);
     stats.ms.backends = milliseconds(phase.elapsed());
-    stats.timeline = timeline.map(|timeline| timeline.spans(jobs.len(), |job| (jobs[job].shown(), job + 1)));
+    let spans = || timeline.spans(jobs.len(), |job| (jobs[job].shown(), job + 1));
+    stats.timeline = settings.timeline.then(spans);
     if let Some(cache) = &cache {
         cache.tidy();
     }

@@ -55,6 +55,8 @@ pub enum Task {
         )]
         words: Vec<OsString>,
     },
+    /// Say what became of this user's links: how many were distributed, why others were not, what the cache has saved
+    Stats(Stats),
     /// List every setting, its environment variable and its values
     Settings,
     /// Put thinlto-ld where build systems and shells find it: programs, files for build systems, manual pages, completions
@@ -105,6 +107,20 @@ pub struct Explain {
     /// The link, as for `compare`
     #[arg(last = true, value_name = "LINK COMMAND", required = true)]
     pub command: Vec<OsString>,
+}
+
+/// `thinlto stats`
+#[derive(clap::Args)]
+pub struct Stats {
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    pub json: bool,
+    /// Forget all that was counted
+    #[arg(long, conflicts_with = "json")]
+    pub zero: bool,
+    /// The cache folder beside whose objects links are counted; by default that of THINLTO_LD_CACHE_DIR, else the user's
+    #[arg(long)]
+    pub dir: Option<PathBuf>,
 }
 
 /// `thinlto install`

@@ -5,6 +5,7 @@
 mod arguments;
 mod installing;
 mod manual;
+mod stats;
 
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -63,6 +64,7 @@ fn perform(task: Task) -> Result<ExitCode, String> {
             Ok(ending) => ending.meet(),
             Err(error) => Err(error),
         },
+        Task::Stats(arguments) => stats::stats(arguments).and_then(answer),
         Task::Settings => list_settings(),
         Task::Install(arguments) => installing::install(arguments).and_then(answer),
         Task::Uninstall { prefix, user } => installing::uninstall(prefix, user).and_then(answer),
@@ -206,14 +208,7 @@ fn check(name: &str) -> Result<(), String> {
 
 fn cache(dir: Option<PathBuf>, prune: Option<&str>, dry_run: bool) -> Result<(), String> {
     let settings = Settings::read(|name| std::env::var_os(name), &[]).map_err(|error| error.to_string())?;
-    // One that is named is there, or is another than was meant.
-    if let Some(missing) = dir.as_ref().filter(|dir| !dir.is_dir()) {
-        return Err(format!("{}: no such folder", missing.display()));
-    }
-    let dir = dir
-        .or(settings.cache_dir)
-        .or_else(home)
-        .ok_or("no cache folder: there is no home folder; name one with --dir")?;
+    let dir = cache_folder(dir)?;
     let store = Store::open(&dir).map_err(|off| off.to_string())?;
     let failed = |error| format!("{}: {error}", dir.display());
     let (origin, text) = match (prune, &settings.cache_policy) {
@@ -240,6 +235,19 @@ fn cache(dir: Option<PathBuf>, prune: Option<&str>, dry_run: bool) -> Result<(),
         hit_rate(&Tally::of(store.root()).summary(SystemTime::now())),
         would_go(&plan)
     ))
+}
+
+/// The folder that is named, else that of the settings, else the user's.
+fn cache_folder(named: Option<PathBuf>) -> Result<PathBuf, String> {
+    let settings = Settings::read(|name| std::env::var_os(name), &[]).map_err(|error| error.to_string())?;
+    // One that is named is there, or is another than was meant.
+    if let Some(missing) = named.as_ref().filter(|dir| !dir.is_dir()) {
+        return Err(format!("{}: no such folder", missing.display()));
+    }
+    named
+        .or(settings.cache_dir)
+        .or_else(home)
+        .ok_or_else(|| "no cache folder: there is no home folder; name one with --dir".to_owned())
 }
 
 /// `97.3 % (762 of 783 objects, last 3 days)`
