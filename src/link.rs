@@ -168,6 +168,7 @@ impl Link {
             .or_else(|| self.not_to_compare());
         if !matches!(route, Some(Route::Passthrough(_))) {
             settings::warn_of_unknown();
+            self.settings.warn_of_absent();
         }
         if let Some(route) = route {
             self.stats.ms.scan = milliseconds(began.elapsed());

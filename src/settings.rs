@@ -45,6 +45,7 @@ pub const TABLE: &[Setting] = settings! {
     "native": "off, on (each native object is left beside its bitcode too, as foo.thinlto-native.o) or a folder for them; default: off",
     "post-backend": "command run on each native object before it is linked, its path last or in the place of {}; default: none",
     "cache-dir": "where objects are kept, and what else is remembered; default: objects in --thinlto-cache-dir if given, all else in $XDG_CACHE_HOME/thinlto-ld",
+    "cache-behind": "folders of other caches, with : between, read where ours has nothing and never written; default: none",
     "cache-policy": "lld's --thinlto-cache-policy grammar, for our own folder; default: that option if objects are there too, else a cap of 5 GB",
     "cache": "on or off; default: on",
     "unchanged": "restore (a link of which nothing has changed is put back as it was made) or relink; default: restore",
@@ -165,6 +166,8 @@ pub struct Settings {
     pub post_backend: Words,
     /// `cache-dir`
     pub cache_dir: Option<PathBuf>,
+    /// `cache-behind`
+    pub cache_behind: Vec<PathBuf>,
     /// `cache-policy`
     pub cache_policy: Option<String>,
     /// `cache`: false when `off`.
@@ -282,6 +285,15 @@ impl Values {
     fn path(&self, name: &str) -> Option<PathBuf> {
         let (_, value) = self.0.get(name)?;
         (!value.is_empty()).then(|| PathBuf::from(value))
+    }
+
+    /// As in `PATH`; what is empty names none.
+    fn paths(&self, name: &str) -> Vec<PathBuf> {
+        let Some((_, value)) = self.0.get(name) else {
+            return Vec::new();
+        };
+        let named = std::env::split_paths(value);
+        named.filter(|path| !path.as_os_str().is_empty()).collect()
     }
 
     fn text(&self, name: &str) -> Option<String> {
@@ -427,6 +439,7 @@ impl Settings {
             native: values.native(),
             post_backend: values.command("post-backend")?,
             cache_dir: values.path("cache-dir"),
+            cache_behind: values.paths("cache-behind"),
             cache_policy: values.text("cache-policy"),
             cache: values.choose("cache", true, "on or off", &[("on", true), ("off", false)])?,
             unchanged: values.choose(
@@ -470,6 +483,13 @@ impl Settings {
 }
 
 impl Settings {
+    /// Warns of every cache that is to be read and is not there: it is misspelt, or was to be brought here and was not.
+    pub fn warn_of_absent(&self) {
+        for folder in self.cache_behind.iter().filter(|folder| !folder.is_dir()) {
+            tracing::warn!("{}: {}: no such folder", variable("cache-behind"), folder.display());
+        }
+    }
+
     /// Whether any of them asks something of backends that in-process LTO would not do.
     pub fn are_for_backends(&self) -> bool {
         self.flags != FlagsFrom::Link || self.native != Native::Off || !self.post_backend.is_empty()

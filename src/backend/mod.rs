@@ -175,7 +175,7 @@ impl Backends<'_> {
         let mut results = Results::of(self.take_cached(&prepared));
         let waiting = results.waiting();
         counts.cached = prepared.len() - waiting.len();
-        counts.cached_ms = results.saved();
+        (counts.cached_ms, counts.cached_behind) = (results.saved(), results.behind());
         if let Some(progress) = self.progress {
             progress.compiles(
                 self.plan.modules.iter().map(|module| module.shown()).collect(),
@@ -314,7 +314,7 @@ impl Backends<'_> {
             let kept = self.cache?.get(module.key.as_ref()?, place, &module.sides)?;
             Some(Done {
                 stderr: kept.said.replace(OBJECT, &object.to_string_lossy()),
-                made: Made::Cached(kept.took),
+                made: Made::Cached(kept.held),
             })
         };
         prepared.par_iter().map(kept).collect()

@@ -1,10 +1,9 @@
 //! What jobs have come to so far, and the first that failed; counted as they end.
 //! Knows nothing of what they are.
 
-use std::time::Duration;
-
 use super::away::{By, Ended, Ran};
 use super::process::Failure;
+use crate::cache::{Held, Tier};
 use crate::observe::stats::{self, milliseconds};
 use crate::schedule::Next;
 
@@ -22,8 +21,8 @@ pub struct Done {
 pub enum Made {
     /// It was not in our cache.
     Compiled(By),
-    /// Our cache; how long it took to compile it then, where that is known.
-    Cached(Option<Duration>),
+    /// A cache of ours.
+    Cached(Held),
 }
 
 /// What has ended so far.
@@ -43,11 +42,19 @@ impl Results {
 
     /// Milliseconds that compiling what the cache had would have taken, as far as is known.
     pub fn saved(&self) -> f64 {
-        let kept = self.done.iter().flatten().filter_map(|done| match done.made {
-            Made::Cached(took) => took,
+        milliseconds(self.held().filter_map(|held| held.took).sum())
+    }
+
+    /// How many were only in a cache behind ours.
+    pub fn behind(&self) -> usize {
+        self.held().filter(|held| held.tier == Tier::Behind).count()
+    }
+
+    fn held(&self) -> impl Iterator<Item = Held> {
+        self.done.iter().flatten().filter_map(|done| match done.made {
+            Made::Cached(held) => Some(held),
             Made::Compiled(_) => None,
-        });
-        milliseconds(kept.sum())
+        })
     }
 
     /// The jobs of which there is no result.

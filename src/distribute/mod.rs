@@ -47,6 +47,7 @@ pub fn run(words: &[OsString]) -> Result<Ending, String> {
     stats.mode = LinkMode::Distributor;
     stats.reason = unheeded(&settings);
     settings::warn_of_unknown();
+    settings.warn_of_absent();
     let done = distribute(&file, &settings, slots, &children, began, &mut stats);
     let ending = match (children.interrupted(), done) {
         (Some(signal), _) => Ok(Ending::Signal(signal)),
@@ -81,6 +82,7 @@ fn distribute(
     let post = PostBackend::find(&settings.post_backend)?;
     let launcher = Launcher::find(&settings.launcher)?;
     let (cache, cache_off) = Cache::for_jobs(settings);
+    stats.cache_unwritten = cache.as_ref().and_then(Cache::unwritten);
     let staging = Staging::beside(cache.as_ref().map(Cache::dir))
         .map_err(|(parent, error)| format!("no staging folder in {}: {error}", parent.display()))?
         .with_indexes_in_memory(0);

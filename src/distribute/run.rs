@@ -49,7 +49,7 @@ impl Distribution<'_> {
         let kept = (0..jobs.count()).into_par_iter().map(|at| self.kept(at));
         let mut results = Results::of(kept.collect());
         counts.cached = jobs.count() - results.waiting().len();
-        counts.cached_ms = results.saved();
+        (counts.cached_ms, counts.cached_behind) = (results.saved(), results.behind());
         let runs = Runs {
             jobs,
             clang: jobs.description.compiler(),
@@ -103,7 +103,7 @@ impl Distribution<'_> {
             .get(key, Destination::Public(self.jobs.object(at)), &[])?;
         Some(Done {
             stderr: words::naming(&kept.said, self.jobs.description.jobs[at].called()),
-            made: Made::Cached(kept.took),
+            made: Made::Cached(kept.held),
         })
     }
 }

@@ -63,6 +63,7 @@ impl Link {
             Launcher::find(&self.settings.launcher).map_err(|error| Stop::failed(&self.linker_name(), error))?;
         let (cache, cache_off) = Cache::for_link(&self.settings, &self.invocation);
         self.stats.cache_off = cache_off;
+        self.stats.cache_unwritten = cache.as_ref().and_then(Cache::unwritten);
         let clang = Clang::find(&self.linker, &self.settings, &version_memo()).map_err(|error| match error {
             NoCompiler::Missing(_) => Stop::failed(&self.linker_name(), error),
             NoCompiler::Unfit(reason) => Stop::left(reason),

@@ -58,6 +58,9 @@ pub struct Backends {
     pub run_ms: f64,
     /// Milliseconds that those from the cache took when they were compiled, as far as that is known.
     pub cached_ms: f64,
+    /// Those of the cached that were only in a cache behind ours.
+    #[serde(skip_serializing_if = "is_none")]
+    pub cached_behind: usize,
     /// Modules that needed none.
     pub skipped: usize,
     /// Failed.
@@ -203,6 +206,9 @@ pub struct Stats {
     pub output_state: Option<OutputState>,
     /// Why nothing was cached, where the cache was wanted but is off.
     pub cache_off: Option<String>,
+    /// Why nothing was kept, where the cache could be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_unwritten: Option<&'static str>,
     /// Every backend, where the `timeline` setting asks for them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeline: Option<Vec<Span>>,
@@ -245,6 +251,7 @@ impl Stats {
             relocatable: None,
             output_state: None,
             cache_off: None,
+            cache_unwritten: None,
             timeline: None,
             work: None,
             ms: Phases::default(),

@@ -192,8 +192,13 @@ fn check(name: &str) -> Result<(), String> {
         ),
         false => String::new(),
     };
+    let behind = settings.cache_behind.iter().map(|dir| match dir.is_dir() {
+        true => format!("behind  {}\n", dir.display()),
+        false => format!("behind  {}: no such folder\n", dir.display()),
+    });
+    let behind: String = behind.collect();
     answer(format!(
-        "clang   {}\nLLVM    {}\n{newer}cache   {cache}\n",
+        "clang   {}\nLLVM    {}\n{newer}cache   {cache}\n{behind}",
         clang.path.display(),
         clang.version
     ))?;
