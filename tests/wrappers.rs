@@ -141,6 +141,25 @@ fn kmake_takes_the_place_of_the_linker_that_llvm_means() {
     }
 }
 
+/// A makefile of rules that make knows, and one that links by the linker itself.
+#[test]
+fn plain_make() {
+    let mut bench = bench();
+    bench.write(
+        "Makefile",
+        "main: main.o answer.o\nall.o: main.o answer.o\n\t$(LD) -r -o $@ $^\n",
+    );
+    let linker = format!("LDFLAGS=--ld-path={}", installed(&bench, "ld.lld"));
+    let words = ["CC=clang-22", "CFLAGS=-O2 -flto=thin", &linker, "LD=thinlto-ld-22"];
+    let bin = bench.path("opt/bin");
+    with_path(&mut bench, &bin);
+    for output in ["main", "all.o"] {
+        let outcome = bench.run("make", &[&words[..], &[output]].concat()).ok();
+        distributed(&outcome, output);
+    }
+    assert_eq!(bench.output_of("main"), "42\n");
+}
+
 #[test]
 fn cmake() {
     for (words, environment) in [
