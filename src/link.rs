@@ -30,15 +30,12 @@ use crate::say::{self, Aside};
 use crate::settings::{self, Mode, Settings, Summary};
 use crate::slots::Slots;
 use crate::threads;
-use crate::toolchain::{self, Linker, VersionMemo};
+use crate::toolchain::{self, Linker, OUR_VERSION, VersionMemo};
 use crate::unchanged::Identity;
 pub use ending::Ending;
 use left::exec;
 use said::first_error;
 use stop::Stop;
-
-/// Asks which thinlto-ld this is; `--version` is the linker's.
-const OUR_VERSION: &str = "--thinlto-ld-version";
 
 /// What came of trying to distribute a link.
 enum Attempt {

@@ -184,3 +184,44 @@ fn manuals_and_completions() {
         assert!(bench.text(place.to_str().unwrap()).contains("uninstall"), "{shell}");
     }
 }
+
+/// Under a name that only we have: who asks is told so, and which linkers are there.
+#[test]
+fn check_knows_its_own_wrapper_and_offers_what_is_there() {
+    let mut bench = Bench::new();
+    let first = bench.path("first");
+    fs::create_dir(&first).unwrap();
+    symlink(which::which("ld.lld-22").unwrap(), first.join("ld.lld-22")).unwrap();
+    symlink(which::which("clang-22").unwrap(), first.join("clang-22")).unwrap();
+    bench.env("PATH", first.to_str().unwrap());
+    let offered = ">>> ld.lld-22 is there: thinlto-ld-22 stands before it\n";
+    for name in ["thinlto-ld", "ld.lld"] {
+        let outcome = bench.run(THINLTO, &["check", name]);
+        assert_eq!(outcome.status, 1);
+        assert!(
+            outcome
+                .stderr
+                .starts_with("thinlto: error: cannot find the real ld.lld: ")
+                && outcome.stderr.ends_with(offered),
+            "{}",
+            outcome.stderr
+        );
+    }
+    // The program itself, and a copy of it.
+    let program = Path::new(env!("CARGO_BIN_EXE_thinlto-ld"));
+    for make in [
+        |from: &Path, to: &Path| symlink(from, to),
+        |from: &Path, to: &Path| fs::copy(from, to).map(drop),
+    ] {
+        let wrapper = first.join("ld.lld");
+        make(program, &wrapper).unwrap();
+        let outcome = bench.run(THINLTO, &["check", "ld.lld"]);
+        assert_eq!(outcome.status, 1);
+        let told = format!(">>> {} is thinlto-ld itself\n{offered}", wrapper.display());
+        assert!(outcome.stderr.ends_with(&told), "{}", outcome.stderr);
+        // So is who links.
+        let outcome = bench.run(&wrapper, &["-r", "none.o"]);
+        assert!(outcome.stderr.contains(&told[..told.len() - 1]), "{}", outcome.stderr);
+        fs::remove_file(wrapper).unwrap();
+    }
+}

@@ -76,6 +76,24 @@ fn behind_clang_the_linker_is_the_one_clang_would_have_taken() {
     }
 }
 
+/// Who makes the link to compare it is called by us and not by clang; the linker is the same.
+#[test]
+fn behind_clang_links_are_compared_too() {
+    let mut bench = compiled();
+    let reports = bench.path("reports");
+    bench.env("THINLTO_LD_COMPARE", reports.to_str().unwrap());
+    let linker = format!("--ld-path={}", installed(&bench, "ld.lld"));
+    let outcome = bench
+        .run("clang-22", &[&linker, "main.o", "answer.o", "-o", "prog"])
+        .ok();
+    distributed(&outcome, "prog");
+    let told = bench
+        .run(THINLTO, &["compare", "--report", "reports", "--json"])
+        .ok()
+        .stdout;
+    assert!(told.contains("\"equivalent\""), "{told}");
+}
+
 #[test]
 fn first_on_path_under_a_versions_name() {
     let mut bench = compiled();

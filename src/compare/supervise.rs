@@ -144,6 +144,7 @@ fn make(links: &Links<'_>, arguments: &[OsString], settings: &Settings) -> Resul
     }
     command
         .arg0(&links.command.argv0)
+        .envs(links.command.env.iter().cloned())
         .args(arguments)
         .args(words)
         .env_remove(settings::variable("compare"));

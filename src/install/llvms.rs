@@ -2,10 +2,9 @@
 //! Knows nothing of whether a linker and its clang are of one version to the last digit: `thinlto check` does.
 
 use std::collections::BTreeSet;
-use std::env;
-use std::fs;
 
 use crate::llvm::{NEWEST, OLDEST};
+use crate::toolchain;
 
 /// One of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +23,14 @@ pub struct NoLlvm {
 
 /// Those on PATH that are known, the newest first, and else one whose programs have no suffix.
 pub fn found() -> Vec<Llvm> {
-    let numbered = of(names_on_path().filter_map(|name| name.strip_prefix("ld.lld-")?.parse().ok()));
+    let known = toolchain::numbered()
+        .into_iter()
+        .filter(|version| (OLDEST..=NEWEST).contains(version));
+    let suffixes = known.map(|version| format!("-{version}"));
+    let numbered: Vec<Llvm> = suffixes
+        .filter(|suffix| missing(suffix).is_none())
+        .map(|suffix| Llvm { suffix })
+        .collect();
     let plain = || missing("").is_none().then(|| Llvm { suffix: String::new() });
     match numbered.is_empty() {
         true => plain().into_iter().collect(),
@@ -55,27 +61,8 @@ impl Llvm {
     }
 }
 
-fn of(linkers: impl Iterator<Item = u32>) -> Vec<Llvm> {
-    let known: BTreeSet<u32> = linkers.filter(|version| (OLDEST..=NEWEST).contains(version)).collect();
-    let suffixes = known.into_iter().rev().map(|version| format!("-{version}"));
-    suffixes
-        .filter(|suffix| missing(suffix).is_none())
-        .map(|suffix| Llvm { suffix })
-        .collect()
-}
-
 /// The first program of an LLVM of this suffix that is not on PATH.
 fn missing(suffix: &str) -> Option<String> {
     let programs = ["ld.lld", "clang"].map(|name| format!("{name}{suffix}"));
     programs.into_iter().find(|program| which::which(program).is_err())
-}
-
-fn names_on_path() -> impl Iterator<Item = String> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let folders: Vec<_> = env::split_paths(&path).collect();
-    let entries = folders.into_iter().filter_map(|folder| fs::read_dir(folder).ok());
-    entries
-        .flatten()
-        .flatten()
-        .filter_map(|entry| entry.file_name().into_string().ok())
 }

@@ -36,7 +36,7 @@ use thinlto_ld::llvm;
 use thinlto_ld::say;
 use thinlto_ld::settings::{self, Setting, Settings};
 use thinlto_ld::threads;
-use thinlto_ld::toolchain::{Clang, Linker, NoCompiler, VersionMemo};
+use thinlto_ld::toolchain::{Clang, Linker, NoCompiler, ToolchainError, VersionMemo};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -165,17 +165,22 @@ fn enter(directory: Option<&Path>) -> Result<(), String> {
 
 fn check(name: &str) -> Result<(), String> {
     let settings = Settings::read(|name| std::env::var_os(name), &[]).map_err(|error| error.to_string())?;
-    let linker = Linker::find(name.as_ref(), &settings).map_err(|error| error.to_string())?;
+    let thinlto_ld = std::env::current_exe()
+        .map_err(|error| error.to_string())?
+        .with_file_name("thinlto-ld");
+    let linker = Linker::find_but(name.as_ref(), &settings, &thinlto_ld).map_err(|error| error.to_string())?;
+    let memo = VersionMemo::new(None);
+    if linker.is_thinlto_ld() {
+        let wanted = linker.name.clone().unwrap_or_else(|| "ld.lld".to_owned());
+        return Err(ToolchainError::no_linker(wanted, Some(linker.path)).to_string());
+    }
     answer(format!("linker  {}\n", linker.path.display()))?;
-    let clang = Clang::find(&linker, &settings, &VersionMemo::new(None)).map_err(|error| match error {
+    let clang = Clang::find(&linker, &settings, &memo).map_err(|error| match error {
         NoCompiler::Missing(_) => error.to_string(),
         NoCompiler::Unfit(reason) => format!(
             "{reason}: links go in-process; install the clang of the linker's version, or name it with THINLTO_LD_CLANG"
         ),
     })?;
-    let thinlto_ld = std::env::current_exe()
-        .map_err(|error| error.to_string())?
-        .with_file_name("thinlto-ld");
     let check = Check {
         linker: &linker,
         clang: &clang,
