@@ -51,6 +51,11 @@ pub struct Traits {
     /// In-process backends are told which library functions are bitcode that the link has left in archives, and call none of them
     /// (`LTO::setBitcodeLibFuncs`); clang cannot be told.
     pub shuns_library_bitcode: bool,
+    /// What a shared object refers to must be defined in the end, whether or not it was when the shared object was loaded
+    /// (lld/ELF/InputFiles.cpp `SharedFile::parse`; seen of 19 and not of 16).
+    pub requires_what_lto_removes: bool,
+    /// What bitcode has defined is not provided by a linker script where LTO removes it (seen of 22, not of 19).
+    pub provides_once: bool,
 }
 
 const LLVM_16: Traits = Traits {
@@ -61,6 +66,8 @@ const LLVM_16: Traits = Traits {
     cs_profile: CsProfile::Path,
     interchanges_loops: false,
     shuns_library_bitcode: false,
+    requires_what_lto_removes: false,
+    provides_once: false,
 };
 const LLVM_17: Traits = Traits {
     since: 17,
@@ -72,16 +79,22 @@ const LLVM_18: Traits = Traits {
     objects_by_task: false,
     ..LLVM_17
 };
+const LLVM_19: Traits = Traits {
+    since: 19,
+    requires_what_lto_removes: true,
+    ..LLVM_18
+};
 const LLVM_20: Traits = Traits {
     since: 20,
     labels: Labels::Unknown,
     cs_profile: CsProfile::Unknown,
-    ..LLVM_18
+    ..LLVM_19
 };
 const LLVM_22: Traits = Traits {
     since: 22,
     labels: Labels::Nothing,
     cs_profile: CsProfile::PathAndKind,
+    provides_once: true,
     ..LLVM_20
 };
 const LLVM_23: Traits = Traits {
@@ -92,7 +105,7 @@ const LLVM_23: Traits = Traits {
 };
 
 /// Newest first.
-const VERSIONS: [&Traits; 6] = [&LLVM_23, &LLVM_22, &LLVM_20, &LLVM_18, &LLVM_17, &LLVM_16];
+const VERSIONS: [&Traits; 7] = [&LLVM_23, &LLVM_22, &LLVM_20, &LLVM_19, &LLVM_18, &LLVM_17, &LLVM_16];
 
 /// The ways of LLVM `major`: of one newer than any known, those of the newest.
 pub fn traits(major: u32) -> &'static Traits {

@@ -397,6 +397,41 @@ fn data_without_a_name_is_looked_at_in_in_process_order() {
     assert!(why.contains("cannot be told to be the same"), "{why}");
 }
 
+/// In-process lld has a pointer to what handles exceptions once for each module that throws, since it heeds no COMDAT groups in LTO's
+/// objects: everything behind these is elsewhere, and in in-process order they must be there as often.
+#[test]
+fn in_process_order_has_what_is_grouped_as_often_as_in_process_lld() {
+    let bench = Bench::new();
+    let catches = "struct S { ~S(); }; int may_throw(int);\n\
+                   int NAME(int x) { try { S s; return may_throw(x); } catch (...) { return 8; } }\n";
+    let main = "int a(int), b(int); double scale(double);\n\
+                int main(int c, char **) { return a(c) + b(c) + int(scale(c) * 7.7); }\n";
+    // What stands behind the last constant of eight bytes depends on the order of objects.
+    let native = "extern const int other[] = {15, 16, 17, 18, 19, 20, 21, 22, 23}; volatile int at;\n\
+                  struct S { ~S(); }; S::~S() {} int may_throw(int x) { if (x > 3) throw x; return other[at]; }\n\
+                  double scale(double x) { return x * 6.6; }\n";
+    let table = "extern const int table[] = {5, 6, 7, 8, 9, 10, 11, 12, 13}; extern volatile int at;\n\
+                 int also() { return table[at]; }\n";
+    bench
+        .compile("main.cc", &format!("{main}{table}"), THIN)
+        .compile("a.cc", &catches.replace("NAME", "a"), THIN)
+        .compile("b.cc", &catches.replace("NAME", "b"), THIN)
+        .compile("n.cc", native, &["-O2"]);
+    let line = [
+        "clang++-22",
+        "-flto=thin",
+        "-fuse-ld=lld",
+        "main.o",
+        "a.o",
+        "b.o",
+        "n.o",
+        "-oout",
+    ];
+    let answer = equivalent(&bench, &line);
+    let note = answer["notes"][0].as_str().unwrap();
+    assert!(note.contains("every place means the same"), "{answer:#}");
+}
+
 #[test]
 fn a_library_more_is_named_and_a_link_that_only_fails_one_way_differs() {
     let mut bench = program();
@@ -506,6 +541,26 @@ fn every_link_of_a_build_is_compared_and_none_is_changed() {
 }
 
 /// A link whose files would tell of what a comparison adds to it is not compared, and is what it would be without.
+/// A third link, in in-process order, takes what the build's own link has just kept.
+#[test]
+fn no_backend_of_a_build_is_run_twice_to_be_compared() {
+    let mut bench = program();
+    let (folder, lines) = (bench.path("compared"), bench.path("lines"));
+    let script = bench.path("scribe");
+    bench.write(
+        "scribe",
+        &format!("#!/bin/sh\necho run >> '{}'\nexec \"$@\"\n", lines.display()),
+    );
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    bench
+        .env("THINLTO_LD_COMPARE", folder.to_str().unwrap())
+        .env("THINLTO_LD_LAUNCHER", script.to_str().unwrap());
+    built(&bench, &["main.o", "libfg.a"], "out").ok();
+    let report = bench.run(THINLTO, &["compare", "--report", "compared", "--json"]).ok();
+    assert!(report.stdout.contains("\"equivalent\""), "{}", report.stdout);
+    assert_eq!(bench.text("lines").lines().count(), 3);
+}
+
 #[test]
 fn what_a_comparison_would_change_is_not_compared() {
     let mut bench = program();

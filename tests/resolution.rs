@@ -365,7 +365,144 @@ fn a_shared_object_extracts_nothing_more() {
     for lazy in [&["late.a"][..], &["-Wl,--start-lib", "late.o", "-Wl,--end-lib"]] {
         let words = [&["-flto=thin", "-shared", "m.o"], lazy, &["libs.so", "-o", "our.out"]].concat();
         let ours = bench.drive("clang", &shim, &words);
-        let reason = "near, which LTO removes and a shared object refers to, is in late.";
+        let reason = "near, which LTO removes and another file refers to, is in late.";
         assert!(ours.reason().starts_with(reason), "{}", ours.reason());
     }
+}
+
+/// Of members of one name, only those that were loaded ask for a symbol's visibility.
+#[test]
+fn a_member_that_is_not_loaded_asks_for_no_visibility() {
+    let bench = Bench::new();
+    let hidden = "extern __attribute__((visibility(\"hidden\"))) int v; int g(void);\n";
+    bench
+        .compile("m.c", "int f(void); int entry(void) { return f(); }\n", NATIVE)
+        .compile(
+            "a/same.c",
+            &format!("{hidden} int f(void) {{ return g(); }} int unused(void) {{ return v; }}\n"),
+            THIN,
+        )
+        .compile("b/same.c", "extern int v; int g(void) { return v++; }\n", THIN)
+        .compile(
+            "c/same.c",
+            &format!("{hidden} __attribute__((weak)) int g(void) {{ return v; }}\n"),
+            NATIVE,
+        )
+        .compile("d.c", "int v = 5;\n", THIN)
+        .write("v.map", "{ global: entry; v; local: *; };\n");
+    bench
+        .ar(&["qc", "lib.a", "a/same.o"])
+        .ar(&["qc", "lib.a", "b/same.o"])
+        .ar(&["qc", "lib.a", "c/same.o"]);
+    alike(
+        &bench,
+        &["-shared", "-Wl,--version-script=v.map", "m.o", "lib.a", "d.o"],
+    );
+}
+
+/// Members of one name for ThinLTO and for regular LTO: each stands where it was loaded.
+#[test]
+fn members_of_one_name_for_both_kinds_of_lto() {
+    let bench = Bench::new();
+    let constructor = |name: &str| {
+        format!(
+            "int puts(const char *); int {name}; __attribute__((constructor)) static void c(void) {{ puts(\"{name}\"); }}\n"
+        )
+    };
+    bench
+        .compile(
+            "main.c",
+            "extern int whole, second, first; int *all[] = {&whole, &second, &first}; int main(void) { return 0; }\n",
+            NATIVE,
+        )
+        .compile("thin/same.c", &constructor("first"), THIN)
+        .compile("full/same.c", "int whole;\n", &["-flto", "-O2", "-fPIC"])
+        .compile("second.c", &constructor("second"), THIN);
+    bench
+        .ar(&["qc", "same.a", "thin/same.o"])
+        .ar(&["qc", "same.a", "full/same.o"])
+        .ar(&["qc", "second.a", "second.o"]);
+    alike(&bench, &["same.a", "second.a", "main.o"]);
+}
+
+/// Where a shared object or a member that was not loaded would decide otherwise than in-process, lld makes the link.
+#[test]
+fn what_is_not_distributed_is_named() {
+    let bench = Bench::new();
+    bench
+        .compile("m.c", "int f(void) { return 1; } int entry(void) { return 2; }\n", THIN)
+        .compile(
+            "asks.c",
+            "__attribute__((weak, visibility(\"hidden\"))) int f(void); int g(void) { return f ? f() : 0; }\n",
+            THIN,
+        )
+        .compile("defines.c", "int v[4] = {1}; int f(void) { return 3; }\n", NATIVE)
+        .compile("common.c", "int v[2];\n", &["-flto=thin", "-O2", "-fPIC", "-fcommon"])
+        .compile("uses.c", "int f(void); int u(void) { return f(); }\n", THIN)
+        .compile(
+            "dead.c",
+            "int g(void); __attribute__((visibility(\"hidden\"))) int unused(void) { return g(); }\n",
+            THIN,
+        )
+        .compile(
+            "versioned.c",
+            "__attribute__((used)) int second(void) { return 2; } __asm__(\".symver second, f@@V2\");\n",
+            THIN,
+        )
+        .write("local.map", "{ global: entry; local: *; };\n")
+        .write("v.map", "V1 { global: entry; f; local: *; }; V2 { };\n")
+        .write("provide.ld", "PROVIDE(f = none);\n");
+    let shim = bench.shim().to_str().unwrap().to_owned();
+    bench
+        .drive("clang", &shim, &["-shared", "defines.o", "-o", "libs.so"])
+        .ok();
+    bench.ar(&["rc", "versioned.a", "versioned.o"]);
+    let links: [(&[&str], &str); 6] = [
+        (
+            &["-Wl,--version-script=local.map", "m.o", "libs.so", "provide.ld"],
+            "PROVIDE of f, which bitcode defines",
+        ),
+        (
+            &["uses.o", "libs.so", "asks.o"],
+            "f, which is kept from other files and a shared object alone defines",
+        ),
+        (
+            &["-Wl,--version-script=v.map", "m.o", "versioned.a"],
+            "f takes its version from a member that is not loaded",
+        ),
+        (
+            &["-Wl,-e,g", "dead.o"],
+            "g, which an option looks up and only bitcode refers to",
+        ),
+        (
+            &["common.o", "libs.so"],
+            "v, common in bitcode, which a shared object defines",
+        ),
+        (
+            &["-Wl,--undefined-glob=g*", "dead.o"],
+            "g, which an option looks up and only bitcode refers to",
+        ),
+    ];
+    for (words, reason) in links {
+        let words = [&["-flto=thin", "-shared"], words, &["-o", "our.out"]].concat();
+        assert_eq!(bench.drive("clang", &shim, &words).reason(), reason);
+    }
+}
+
+/// A wrapped symbol to which bitcode alone refers, weakly, and whose wrapper goes with garbage collection.
+#[test]
+fn a_wrapped_symbol_that_nobody_defines() {
+    let bench = Bench::new();
+    bench
+        .compile(
+            "m.c",
+            "int __real_f(void); int __wrap_f(void) { return 1 + __real_f(); } int main(void) { return 0; }\n",
+            THIN,
+        )
+        .compile(
+            "n.c",
+            "__attribute__((weak)) int f(void); int unused(void) { return f ? f() : 0; }\n",
+            THIN,
+        );
+    alike(&bench, &["-Wl,--wrap=f,--gc-sections", "m.o", "n.o"]);
 }

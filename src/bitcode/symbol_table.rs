@@ -21,6 +21,8 @@ pub enum Binding {
     Global,
     /// To any other.
     Weak,
+    /// To one that is no common symbol; of two the larger stays.
+    Common,
 }
 
 /// A symbol as a linker is told of it. A file may have several of one name: a reference of its code and one of its assembly.
@@ -64,6 +66,7 @@ const FLAGS: usize = 5;
 /// Of the flags (`storage::Symbol::FlagBits`); the two lowest are the visibility.
 const UNDEFINED: usize = 1 << 3;
 const WEAK: usize = 1 << 4;
+const COMMON: usize = 1 << 5;
 const GLOBAL: usize = 1 << 10;
 const FORMAT_SPECIFIC: usize = 1 << 11;
 
@@ -126,8 +129,9 @@ fn read<'a>(table: &'a [u8], names: &'a [u8]) -> Result<Vec<TableSymbol<'a>>, Bi
                 0 => Presence::Definition,
                 _ => Presence::Declaration,
             },
-            binding: match flags & WEAK {
+            binding: match flags & (WEAK | COMMON) {
                 0 => Binding::Global,
+                COMMON => Binding::Common,
                 _ => Binding::Weak,
             },
             visibility: Visibility::from_module(flags as u64 & 3),
@@ -150,7 +154,8 @@ fn of_code(bytes: &[u8]) -> Result<Vec<TableSymbol<'_>>, BitcodeError> {
             _ => symbol.presence,
         },
         binding: match symbol.linkage {
-            Linkage::External | Linkage::AvailableExternally | Linkage::Common => Binding::Global,
+            Linkage::External | Linkage::AvailableExternally => Binding::Global,
+            Linkage::Common => Binding::Common,
             _ => Binding::Weak,
         },
         visibility: symbol.visibility,

@@ -140,6 +140,15 @@ pub struct Made {
     pub cost: Cost,
 }
 
+/// Where distributed links have their objects from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backends {
+    /// Their own backends: what a link costs is to be seen, and nothing is to be left behind.
+    Run,
+    /// The cache, if the user has one: a build's own link has just put them there.
+    Kept,
+}
+
 /// A link in the making.
 #[derive(Debug)]
 pub struct Links<'a> {
@@ -151,6 +160,8 @@ pub struct Links<'a> {
     pub scratch: &'a Path,
     /// Our children.
     pub children: &'a Children,
+    /// Whether backends are run for distributed links.
+    pub backends: Backends,
 }
 
 impl Links<'_> {
@@ -209,7 +220,7 @@ impl Links<'_> {
     /// As [`Links::in_process`].
     pub fn distributed_plainly(&self) -> Result<Made, CompareError> {
         let side = self.side("distributed-plainly")?;
-        let mut words = sides::distributed(self.invocation, &side, &self.dwo(), None);
+        let mut words = sides::distributed(self.invocation, &side, &self.dwo(), None, self.backends);
         words.push(sides::NO_OBJECTS.into());
         self.run(side, words)
     }
@@ -237,7 +248,7 @@ impl Links<'_> {
     /// As [`Links::in_process`].
     pub fn distributed(&self, order: Option<Order>) -> Result<(Made, Option<Told>), CompareError> {
         let side = self.side(if order.is_some() { "in-order" } else { "distributed" })?;
-        let words = sides::distributed(self.invocation, &side, &self.dwo(), order);
+        let words = sides::distributed(self.invocation, &side, &self.dwo(), order, self.backends);
         let mut made = self.run(side, words)?;
         let told = Told::read(&made.side.stats());
         if let Some(told) = &told {

@@ -4,6 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use super::link::Backends;
 use crate::cmdline::{Invocation, Item, Replacement, Role};
 use crate::settings::Order;
 
@@ -148,13 +149,22 @@ fn in_process_to(invocation: &Invocation, side: &Side, dwo: &Path) -> Vec<OsStri
 }
 
 /// The words of a distributed link; with `order` that order, else the user's.
-pub fn distributed(invocation: &Invocation, side: &Side, dwo: &Path, order: Option<Order>) -> Vec<OsString> {
+pub fn distributed(
+    invocation: &Invocation,
+    side: &Side,
+    dwo: &Path,
+    order: Option<Order>,
+    backends: Backends,
+) -> Vec<OsString> {
     let mut words = without_outputs(invocation, dwo);
     words.extend(settings(
         invocation,
         &[
             ("mode", "distributed".into()),
-            ("cache", "off".into()),
+            match backends {
+                Backends::Run => ("cache", "off".into()),
+                Backends::Kept => ("unchanged", "relink".into()),
+            },
             ("stats", side.stats().into()),
             ("timeline", "on".into()),
             ("compare", OsString::new()),

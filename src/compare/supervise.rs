@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::command::LinkCommand;
 use super::judge;
-use super::link::{self, CompareError, Links, Made, Told, at};
+use super::link::{self, Backends, CompareError, Links, Made, Told, at};
 use super::measure::{self, Words};
 use super::objects;
 use super::verdict::Comparison;
@@ -69,6 +69,7 @@ impl Supervisor {
             invocation,
             scratch: self.scratch.path(),
             children: &self.children,
+            backends: Backends::Kept,
         };
         let made = make(&links, arguments, settings).and_then(|ours| {
             let comparison = compare_made(&links, &ours, settings);

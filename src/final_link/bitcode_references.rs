@@ -8,14 +8,18 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use object::{Object, ObjectSymbol};
+use object::{Object, ObjectSymbol, SymbolFlags};
 use rayon::prelude::*;
 
+use super::shared_objects::SharedObjects;
 use super::{FinalLink, FinalLinkError, NativeObject, assigned, at, read_native};
 use crate::bitcode::TableSymbol;
 use crate::bitcode::symbol_table::{Binding, Origin};
+use crate::bitcode::symbols::Visibility;
 use crate::cmdline::OutputKind;
 use crate::inputs::{BitcodeSource, FileKind, ScriptContent};
+use crate::llvm;
+use crate::relocatable::may_match;
 use crate::symbols::{SymbolTables, table_of_file};
 use crate::sys;
 
@@ -23,8 +27,10 @@ use crate::sys;
 #[derive(Default)]
 pub(super) struct Natives {
     weakly_undefined: HashSet<Vec<u8>>,
-    named: HashSet<Vec<u8>>,
+    pub(super) named: HashSet<Vec<u8>>,
     pub(super) defined: HashSet<Vec<u8>>,
+    /// Kept from other files and not defined.
+    pub(super) kept_back: HashSet<Vec<u8>>,
     strongly_defined: BTreeSet<Vec<u8>>,
 }
 
@@ -33,6 +39,7 @@ impl Natives {
         self.weakly_undefined.extend(other.weakly_undefined);
         self.named.extend(other.named);
         self.defined.extend(other.defined);
+        self.kept_back.extend(other.kept_back);
         self.strongly_defined.extend(other.strongly_defined);
         self
     }
@@ -53,22 +60,43 @@ impl Natives {
             } else if symbol.is_weak() {
                 natives.weakly_undefined.insert(name.to_vec());
             }
+            if symbol.is_undefined()
+                && let SymbolFlags::Elf { st_other, .. } = symbol.flags()
+                && Visibility::from_elf(st_other) != Visibility::Default
+            {
+                natives.kept_back.insert(name.to_vec());
+            }
             natives.named.insert(name.to_vec());
         }
         Ok(natives)
     }
 }
 
-/// The symbols that the final link must be told of by `--undefined`, in the order of their names.
+/// Symbols that the final link must be told of, in the order of their names.
+#[derive(Default)]
+pub(super) struct Untold {
+    /// By `--undefined`.
+    pub(super) strong: Vec<Vec<u8>>,
+    /// By a weak reference: wrapped symbols whose binding would be what `__real_SYMBOL` has else.
+    pub(super) weak: Vec<Vec<u8>>,
+}
+
+/// What bitcode refers to and objects do not, and what that decides.
 ///
 /// # Errors
 /// `Unfit` where a file that was linked cannot be read, or the two links would define a symbol otherwise.
-pub(super) fn only_in_bitcode(link: &FinalLink<'_>, natives: &[BitcodeSource]) -> Result<Vec<Vec<u8>>, FinalLinkError> {
+pub(super) fn only_in_bitcode(
+    link: &FinalLink<'_>,
+    users: &Natives,
+    shared: &SharedObjects,
+) -> Result<Untold, FinalLinkError> {
     refuse_defined_twice(link)?;
-    let users = natives_of(link, natives)?;
+    shared.refuse_defined()?;
+    refuse_versions_of_lazy(link, users)?;
+    refuse_looked_up(link, users)?;
     let definers = Definers::of(link)?;
-    definers.refuse(link, &users)?;
-    let references = References::of(link.tables, &users, &definers);
+    definers.refuse(link, users, shared)?;
+    let references = References::of(link.tables, users, &definers);
     // Those that make a weak reference strong, whoever makes that.
     let mut binding = references.strong_beside_weak();
     let wrappers = definers.wrappers(link.tables);
@@ -91,13 +119,14 @@ pub(super) fn only_in_bitcode(link: &FinalLink<'_>, natives: &[BitcodeSource]) -
         unmentioned.retain(|name| !ours.named.contains(*name));
     }
     let wanted = binding.into_iter().chain(unmentioned);
-    let mut wanted: Vec<Vec<u8>> = wanted
-        .filter(|name| !users.defined.contains(*name))
-        .map(<[u8]>::to_vec)
-        .collect();
-    wanted.sort();
-    wanted.dedup();
-    Ok(wanted)
+    let wanted: BTreeSet<&[u8]> = wanted.filter(|name| !users.defined.contains(*name)).collect();
+    let softly: HashSet<&[u8]> = definers.only_weakly_wrapped(link.tables);
+    let (weak, strong): (Vec<&[u8]>, Vec<&[u8]>) = wanted.into_iter().partition(|name| softly.contains(name));
+    let owned = |names: Vec<&[u8]>| names.into_iter().map(<[u8]>::to_vec).collect();
+    Ok(Untold {
+        strong: owned(strong),
+        weak: owned(weak),
+    })
 }
 
 /// What bitcode refers to that may be more than what its objects refer to.
@@ -137,9 +166,6 @@ impl<'a> References<'a> {
     }
 }
 
-/// From this LLVM on what bitcode has defined is not provided once more where LTO removes it (seen of 22, not of 19).
-const PROVIDES_ONCE: u32 = 22;
-
 /// Who may define a symbol for having been asked for it.
 struct Definers<'a> {
     is_linked: bool,
@@ -166,10 +192,10 @@ impl<'a> Definers<'a> {
     }
 
     /// Refuses what comes of two definitions in one link, and not in the other.
-    fn refuse(&self, link: &FinalLink<'_>, users: &Natives) -> Result<(), FinalLinkError> {
+    fn refuse(&self, link: &FinalLink<'_>, users: &Natives, shared: &SharedObjects) -> Result<(), FinalLinkError> {
         for symbol in link.tables.symbols().filter(|_| !self.wrapped.is_empty()) {
             // LTO makes it weak: then the first of the two is taken, and not the strong one.
-            let is_ours = symbol.is_definition() && symbol.binding == Binding::Global;
+            let is_ours = symbol.is_definition() && symbol.binding != Binding::Weak;
             let is_weak = |name| users.defined.contains(name) && !users.strongly_defined.contains(name);
             if is_ours && self.wrapped.contains(symbol.name) && is_weak(symbol.name) {
                 let name = String::from_utf8_lossy(symbol.name);
@@ -178,11 +204,15 @@ impl<'a> Definers<'a> {
                 )));
             }
         }
-        if link.llvm.major >= PROVIDES_ONCE || self.provided.is_empty() {
+        if self.provided.is_empty() {
             return Ok(());
         }
         let files: Vec<BitcodeSource> = link.inputs.bitcode_by_name().into_values().collect();
-        match self.provided_among(link, &files).into_iter().min() {
+        let mut provided = self.provided_among(link, &files);
+        if llvm::traits(link.llvm.major).provides_once {
+            provided.retain(|name| shared.name_provided(name));
+        }
+        match provided.into_iter().min() {
             None => Ok(()),
             Some(name) => Err(FinalLinkError::Unfit(format!(
                 "PROVIDE of {}, which bitcode defines",
@@ -196,7 +226,8 @@ impl<'a> Definers<'a> {
         let symbols = tables.symbols().filter(|_| !self.wrapped.is_empty());
         let strong = symbols.filter(|symbol| {
             symbol.is_definition()
-                && (symbol.binding, symbol.origin) == (Binding::Global, Origin::Code)
+                && symbol.binding != Binding::Weak
+                && symbol.origin == Origin::Code
                 && self.wrapped.contains(symbol.name)
         });
         strong.map(|symbol| [b"__wrap_", symbol.name].concat()).collect()
@@ -210,16 +241,22 @@ impl<'a> Definers<'a> {
             .filter(|name| self.wrapped.contains(name))
     }
 
+    /// Those to which bitcode refers weakly and in no other way.
+    fn only_weakly_wrapped<'t>(&self, tables: &'t SymbolTables<'_>) -> HashSet<&'t [u8]> {
+        let mut weak: HashSet<&[u8]> = self.wrapped_among(tables).collect();
+        for symbol in tables.symbols().filter(|symbol| !symbol.is_reference(Binding::Weak)) {
+            weak.remove(symbol.name);
+        }
+        weak
+    }
+
     /// The symbols, among those that scripts provide, that bitcode defines that was not loaded: for lld it is enough that such
     /// a member has the name (lld/ELF/LinkerScript.cpp `shouldAddProvideSym`).
     fn provided_in_place_of_lazy(&self, link: &FinalLink<'_>) -> Vec<Vec<u8>> {
         if self.provided.is_empty() {
             return Vec::new();
         }
-        let loaded: HashSet<BitcodeSource> = link.bitcode.iter().copied().collect();
-        let mut lazy: Vec<BitcodeSource> = link.inputs.bitcode_by_name().into_values().collect();
-        lazy.retain(|source| !loaded.contains(source));
-        self.provided_among(link, &lazy)
+        self.provided_among(link, &not_loaded(link))
     }
 
     /// The symbols, among those that scripts provide, that these files define.
@@ -235,8 +272,78 @@ impl<'a> Definers<'a> {
     }
 }
 
+/// The link's bitcode that was not loaded.
+fn not_loaded(link: &FinalLink<'_>) -> Vec<BitcodeSource> {
+    let loaded: HashSet<BitcodeSource> = link.bitcode.iter().copied().collect();
+    let files = link.inputs.bitcode_by_name().into_values();
+    files.filter(|source| !loaded.contains(source)).collect()
+}
+
+/// `f@@V2` of a member that stays in its archive: lld has met it as `f`, and gives that name with its version to the `f` that is
+/// linked (lld/ELF/SymbolTable.cpp `insert`).
+fn refuse_versions_of_lazy(link: &FinalLink<'_>, users: &Natives) -> Result<(), FinalLinkError> {
+    if link.invocation.kind != OutputKind::Shared && !link.invocation.has("version-script") {
+        return Ok(());
+    }
+    let files = not_loaded(link);
+    let versioned = files.par_iter().flat_map_iter(|source| {
+        let symbols = table_of_file(link.inputs, *source).unwrap_or_default();
+        let defined = symbols.into_iter().filter(TableSymbol::is_definition);
+        defined.filter_map(|symbol| {
+            let at = memchr::memmem::find(symbol.name, b"@@")?;
+            symbol.name.get(..at).map(<[u8]>::to_vec)
+        })
+    });
+    let mut versioned: Vec<Vec<u8>> = versioned.collect();
+    if versioned.is_empty() {
+        return Ok(());
+    }
+    versioned.sort();
+    let symbols = link.tables.symbols().filter(|symbol| symbol.is_definition());
+    let defined: HashSet<&[u8]> = symbols.map(|symbol| symbol.name).collect();
+    let mut linked = versioned.iter();
+    match linked.find(|name| defined.contains(name.as_slice()) || users.defined.contains(*name)) {
+        None => Ok(()),
+        Some(name) => Err(FinalLinkError::Unfit(format!(
+            "{} takes its version from a member that is not loaded",
+            String::from_utf8_lossy(name)
+        ))),
+    }
+}
+
+/// Options that look a symbol up among those there are, by its name, and the name that is looked up without them.
+const LOOKED_UP: [(&str, &str); 3] = [("entry", "_start"), ("init", "_init"), ("fini", "_fini")];
+
+/// `--undefined-glob`, `--entry` and others bring what they find into the output (lld/ELF/Driver.cpp `handleUndefined`): names that
+/// bitcode alone has, too.
+fn refuse_looked_up(link: &FinalLink<'_>, users: &Natives) -> Result<(), FinalLinkError> {
+    let globs: Vec<&[u8]> = link.invocation.all("undefined-glob").map(OsStrExt::as_bytes).collect();
+    let names = LOOKED_UP.map(|(option, name)| link.invocation.last(option).unwrap_or(name.as_ref()).as_bytes());
+    let symbols = || link.tables.symbols();
+    let matching = symbols().filter(|symbol| {
+        let is_asked_for = names.contains(&symbol.name) || globs.iter().any(|glob| may_match(glob, symbol.name));
+        is_asked_for && !symbol.is_definition()
+    });
+    let mut lost: HashSet<&[u8]> = matching.map(|symbol| symbol.name).collect();
+    for symbol in symbols().filter(|symbol| symbol.is_definition()) {
+        lost.remove(symbol.name);
+    }
+    lost.retain(|name| !users.named.contains(*name));
+    if !lost.is_empty() {
+        let ours = objects_of(link, |name| lost.contains(name))?;
+        lost.retain(|name| !ours.named.contains(*name));
+    }
+    match lost.into_iter().min() {
+        None => Ok(()),
+        Some(name) => Err(FinalLinkError::Unfit(format!(
+            "{}, which an option looks up and only bitcode refers to",
+            String::from_utf8_lossy(name)
+        ))),
+    }
+}
+
 /// The symbols that linker scripts provide to whoever asks for them.
-fn provided(link: &FinalLink<'_>) -> Result<HashSet<Vec<u8>>, FinalLinkError> {
+pub(super) fn provided(link: &FinalLink<'_>) -> Result<HashSet<Vec<u8>>, FinalLinkError> {
     let scripts = link
         .inputs
         .scripts
@@ -281,7 +388,7 @@ fn is_for_the_linker(name: &[u8]) -> bool {
 }
 
 /// What the user's native objects say.
-fn natives_of(link: &FinalLink<'_>, natives: &[BitcodeSource]) -> Result<Natives, FinalLinkError> {
+pub(super) fn natives_of(link: &FinalLink<'_>, natives: &[BitcodeSource]) -> Result<Natives, FinalLinkError> {
     let objects = natives
         .par_iter()
         .filter(|file| super::load_order::kind(link.inputs, **file) == FileKind::NativeObject);

@@ -21,6 +21,15 @@ pub(super) enum LoadedFile {
     Native(BitcodeSource),
 }
 
+/// The user's own files among them.
+pub(super) fn natives(order: &[LoadedFile]) -> Vec<BitcodeSource> {
+    let natives = order.iter().filter_map(|file| match file {
+        LoadedFile::Native(source) => Some(*source),
+        LoadedFile::Module(_) | LoadedFile::Regular => None,
+    });
+    natives.collect()
+}
+
 /// Files of one name that are still to be met.
 enum Queue {
     One(BitcodeSource),
@@ -61,7 +70,9 @@ pub(super) fn load_order(link: &FinalLink<'_>) -> Result<Vec<LoadedFile>, FinalL
                     }
                     [file] => Queue::One(file),
                     // The list of modules is in load order, and tells members of one name apart.
-                    _ if named.iter().all(|file| is_bitcode(link.inputs, *file)) => {
+                    _ if named.iter().all(|file| is_bitcode(link.inputs, *file))
+                        && is_one_kind(link, &modules, name) =>
+                    {
                         Queue::Bitcode(modules.remove(name).unwrap_or_default())
                     }
                     _ if named.iter().all(|file| is_eager(link.inputs, *file)) => {
@@ -112,6 +123,15 @@ pub(super) fn load_order(link: &FinalLink<'_>) -> Result<Vec<LoadedFile>, FinalL
         order.insert(first.unwrap_or_default(), LoadedFile::Regular);
     }
     Ok(order)
+}
+
+/// Whether all bitcode of one name that was loaded is modules, or none of it.
+fn is_one_kind(link: &FinalLink<'_>, modules: &HashMap<String, VecDeque<BitcodeSource>>, name: &String) -> bool {
+    let Some(modules) = modules.get(name) else {
+        return true;
+    };
+    let loaded = link.plan.loaded.iter().filter(|loaded| *loaded == name);
+    loaded.count() == modules.len()
 }
 
 /// Members for regular LTO are not told from each other, nor from native ones of their name, by anything, where not all of them

@@ -4,10 +4,11 @@
 mod bitcode_references;
 pub(crate) mod dependencies;
 mod exclude_libs;
-mod late;
 mod load_order;
+mod shared_objects;
 mod traced;
 mod undefined;
+mod ungrouped;
 mod visibility;
 mod why_extract;
 mod words;
@@ -155,9 +156,10 @@ pub fn run(link: &FinalLink<'_>) -> Result<Finished, FinalLinkError> {
     for (at, object) in link.objects.iter().enumerate() {
         names.insert(object.place.name.clone(), shown(link, at));
     }
-    let narrowed = visibility::lost(link)?;
+    let loaded = load_order::load_order(link)?;
+    let narrowed = visibility::lost(link, &loaded)?;
     let regular = stage_regular(link, &mut names)?;
-    let mut words = words::words(link, regular.as_deref(), &narrowed, &mut names)?;
+    let mut words = words::words(link, loaded, regular.as_deref(), &narrowed, &mut names)?;
     let list = ReadList::of(link);
     words.extend(time_trace_word(link));
     if link.other.is_none() {

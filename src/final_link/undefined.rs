@@ -19,20 +19,19 @@ pub(super) struct Reference<'a> {
     pub(super) is_weak: bool,
 }
 
-/// Writes an object that has these references. It is of the target of `like`, and says of itself what that says of branch protection: the output has only what all its objects
-/// have (lld `readSecurityNotes`).
+/// Writes an object that has these references. It is of the target of the object `like`, and says of itself what that says of
+/// branch protection: the output has only what all its objects have (lld `readSecurityNotes`).
 ///
 /// # Errors
-/// `like` cannot be read, or the object not be written.
+/// `like` is no object, or the object cannot be written.
 pub(super) fn write(
     path: &Path,
     references: &[Reference<'_>],
-    like: &Path,
+    like: &[u8],
     kind: OutputKind,
 ) -> Result<(), FinalLinkError> {
-    let unfit = |error: String| FinalLinkError::Unfit(format!("{}: {error}", like.display()));
-    let bytes = fs::read(like).map_err(at(like))?;
-    let file = object::File::parse(&*bytes).map_err(|error| unfit(error.to_string()))?;
+    let unfit = |error: String| FinalLinkError::Unfit(format!("an object to take the target from: {error}"));
+    let file = object::File::parse(like).map_err(|error| unfit(error.to_string()))?;
     let mut new = NewObject::new(file.format(), file.architecture(), file.endianness());
     new.set_sub_architecture(file.sub_architecture());
     if let FileFlags::Elf {

@@ -12,11 +12,12 @@ use object::read::elf::ElfFile;
 use object::{Object, ObjectSymbol, SymbolFlags};
 use rayon::prelude::*;
 
+use super::load_order::{LoadedFile, kind, natives};
 use super::undefined::Reference;
 use super::{FinalLink, FinalLinkError, assigned, at, read_native};
 use crate::bitcode::symbol_table::Binding;
 use crate::bitcode::symbols::Visibility;
-use crate::inputs::{Entry, FileKind};
+use crate::inputs::{BitcodeSource, FileKind};
 use crate::narrowed::{Agreement, Defines, Visibilities, narrowest};
 use crate::sys;
 
@@ -25,12 +26,12 @@ use crate::sys;
 ///
 /// # Errors
 /// `Unfit` where a file that was linked cannot be read.
-pub(super) fn lost<'a>(link: &FinalLink<'a>) -> Result<Vec<Reference<'a>>, FinalLinkError> {
+pub(super) fn lost<'a>(link: &FinalLink<'a>, loaded: &[LoadedFile]) -> Result<Vec<Reference<'a>>, FinalLinkError> {
     let asked = link.asked.by_name();
     if asked.is_empty() {
         return Ok(Vec::new());
     }
-    let mut said = said_by_users(link, asked)?;
+    let mut said = said_by_users(link, &natives(loaded), asked)?;
     for name in assigned(link.invocation) {
         if let Some((name, _)) = asked.get_key_value(name) {
             said.named.entry(name).or_default();
@@ -92,32 +93,24 @@ fn said_by_ours<'a>(paths: &[&Path], asked: &Visibilities<'a>) -> Result<Said<'a
 }
 
 /// What the user's native objects, and that of the regular partition, say of these symbols.
-fn said_by_users<'a>(link: &FinalLink<'_>, asked: &Visibilities<'a>) -> Result<Said<'a>, FinalLinkError> {
-    let loaded: HashSet<&str> = link.plan.loaded.iter().map(String::as_str).collect();
-    let users: Vec<(&Entry, Option<usize>)> = natives(link)
-        .filter(|(entry, member)| loaded.contains(entry.shown(*member).as_str()))
-        .collect();
-    let of_input = |(entry, member): &(&Entry, Option<usize>)| {
+fn said_by_users<'a>(
+    link: &FinalLink<'_>,
+    loaded: &[BitcodeSource],
+    asked: &Visibilities<'a>,
+) -> Result<Said<'a>, FinalLinkError> {
+    let of_input = |file: &BitcodeSource| {
+        let entry = &link.inputs.entries[file.entry];
         let said = |bytes: &[u8]| said_by(bytes, asked).map_err(|error| error.to_string());
-        read_native(entry, *member, said)
-            .map_err(|error| FinalLinkError::Unfit(format!("{}: {error}", entry.shown(*member))))
+        read_native(entry, file.member, said)
+            .map_err(|error| FinalLinkError::Unfit(format!("{}: {error}", entry.shown(file.member))))
     };
-    let said = users.par_iter().map(of_input);
+    let objects = loaded
+        .par_iter()
+        .filter(|file| kind(link.inputs, **file) == FileKind::NativeObject);
+    let said = objects.map(of_input);
     let said = said.try_reduce(Said::default, |one, other| Ok(one.with(other)))?;
     let regular: Vec<&Path> = link.plan.regular.iter().map(std::path::PathBuf::as_path).collect();
     Ok(said.with(said_by_ours(&regular, asked)?))
-}
-
-/// Native objects among the user's own files, loaded or not.
-fn natives<'a>(link: &FinalLink<'a>) -> impl Iterator<Item = (&'a Entry, Option<usize>)> {
-    link.inputs.entries.iter().flat_map(|entry| {
-        let members = entry.members.iter().enumerate();
-        let members = members.filter(|(_, member)| member.kind == FileKind::NativeObject);
-        let whole = (entry.kind == FileKind::NativeObject).then_some((entry, None));
-        whole
-            .into_iter()
-            .chain(members.map(move |(position, _)| (entry, Some(position))))
-    })
 }
 
 /// What objects say of symbols.

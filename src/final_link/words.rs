@@ -8,15 +8,17 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use super::bitcode_references;
+use super::bitcode_references::{self, Untold};
 use super::exclude_libs::ExcludeLibs;
-use super::late;
-use super::load_order::{LoadedFile, kind, load_order};
+use super::load_order::{LoadedFile, kind, natives};
+use super::shared_objects::SharedObjects;
 use super::undefined::{self, Reference};
+use super::ungrouped::Groups;
 use super::wrapped::RealNames;
-use super::{FinalLink, FinalLinkError, at};
+use super::{FinalLink, FinalLinkError, at, read_native};
 use crate::archive;
 use crate::backend::kept::regular_prelink;
+use crate::bitcode::symbols::Visibility;
 use crate::cmdline::position::State;
 use crate::cmdline::{Item, Role};
 use crate::color::Color;
@@ -70,6 +72,8 @@ pub(super) struct Builder<'a, 'n> {
     words: Vec<OsString>,
     /// Where symbols are wrapped that bitcode defines.
     real_names: Option<RealNames>,
+    /// In in-process order: what LTO's objects have in groups.
+    groups: Option<Groups<'a>>,
     /// What stands around the last word.
     around: Around,
 }
@@ -80,11 +84,11 @@ pub(super) struct Builder<'a, 'n> {
 /// See [`FinalLinkError`].
 pub(super) fn words(
     link: &FinalLink<'_>,
+    mut order: Vec<LoadedFile>,
     regular: Option<&Path>,
     narrowed: &[Reference<'_>],
     names: &mut Names,
 ) -> Result<Vec<OsString>, FinalLinkError> {
-    let mut order = load_order(link)?;
     if link.order == Order::InProcess {
         // As lld has them: LTO's objects behind all others, in the order of their tasks.
         order.sort_by_key(|file| match file {
@@ -102,26 +106,33 @@ pub(super) fn words(
             true => Some(RealNames::new(link)?),
             false => None,
         },
+        groups: Groups::new(link),
         around: Around::Nothing,
     };
     builder.options()?;
-    let natives = order.iter().filter_map(|file| match file {
-        LoadedFile::Native(source) => Some(*source),
-        LoadedFile::Module(_) | LoadedFile::Regular => None,
-    });
-    let natives: Vec<_> = natives.collect();
-    late::refuse(link, &natives)?;
-    if link.other.is_none() {
-        for name in bitcode_references::only_in_bitcode(link, &natives)? {
-            builder.words.extend(["--undefined".into(), OsString::from_vec(name)]);
-        }
+    let natives = natives(&order);
+    let users = bitcode_references::natives_of(link, &natives)?;
+    let shared = SharedObjects::read(link, &natives, &users)?;
+    shared.refuse(link, &natives)?;
+    let untold = match link.other {
+        None => bitcode_references::only_in_bitcode(link, &users, &shared)?,
+        Some(_) => Untold::default(),
+    };
+    for name in untold.strong {
+        builder.words.extend(["--undefined".into(), OsString::from_vec(name)]);
     }
     builder.loaded(&order)?;
     builder.not_loaded(&order)?;
     builder.enter(Around::Nothing);
     builder.words.push(Color::of(link.invocation).word().into());
-    if !narrowed.is_empty() {
-        let path = builder.narrowing(narrowed)?;
+    let weak = untold.weak.iter().map(|name| Reference {
+        name,
+        visibility: Visibility::Default,
+        is_weak: true,
+    });
+    let references: Vec<Reference<'_>> = narrowed.iter().copied().chain(weak).collect();
+    if !references.is_empty() {
+        let path = builder.references(&references, &natives)?;
         builder.words.push(path.into());
     }
     Ok(builder.words)
@@ -276,6 +287,7 @@ impl<'a> Builder<'a, '_> {
                 LoadedFile::Module(module) => {
                     let object = self.link.objects[module].path();
                     let bytes = fs::read(object).map_err(at(object))?;
+                    let bytes = self.made_plain(&bytes, object)?.unwrap_or(bytes);
                     (self.link.plan.modules[module].source, Cow::Owned(bytes))
                 }
                 LoadedFile::Native(source) => (source, member_bytes(self.link, source)?),
@@ -297,7 +309,25 @@ impl<'a> Builder<'a, '_> {
 
     fn object(&mut self, module: usize) -> Result<(), FinalLinkError> {
         let path = self.link.objects[module].path().clone();
-        self.file(path, super::shown(self.link, module), Around::Nothing)
+        self.lto_object(path, super::shown(self.link, module))
+    }
+
+    /// One of LTO's own, or a copy where its groups are not to be heeded ([`ungrouped`](super::ungrouped)).
+    fn lto_object(&mut self, object: PathBuf, shown: String) -> Result<(), FinalLinkError> {
+        let mut linked = object;
+        if self.groups.is_some() {
+            let bytes = fs::read(&linked).map_err(at(&linked))?;
+            if let Some(bytes) = self.made_plain(&bytes, &linked)? {
+                linked = self.stage_copy(&linked, shown.clone(), bytes)?;
+            }
+        }
+        self.file(linked, shown, Around::Nothing)
+    }
+
+    fn made_plain(&self, bytes: &[u8], file: &Path) -> Result<Option<Vec<u8>>, FinalLinkError> {
+        let plain = self.groups.as_ref().map(|groups| groups.made_plain(bytes));
+        let plain = plain.transpose().map(Option::flatten);
+        plain.map_err(|error| FinalLinkError::Unfit(format!("{}: {error}", file.display())))
     }
 
     /// A file as it is, or a copy where its references must be weak ([`wrapped`](super::wrapped)).
@@ -306,9 +336,7 @@ impl<'a> Builder<'a, '_> {
         if self.real_names.is_some() {
             let bytes = fs::read(&linked).map_err(at(&linked))?;
             if let Some(bytes) = self.weakened(&bytes, &linked)? {
-                let base = linked.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                linked = self.stage(&base, shown)?;
-                fs::write(&linked, bytes).map_err(at(&linked))?;
+                linked = self.stage_copy(&linked, shown, bytes)?;
             }
         }
         self.word(linked, around);
@@ -324,7 +352,7 @@ impl<'a> Builder<'a, '_> {
     fn regular(&mut self) -> Result<(), FinalLinkError> {
         let Some(regular) = self.regular else { return Ok(()) };
         let shown = regular_prelink(&self.link.invocation.output).display().to_string();
-        self.file(regular.to_owned(), shown, Around::Nothing)
+        self.lto_object(regular.to_owned(), shown)
     }
 
     /// A file of the user's that is no archive's member.
@@ -402,19 +430,45 @@ impl<'a> Builder<'a, '_> {
         }
     }
 
-    /// An object that names these symbols, called as the last input is.
-    fn narrowing(&mut self, narrowed: &[Reference<'_>]) -> Result<PathBuf, FinalLinkError> {
+    /// An object that refers to these symbols, called as the last input is.
+    fn references(
+        &mut self,
+        references: &[Reference<'_>],
+        natives: &[BitcodeSource],
+    ) -> Result<PathBuf, FinalLinkError> {
         let shown = self
             .link
             .inputs
             .entries
             .last()
             .map_or_else(String::new, |entry| entry.shown(None));
-        let Some(like) = self.link.objects.first().map(|object| object.path().clone()) else {
-            return Err(FinalLinkError::Unfit("no object to take the target from".into()));
-        };
-        let path = self.stage("visibility.o", shown)?;
-        undefined::write(&path, narrowed, &like, self.link.invocation.kind)?;
+        let like = self.any_object(natives)?;
+        let path = self.stage("references.o", shown)?;
+        undefined::write(&path, references, &like, self.link.invocation.kind)?;
+        Ok(path)
+    }
+
+    /// The bytes of an object of the link: of LTO's if there is one.
+    fn any_object(&self, natives: &[BitcodeSource]) -> Result<Vec<u8>, FinalLinkError> {
+        let ours = self.link.objects.first().map(|object| object.path().as_path());
+        if let Some(path) = ours.or(self.link.plan.regular.as_deref()) {
+            return fs::read(path).map_err(at(path));
+        }
+        let mut objects = natives
+            .iter()
+            .filter(|file| kind(self.link.inputs, **file) == FileKind::NativeObject);
+        let none = || FinalLinkError::Unfit("no object to take the target from".into());
+        let file = objects.next().ok_or_else(none)?;
+        let entry = &self.link.inputs.entries[file.entry];
+        read_native(entry, file.member, |bytes| Ok(bytes.to_vec()))
+            .map_err(|error| FinalLinkError::Unfit(format!("{}: {error}", entry.shown(file.member))))
+    }
+
+    /// A file of the same base name and other bytes, which a person reads as `shown`.
+    fn stage_copy(&mut self, file: &Path, shown: String, bytes: Vec<u8>) -> Result<PathBuf, FinalLinkError> {
+        let base = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let path = self.stage(&base, shown)?;
+        fs::write(&path, bytes).map_err(at(&path))?;
         Ok(path)
     }
 

@@ -30,6 +30,7 @@ use crate::settings::Relocatable;
 use crate::staging::Staging;
 use naming::Renaming;
 use patterns::Patterns;
+pub(crate) use patterns::may_match;
 use sources::Source;
 
 /// What names that are given here begin with, and what stands before the old one; no other name may have it.

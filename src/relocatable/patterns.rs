@@ -67,7 +67,7 @@ fn is_of_files(byte: &u8) -> bool {
 }
 
 /// Whether a glob matches, or may: of what is more than `*` and `?` any end will do.
-fn may_match(glob: &[u8], name: &[u8]) -> bool {
+pub(crate) fn may_match(glob: &[u8], name: &[u8]) -> bool {
     match (glob.split_first(), name.split_first()) {
         (None, _) => name.is_empty(),
         (Some((b'[' | b'{' | b'\\', _)), _) => true,

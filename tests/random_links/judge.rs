@@ -71,10 +71,6 @@ pub enum Exception {
     /// What module assembly defines and hides is exported for in-process lld until LTO's object says otherwise, so that garbage
     /// collection leaves it: as a local symbol that nothing refers to.
     HiddenByAssembly,
-    /// A common symbol that a shared object defines larger: lld makes it as large, but not where LTO's object brings it.
-    CommonSize,
-    /// `--undefined-glob` brings into the output what only bitcode refers to, weakly, and nobody defines.
-    WeakGlob,
     /// `--warn-backrefs` warns in-process of every runtime routine out of an archive, since LTO's objects come last.
     RoutineBackrefs,
 }
@@ -84,8 +80,6 @@ impl fmt::Display for Exception {
         match self {
             Exception::Order => write!(f, "order of constructors and set entries among kinds of modules"),
             Exception::HiddenByAssembly => write!(f, "hidden definitions of assembly left by garbage collection"),
-            Exception::CommonSize => write!(f, "size of a common symbol that a shared object defines larger"),
-            Exception::WeakGlob => write!(f, "weak references of bitcode alone under --undefined-glob"),
             Exception::RoutineBackrefs => write!(f, "backward references to runtime routines"),
         }
     }
@@ -277,22 +271,12 @@ impl Judge<'_> {
         lld: Option<&Vec<String>>,
         ours: Option<&Vec<String>>,
     ) -> Option<Exception> {
-        let without_sizes = |said: &Vec<String>| said.join(";").replace(|c: char| c.is_ascii_digit(), "");
         match (lld, ours) {
             (Some(_), None) if table == Table::Locals => {
                 let hides =
                     |how: &How, visibility: &Visibility| *how == How::Assembly && *visibility == Visibility::Hidden;
                 (self.is_defined(name, hides) && self.has_option("--gc-sections"))
                     .then_some(Exception::HiddenByAssembly)
-            }
-            (Some(said), None) => {
-                let is_weak = said.iter().all(|said| said.starts_with("weak undefined"));
-                (is_weak && self.has_option("--undefined-glob")).then_some(Exception::WeakGlob)
-            }
-            (Some(lld), Some(ours)) if lld != ours && without_sizes(lld) == without_sizes(ours) => {
-                let is_common = |how: &How, _: &Visibility| matches!(how, How::Common(_));
-                let shared = (0..self.program.modules.len()).any(|module| self.program.is_shared(module));
-                (shared && self.is_defined(name, is_common)).then_some(Exception::CommonSize)
             }
             _ => None,
         }

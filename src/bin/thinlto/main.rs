@@ -23,7 +23,7 @@ use thinlto_ld::check::Check;
 use thinlto_ld::children::Children;
 use thinlto_ld::cmdline::Invocation;
 use thinlto_ld::compare::command::LinkCommand;
-use thinlto_ld::compare::link::{self, Links};
+use thinlto_ld::compare::link::{self, Backends, Links};
 use thinlto_ld::compare::page::{self, file::PageFile};
 use thinlto_ld::compare::report::{self, Report};
 use thinlto_ld::compare::table::{self, Style};
@@ -111,6 +111,7 @@ fn compared(arguments: &Compare) -> Result<Verdict, String> {
         invocation: &invocation,
         scratch: folder,
         children: &children,
+        backends: Backends::Run,
     };
     let comparison = link::compare(&links).map_err(|error| error.to_string())?;
     if let Some(page) = page {

@@ -8,7 +8,7 @@ const SOURCE: &str = "extern int there; extern __attribute__((weak)) int perhaps
      static int mine; __attribute__((weak)) int soft(void) { return near() + there++; }\n\
      __attribute__((visibility(\"protected\"))) int here(void) { return perhaps ? perhaps() : mine++; }\n\
      extern inline __attribute__((gnu_inline, noinline)) int elsewhere(void) { return 3; } int use(void) { return elsewhere(); }\n\
-     struct big { int of[99]; }; void copy(struct big *to, struct big *from) { *to = *from; }\n\
+     int shared; struct big { int of[99]; }; void copy(struct big *to, struct big *from) { *to = *from; }\n\
      __asm__(\".globl written\\n.hidden written\\nwritten: ret\\n.weak written_softly\\nwritten_softly: ret\\n\"\n\
              \".weak perhaps_read\\n.quad perhaps_read\\n.quad read, perhaps\\nown: ret\");";
 
@@ -27,7 +27,7 @@ fn rows<'a>(symbols: &[TableSymbol<'a>]) -> Vec<Row<'a>> {
 
 #[test]
 fn code_and_assembly_are_told_as_a_linker_sees_them() {
-    use Binding::{Global, Weak};
+    use Binding::{Common, Global, Weak};
     use Origin::{Assembly, Code};
     use Presence::{Declaration, Definition};
     use Visibility::{Default, Hidden, Protected};
@@ -39,6 +39,7 @@ fn code_and_assembly_are_told_as_a_linker_sees_them() {
         ("perhaps", Code, Declaration, Weak, Default),
         ("perhaps", Assembly, Declaration, Global, Default),
         ("read", Assembly, Declaration, Global, Default),
+        ("shared", Code, Definition, Common, Default),
         ("soft", Code, Definition, Weak, Default),
         ("there", Code, Declaration, Global, Default),
         ("use", Code, Definition, Global, Default),
@@ -46,7 +47,7 @@ fn code_and_assembly_are_told_as_a_linker_sees_them() {
         ("written_softly", Assembly, Definition, Weak, Default),
     ];
     for llvm in Llvm::all() {
-        let bitcode = llvm.compile("table", SOURCE, "-O1 -fPIC -flto=thin");
+        let bitcode = llvm.compile("table", SOURCE, "-O1 -fPIC -fcommon -flto=thin");
         assert_eq!(
             rows(&symbol_table(&bitcode).unwrap()),
             expected,

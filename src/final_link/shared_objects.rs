@@ -1,0 +1,179 @@
+//! What shared objects refer to and define, where the final link would make something else of that than lld has in-process: LTO
+//! removes what bitcode defined, since a shared object's reference does not keep a hidden symbol. Such a link is refused.
+
+use std::collections::HashSet;
+
+use object::{Object, ObjectSymbol};
+use rayon::prelude::*;
+
+use super::bitcode_references::{Natives, objects_of, provided};
+use super::load_order::kind;
+use super::{FinalLink, FinalLinkError, assigned, read_native};
+use crate::bitcode::TableSymbol;
+use crate::bitcode::symbol_table::Binding;
+use crate::inputs::{BitcodeSource, FileKind};
+use crate::llvm;
+
+/// What the loaded shared objects say of symbols.
+#[derive(Default)]
+pub(super) struct SharedObjects {
+    /// Strongly.
+    referred: HashSet<Vec<u8>>,
+    /// Among the symbols that are kept from other files, by bitcode that refers to them strongly or by objects, and not defined.
+    kept_back: HashSet<Vec<u8>>,
+    /// Among the common symbols of bitcode.
+    common: HashSet<Vec<u8>>,
+    /// Among the symbols that linker scripts provide, whether referred to or defined.
+    provided: HashSet<Vec<u8>>,
+}
+
+impl SharedObjects {
+    /// Reads those among the files that the thin link has loaded.
+    ///
+    /// # Errors
+    /// `Unfit` where one cannot be read.
+    pub(super) fn read(
+        link: &FinalLink<'_>,
+        loaded: &[BitcodeSource],
+        users: &Natives,
+    ) -> Result<SharedObjects, FinalLinkError> {
+        let kept_back = link.asked.foreign();
+        let symbols = link.tables.symbols().filter(|_| !kept_back.is_empty());
+        let strong =
+            symbols.filter(|symbol| symbol.is_reference(Binding::Global) && kept_back.contains_key(symbol.name));
+        let mut kept_back: HashSet<&[u8]> = strong.map(|symbol| symbol.name).collect();
+        kept_back.extend(users.kept_back.iter().map(Vec::as_slice));
+        for symbol in link.tables.symbols().filter(|symbol| symbol.is_definition()) {
+            kept_back.remove(symbol.name);
+        }
+        kept_back.retain(|name| !users.defined.contains(*name));
+        let common = link.tables.symbols().filter(|symbol| symbol.binding == Binding::Common);
+        let common: HashSet<&[u8]> = common.map(|symbol| symbol.name).collect();
+        let provided = provided(link)?;
+        let shared = loaded
+            .par_iter()
+            .filter(|file| kind(link.inputs, **file) == FileKind::SharedObject);
+        let read = shared.map(|file| {
+            let entry = &link.inputs.entries[file.entry];
+            let read = read_native(entry, file.member, |bytes| {
+                let object = object::File::parse(bytes).map_err(|error| error.to_string())?;
+                let mut said = SharedObjects::default();
+                for symbol in object.dynamic_symbols() {
+                    let Ok(name) = symbol.name_bytes() else { continue };
+                    if provided.contains(name) {
+                        said.provided.insert(name.to_vec());
+                    }
+                    match symbol.is_undefined() {
+                        true if !symbol.is_weak() => said.referred.insert(name.to_vec()),
+                        false if kept_back.contains(name) => said.kept_back.insert(name.to_vec()),
+                        false if common.contains(name) => said.common.insert(name.to_vec()),
+                        _ => false,
+                    };
+                }
+                Ok(said)
+            });
+            read.map_err(|error| FinalLinkError::Unfit(format!("{}: {error}", entry.shown(file.member))))
+        });
+        read.try_reduce(SharedObjects::default, |mut one, other| {
+            one.referred.extend(other.referred);
+            one.kept_back.extend(other.kept_back);
+            one.common.extend(other.common);
+            one.provided.extend(other.provided);
+            Ok(one)
+        })
+    }
+
+    /// Whether one names a symbol that a linker script provides.
+    pub(super) fn name_provided(&self, name: &[u8]) -> bool {
+        self.provided.contains(name)
+    }
+
+    /// Refuses a link that would come out otherwise; `loaded` are the user's files that the thin link has loaded.
+    ///
+    /// # Errors
+    /// `Unfit` where it would, or a file cannot be read.
+    pub(super) fn refuse(&self, link: &FinalLink<'_>, loaded: &[BitcodeSource]) -> Result<(), FinalLinkError> {
+        let assigned: HashSet<&[u8]> = assigned(link.invocation).collect();
+        let is_asked_for = |name: &[u8]| self.referred.contains(name) || assigned.contains(name);
+        let named = link.tables.symbols().filter(|symbol| {
+            (symbol.is_definition() || symbol.is_reference(Binding::Weak)) && is_asked_for(symbol.name)
+        });
+        let (defined, referred): (Vec<&TableSymbol<'_>>, Vec<_>) = named.partition(|symbol| symbol.is_definition());
+        let mut removed: HashSet<&[u8]> = defined.iter().map(|symbol| symbol.name).collect();
+        let mut weak: HashSet<&[u8]> = referred.iter().map(|symbol| symbol.name).collect();
+        if removed.is_empty() && weak.is_empty() {
+            return Ok(());
+        }
+        let kept = objects_of(link, |name| removed.contains(name) || weak.contains(name))?;
+        removed.retain(|name| !kept.defined.contains(*name));
+        weak.retain(|name| !kept.named.contains(*name));
+        if !llvm::traits(link.llvm.major).requires_what_lto_removes {
+            let mut required = removed.union(&weak).filter(|name| self.referred.contains(**name));
+            if let Some(name) = required.next() {
+                return Err(FinalLinkError::Unfit(format!(
+                    "{}, which LTO removes and a shared object refers to",
+                    String::from_utf8_lossy(name)
+                )));
+            }
+        }
+        refuse_late_extraction(link, loaded, &removed)
+    }
+
+    /// Refuses symbols that shared objects define, where what becomes of them is otherwise in-process. One that is kept from other
+    /// files is undefined then, and of which binding depends on the order of references, down to those of a file that is read while
+    /// another is (lld/ELF/Symbols.cpp `Symbol::resolve(Undefined)`). A common one is as large as the largest, but not where LTO's
+    /// object brings it.
+    ///
+    /// # Errors
+    /// `Unfit` where there is one.
+    pub(super) fn refuse_defined(&self) -> Result<(), FinalLinkError> {
+        let (name, why) = match (self.kept_back.iter().min(), self.common.iter().min()) {
+            (Some(name), _) => (name, "which is kept from other files and a shared object alone defines"),
+            (None, Some(name)) => (name, "common in bitcode, which a shared object defines"),
+            (None, None) => return Ok(()),
+        };
+        Err(FinalLinkError::Unfit(format!(
+            "{}, {why}",
+            String::from_utf8_lossy(name)
+        )))
+    }
+}
+
+/// Refuses a link that would extract a member which the thin link has not: lld extracts for what is referred to unless it is
+/// defined, and these symbols are not any more. `--defsym` is a definition that comes later than that.
+fn refuse_late_extraction(
+    link: &FinalLink<'_>,
+    loaded: &[BitcodeSource],
+    removed: &HashSet<&[u8]>,
+) -> Result<(), FinalLinkError> {
+    if removed.is_empty() {
+        return Ok(());
+    }
+    let loaded: HashSet<BitcodeSource> = loaded.iter().copied().collect();
+    for file in lazy_natives(link).filter(|file| !loaded.contains(file)) {
+        let entry = &link.inputs.entries[file.entry];
+        let read = read_native(entry, file.member, |bytes| {
+            Natives::of_object(bytes, |name| removed.contains(name))
+        });
+        let said = read.map_err(|error| FinalLinkError::Unfit(format!("{}: {error}", entry.shown(file.member))))?;
+        if let Some(name) = said.defined.iter().next() {
+            return Err(FinalLinkError::Unfit(format!(
+                "{}, which LTO removes and another file refers to, is in {} too",
+                String::from_utf8_lossy(name),
+                entry.shown(file.member)
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Native objects and members that are loaded only if somebody asks for them.
+fn lazy_natives<'a>(link: &'a FinalLink<'_>) -> impl Iterator<Item = BitcodeSource> + 'a {
+    link.inputs.entries.iter().enumerate().flat_map(|(number, entry)| {
+        let whole = (!entry.kind.is_archive() && entry.position.in_lib).then_some(None);
+        let members = (0..entry.members.len()).filter(|_| !entry.position.whole_archive);
+        let files = whole.into_iter().chain(members.map(Some));
+        let files = files.map(move |member| BitcodeSource { entry: number, member });
+        files.filter(|file| kind(link.inputs, *file) == FileKind::NativeObject)
+    })
+}
