@@ -334,7 +334,7 @@ impl Cache {
                 .map_err(|error| error.to_string()),
             None => self
                 .store
-                .put_of(key, &outputs, said.as_bytes(), took)
+                .put_timed(key, &outputs, said.as_bytes(), took)
                 .map_err(|error| error.to_string()),
         };
         if let Err(error) = kept {

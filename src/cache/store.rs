@@ -331,14 +331,14 @@ impl Store {
     /// # Errors
     /// Anything that kept it from being kept; nothing half-written is ever found.
     pub fn put(&self, key: &Key, outputs: &Outputs<'_>, warnings: &[u8]) -> Result<(), PutError> {
-        self.put_of(key, outputs, warnings, None)
+        self.put_timed(key, outputs, warnings, None)
     }
 
     /// As [`Store::put`], of a backend that ran so long.
     ///
     /// # Errors
     /// As there.
-    pub fn put_of(
+    pub fn put_timed(
         &self,
         key: &Key,
         outputs: &Outputs<'_>,

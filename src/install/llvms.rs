@@ -49,11 +49,11 @@ pub fn named(versions: &[u32]) -> Vec<Llvm> {
 }
 
 impl Llvm {
-    /// That it is on this machine.
+    /// Makes sure that it is on this machine.
     ///
     /// # Errors
     /// It is not.
-    pub fn is_here(&self) -> Result<(), NoLlvm> {
+    pub fn require(&self) -> Result<(), NoLlvm> {
         match missing(&self.suffix) {
             Some(missing) => Err(NoLlvm { missing }),
             None => Ok(()),

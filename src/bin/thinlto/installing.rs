@@ -3,7 +3,7 @@
 
 use std::env;
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use thinlto_ld::install::{self, Install, Installed, Llvm, Programs};
 
@@ -18,7 +18,7 @@ pub fn install(arguments: arguments::Install) -> Result<String, String> {
         versions => install::named(versions),
     };
     if arguments.destdir.is_none() {
-        let missing = llvms.iter().find_map(|llvm| llvm.is_here().err());
+        let missing = llvms.iter().find_map(|llvm| llvm.require().err());
         missing.map_or(Ok(()), |missing| Err(missing.to_string()))?;
     }
     let install = Install {
@@ -80,6 +80,6 @@ pub fn uninstall(prefix: Option<PathBuf>, user: bool) -> Result<String, String> 
 
 fn of_user() -> Result<PathBuf, String> {
     let home = env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
-    home.map(|home| home.join(Path::new(".local")))
+    home.map(|home| home.join(".local"))
         .ok_or_else(|| "--user: HOME names no folder; use --prefix".to_owned())
 }
