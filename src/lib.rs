@@ -25,6 +25,7 @@ pub mod fault;
 pub mod final_link;
 mod fresh;
 pub mod inputs;
+pub mod install;
 pub mod link;
 pub mod llvm;
 pub mod machine;

@@ -14,21 +14,23 @@ mod traces;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::cache::Cache;
+use crate::cache::{self, Cache, Store};
 use crate::children::Children;
 use crate::cmdline::Invocation;
 use crate::descriptors;
 use crate::fault::{Fault, caught};
+use crate::observe::ledger::{Ledger, Sums};
 use crate::observe::stats::{LinkMode, Stats, milliseconds};
+use crate::observe::summary;
 use crate::route::{self, Route};
 use crate::say::{self, Aside};
-use crate::settings::{self, Mode, Settings};
+use crate::settings::{self, Mode, Settings, Summary};
 use crate::slots::Slots;
 use crate::threads;
-use crate::toolchain::{self, Linker, VersionMemo};
+use crate::toolchain::{self, Linker, OUR_VERSION, VersionMemo};
 use crate::unchanged::Identity;
 pub use ending::Ending;
 use left::exec;
@@ -73,6 +75,10 @@ pub fn run(argv: &[OsString]) -> Result<Ending, String> {
 /// The link, however it is made best.
 fn make(argv: &[OsString]) -> Result<Ending, String> {
     let began = Instant::now();
+    if argv.iter().any(|word| word == OUR_VERSION) {
+        let said = say::answer(concat!("thinlto-ld ", env!("CARGO_PKG_VERSION"), "\n"));
+        return Ok(Ending::Exit(i32::from(said.is_err())));
+    }
     match read(argv)? {
         Begun::Link(link) => link.route(began),
         Begun::Ended(ending) => Ok(ending),
@@ -159,6 +165,7 @@ impl Link {
             .or_else(|| self.not_to_compare());
         if !matches!(route, Some(Route::Passthrough(_))) {
             settings::warn_of_unknown();
+            self.settings.warn_of_absent();
         }
         if let Some(route) = route {
             self.stats.ms.scan = milliseconds(began.elapsed());
@@ -171,8 +178,15 @@ impl Link {
             return self.replay(&replay, began);
         }
         if let Some((folder, supervisor)) = self.supervisor() {
+            let told = self.told_of_linker();
             return supervisor
-                .run(self.argv0, &self.arguments, &self.invocation, &self.settings, &folder)
+                .run(
+                    (self.argv0, told),
+                    &self.arguments,
+                    &self.invocation,
+                    &self.settings,
+                    &folder,
+                )
                 .map_err(|error| error.to_string());
         }
         self.distribute(began, identity.as_ref())
@@ -259,11 +273,38 @@ pub(crate) fn version_memo() -> VersionMemo {
     VersionMemo::new(crate::cache::home().map(|home| home.join("versions")))
 }
 
-/// Stats are for whoever asked; that they cannot be written must not fail the link.
+/// Says what became of a link: to whoever asked for its stats or a line, and to the ledger of all. That it cannot be written must
+/// not fail the link.
 pub(crate) fn write_stats(stats: &mut Stats, settings: &Settings) {
-    let Some(file) = &settings.stats else { return };
-    if let Err(error) = stats.append(file) {
+    stats.end();
+    if let Some(file) = &settings.stats
+        && let Err(error) = stats.append(file)
+    {
         tracing::warn!("cannot append to {}: {error}", file.display());
+    }
+    if stats.reason.as_deref() == Some(route::NO_LINK) {
+        return;
+    }
+    if settings.summary == Summary::On {
+        say::aside(summary::of(stats));
+    }
+    let folder = settings.cache_dir.clone().or_else(cache::home);
+    if let Some(folder) = folder.filter(|_| settings.cache)
+        && let Err(error) = enter(&folder, &Sums::of(stats))
+    {
+        tracing::debug!("{}: not counted: {error}", folder.display());
+    }
+}
+
+/// Writes a link down, in a cache that may have to be made for that.
+fn enter(folder: &Path, sums: &Sums) -> io::Result<()> {
+    let ledger = Ledger::of(&Store::root_in(folder));
+    match ledger.add(sums) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Store::open(folder).map_err(io::Error::other)?;
+            ledger.add(sums)
+        }
+        added => added,
     }
 }
 

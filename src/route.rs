@@ -9,6 +9,9 @@ use crate::cmdline::Invocation;
 use crate::inputs::{self, Inputs, Problem};
 use crate::settings::{Mode, Settings};
 
+/// Of a question (`--version`), which is no link.
+pub const NO_LINK: &str = "nothing to link";
+
 /// Why a link is not distributed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
@@ -49,7 +52,7 @@ pub fn by_command_line(
         return Some(Route::Passthrough("another driver's command line"));
     }
     if invocation.informational {
-        return Some(Route::Passthrough("nothing to link"));
+        return Some(Route::Passthrough(NO_LINK));
     }
     if !renames_inputs(invocation) && inputs::quick_scan(invocation, cache) == inputs::Scan::None {
         return Some(Route::Passthrough("no ThinLTO bitcode"));

@@ -45,6 +45,7 @@ pub const TABLE: &[Setting] = settings! {
     "native": "off, on (each native object is left beside its bitcode too, as foo.thinlto-native.o) or a folder for them; default: off",
     "post-backend": "command run on each native object before it is linked, its path last or in the place of {}; default: none",
     "cache-dir": "where objects are kept, and what else is remembered; default: objects in --thinlto-cache-dir if given, all else in $XDG_CACHE_HOME/thinlto-ld",
+    "cache-behind": "folders of other caches, with : between, read where ours has nothing and never written; default: none",
     "cache-policy": "lld's --thinlto-cache-policy grammar, for our own folder; default: that option if objects are there too, else a cap of 5 GB",
     "cache": "on or off; default: on",
     "unchanged": "restore (a link of which nothing has changed is put back as it was made) or relink; default: restore",
@@ -52,6 +53,7 @@ pub const TABLE: &[Setting] = settings! {
     "relocatable": "renamed (where a -r link has thousands of sections of one name, for each of which lld looks through the others, each has a name of its own until lld is done; the output is the same), always (where there are few, too) or plain; default: renamed",
     "final-linker": "another linker for the native objects (mold, wild); default: the real ld.lld",
     "stats": "file to append one JSON line a link to; default: none",
+    "summary": "on or off: whether each link leaves a line on stderr that says what became of it; default: off",
     "timeline": "on or off: whether the stats line lists the link's backends by slot, start and end, and what each read and wrote; default: off",
     "compare": "folder to which every link's comparison with in-process LTO is added, for `thinlto compare --report`; default: none",
     "log": "tracing filter, to stderr; default: warn",
@@ -95,6 +97,15 @@ pub enum Order {
     CommandLine,
     /// After all other inputs, as lld lays out its own.
     InProcess,
+}
+
+/// Whether a link says what became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Summary {
+    /// In one line.
+    On,
+    /// It does not.
+    Off,
 }
 
 /// Whether sections of one name are renamed for the time of a `-r` link.
@@ -155,6 +166,8 @@ pub struct Settings {
     pub post_backend: Words,
     /// `cache-dir`
     pub cache_dir: Option<PathBuf>,
+    /// `cache-behind`
+    pub cache_behind: Vec<PathBuf>,
     /// `cache-policy`
     pub cache_policy: Option<String>,
     /// `cache`: false when `off`.
@@ -169,6 +182,8 @@ pub struct Settings {
     pub final_linker: Option<PathBuf>,
     /// `stats`
     pub stats: Option<PathBuf>,
+    /// `summary`
+    pub summary: Summary,
     /// `timeline`: true when `on`.
     pub timeline: bool,
     /// `compare`
@@ -216,14 +231,14 @@ pub fn variable(name: &str) -> String {
     format!("THINLTO_LD_{}", name.replace('-', "_").to_uppercase())
 }
 
-/// What begins as a setting's variable does and is none: of our own programs among each other, of their build and of the wrappers.
+/// What begins as a setting's variable does and is none: of our own programs among each other, of their build and of their tests.
 const NO_SETTINGS: [&str; 7] = [
     "THINLTO_LD_GUARD",
     "THINLTO_LD_NESTED",
     "THINLTO_LD_FORKSERVER",
     "THINLTO_LD_FORKSERVER_LONG",
     "THINLTO_LD_PRELOAD",
-    "THINLTO_LD_PROGRAM",
+    "THINLTO_LD_SAMPLING",
     "THINLTO_LD_SUITE_PROGRAM",
 ];
 
@@ -270,6 +285,15 @@ impl Values {
     fn path(&self, name: &str) -> Option<PathBuf> {
         let (_, value) = self.0.get(name)?;
         (!value.is_empty()).then(|| PathBuf::from(value))
+    }
+
+    /// As in `PATH`; what is empty names none.
+    fn paths(&self, name: &str) -> Vec<PathBuf> {
+        let Some((_, value)) = self.0.get(name) else {
+            return Vec::new();
+        };
+        let named = std::env::split_paths(value);
+        named.filter(|path| !path.as_os_str().is_empty()).collect()
     }
 
     fn text(&self, name: &str) -> Option<String> {
@@ -415,6 +439,7 @@ impl Settings {
             native: values.native(),
             post_backend: values.command("post-backend")?,
             cache_dir: values.path("cache-dir"),
+            cache_behind: values.paths("cache-behind"),
             cache_policy: values.text("cache-policy"),
             cache: values.choose("cache", true, "on or off", &[("on", true), ("off", false)])?,
             unchanged: values.choose(
@@ -441,6 +466,12 @@ impl Settings {
             )?,
             final_linker: values.path("final-linker"),
             stats: values.path("stats"),
+            summary: values.choose(
+                "summary",
+                Summary::Off,
+                "on or off",
+                &[("on", Summary::On), ("off", Summary::Off)],
+            )?,
             timeline: values.choose("timeline", false, "on or off", &[("on", true), ("off", false)])?,
             compare: values.path("compare"),
             log: values
@@ -452,6 +483,13 @@ impl Settings {
 }
 
 impl Settings {
+    /// Warns of every cache that is to be read and is not there: it is misspelt, or was to be brought here and was not.
+    pub fn warn_of_absent(&self) {
+        for folder in self.cache_behind.iter().filter(|folder| !folder.is_dir()) {
+            tracing::warn!("{}: {}: no such folder", variable("cache-behind"), folder.display());
+        }
+    }
+
     /// Whether any of them asks something of backends that in-process LTO would not do.
     pub fn are_for_backends(&self) -> bool {
         self.flags != FlagsFrom::Link || self.native != Native::Off || !self.post_backend.is_empty()

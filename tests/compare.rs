@@ -5,7 +5,7 @@
 mod common;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 use common::{Bench, Outcome};
 use serde_json::Value;
@@ -757,10 +757,10 @@ fn a_line_that_names_its_linker_may_name_the_wrapper() {
         bench.write(name, text);
         fs::set_permissions(bench.path(name), fs::Permissions::from_mode(0o755)).unwrap();
     };
-    executable("here/ld.lld", include_str!("../wrappers/ld.lld"));
+    fs::create_dir(bench.path("here")).unwrap();
+    symlink(env!("CARGO_BIN_EXE_thinlto-ld"), bench.path("here/ld.lld")).unwrap();
     executable("here/mylink", "#!/bin/sh\nexec \"${0%/*}/ld.lld\" \"$@\"\n");
     executable("here/nolink", "#!/bin/sh\necho no linker\n");
-    bench.env("THINLTO_LD_PROGRAM", env!("CARGO_BIN_EXE_thinlto-ld"));
     let beside = fs::canonicalize(which::which("clang++-22").unwrap()).unwrap();
     let beside = beside.with_file_name("ld.lld");
     for name in ["ld.lld", "mylink"] {
@@ -920,7 +920,7 @@ fn tables_of_the_loader_are_told_by_what_they_say() {
 #[test]
 fn probes_of_a_configure_script_are_told_apart() {
     let mut bench = program();
-    std::os::unix::fs::symlink("/dev/null", bench.path("nowhere")).unwrap();
+    symlink("/dev/null", bench.path("nowhere")).unwrap();
     let before = fs::metadata("/dev/null").unwrap().permissions();
     equivalent(&bench, &[&LINE[..5], &["-o", "nowhere"]].concat());
     let folder = bench.path("compared");

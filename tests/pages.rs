@@ -131,7 +131,8 @@ fn a_links_page_draws_every_backend_and_takes_every_name_as_text() {
         assert_eq!(browser.count(&format!("rect.bar[data-side='{side}']")), ran);
     }
     for phase in ["scan", "thin-link", "backends", "final-link"] {
-        assert_eq!(browser.count(&format!("rect.phase-{phase}")), 2, "{phase}");
+        assert_eq!(browser.count(&format!(".chart rect.phase-{phase}")), 2, "{phase}");
+        assert_eq!(browser.count(&format!(".legend rect.phase-{phase}")), 1, "{phase}");
     }
     let data: Value = serde_json::from_str(&browser.text("#data")).unwrap();
     assert_eq!(data, answer, "the page carries what --json prints");
@@ -200,7 +201,7 @@ fn the_keyboard_is_enough_and_screen_readers_are_told() {
     let before = browser.value("Number(document.querySelector('.scroll svg').getAttribute('width'))");
     let said = browser.text(".said");
     assert!(said.contains("distributed") && said.contains("slot"), "{said}");
-    assert!(browser.count(".bar.chosen") >= 1);
+    assert!(browser.count(".chart .bar.chosen") >= 1);
     browser.press("+", Some("+"));
     let after = browser.value("Number(document.querySelector('.scroll svg').getAttribute('width'))");
     assert_eq!(after.as_f64(), before.as_f64().map(|width| width * 2.0));

@@ -10,7 +10,7 @@ root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
 wanted='gcc g++ libc6-dev make cmake ninja-build meson
   linux-source-6.12 flex bison bc libelf-dev libssl-dev xz-utils qemu-system-x86 qemu-user cpio
-  autoconf automake libtool pkg-config file chromium ccache python3 python3-pip bubblewrap nginx-light openssl patchelf'
+  autoconf automake libtool pkg-config file chromium ccache python3 python3-pip bubblewrap nginx-light openssl patchelf groff-base'
 for llvm in 22 19 16; do
   wanted="$wanted clang-$llvm lld-$llvm llvm-$llvm llvm-$llvm-tools"
 done

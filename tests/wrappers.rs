@@ -1,4 +1,4 @@
-//! What `wrappers/` holds, used as its users would: clang, PATH, make, CMake, Meson and Cargo each link a program through it.
+//! What `thinlto install` leaves, used as its users would: clang, PATH, make, CMake, Meson and Cargo each link a program through it.
 //! Knows nothing of what thinlto-ld does in a link, but that it says `distributed`.
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -6,7 +6,7 @@ mod common;
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use common::{Bench, Outcome};
 
@@ -14,25 +14,25 @@ const MAIN: &str =
     "int answer(void); int printf(const char *, ...);\nint main(void) { printf(\"%d\\n\", answer()); return 0; }\n";
 const ANSWER: &str = "int answer(void) { return 42; }\n";
 
-fn wrapper(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("wrappers").join(name)
-}
+const THINLTO: &str = env!("CARGO_BIN_EXE_thinlto");
 
-/// The text of a wrapper that names where ld.lld was put, with where it is here.
-fn placed(name: &str) -> String {
-    let text = fs::read_to_string(wrapper(name)).unwrap();
-    let here = wrapper("ld.lld");
-    let placed = text.replace("/usr/local/lib/thinlto-ld/ld.lld", here.to_str().unwrap());
-    assert_ne!(placed, text, "{name} names no folder");
-    placed
-}
-
-/// A folder with a program in two files, and the wrapper told which thinlto-ld is meant.
+/// A folder with a program in two files, and thinlto-ld installed in `opt`.
 fn bench() -> Bench {
-    let mut bench = Bench::new();
+    let bench = Bench::new();
     bench.write("main.c", MAIN).write("answer.c", ANSWER);
-    bench.env("THINLTO_LD_PROGRAM", env!("CARGO_BIN_EXE_thinlto-ld"));
+    let prefix = bench.path("opt");
     bench
+        .run(
+            THINLTO,
+            &["install", "--prefix", prefix.to_str().unwrap(), "--llvm", "22"],
+        )
+        .ok();
+    bench
+}
+
+/// What is installed for build systems.
+fn installed(bench: &Bench, name: &str) -> String {
+    bench.path("opt/lib/thinlto-ld").join(name).to_str().unwrap().to_owned()
 }
 
 fn compiled() -> Bench {
@@ -61,11 +61,9 @@ fn with_path(bench: &mut Bench, dir: &Path) {
 #[test]
 fn behind_clang_the_linker_is_the_one_clang_would_have_taken() {
     let bench = compiled();
-    let script = wrapper("ld.lld");
-    let folder = wrapper("");
     let ways = [
-        vec![format!("--ld-path={}", script.display())],
-        vec![format!("-B{}", folder.display()), "-fuse-ld=lld".into()],
+        vec![format!("--ld-path={}", installed(&bench, "ld.lld"))],
+        vec![format!("-B{}", installed(&bench, "")), "-fuse-ld=lld".into()],
     ];
     for way in ways {
         let mut words: Vec<&str> = way.iter().map(String::as_str).collect();
@@ -78,11 +76,29 @@ fn behind_clang_the_linker_is_the_one_clang_would_have_taken() {
     }
 }
 
+/// Who makes the link to compare it is called by us and not by clang; the linker is the same.
+#[test]
+fn behind_clang_links_are_compared_too() {
+    let mut bench = compiled();
+    let reports = bench.path("reports");
+    bench.env("THINLTO_LD_COMPARE", reports.to_str().unwrap());
+    let linker = format!("--ld-path={}", installed(&bench, "ld.lld"));
+    let outcome = bench
+        .run("clang-22", &[&linker, "main.o", "answer.o", "-o", "prog"])
+        .ok();
+    distributed(&outcome, "prog");
+    let told = bench
+        .run(THINLTO, &["compare", "--report", "reports", "--json"])
+        .ok()
+        .stdout;
+    assert!(told.contains("\"equivalent\""), "{told}");
+}
+
 #[test]
 fn first_on_path_under_a_versions_name() {
     let mut bench = compiled();
     fs::create_dir(bench.path("first")).unwrap();
-    symlink(wrapper("ld.lld"), bench.path("first/ld.lld-22")).unwrap();
+    symlink(installed(&bench, "ld.lld"), bench.path("first/ld.lld-22")).unwrap();
     let first = bench.path("first");
     with_path(&mut bench, &first);
     let outcome = bench.direct(&["--shared", "answer.o", "-o", "answer.so"]).ok();
@@ -92,13 +108,13 @@ fn first_on_path_under_a_versions_name() {
     assert_eq!(outcome.stats.len(), 1, "one link, one line: {:?}", outcome.stats);
 }
 
-/// Two wrappers on PATH, each a copy that knows nothing of the other: neither calls the other for ever.
+/// Two of them on PATH, each a copy that knows nothing of the other: neither calls the other for ever.
 #[test]
 fn wrappers_behind_wrappers_end_at_the_real_linker() {
     let mut bench = compiled();
     for dir in ["one", "two"] {
         fs::create_dir(bench.path(dir)).unwrap();
-        fs::copy(wrapper("ld.lld"), bench.path(&format!("{dir}/ld.lld-22"))).unwrap();
+        fs::copy(installed(&bench, "ld.lld"), bench.path(&format!("{dir}/ld.lld-22"))).unwrap();
     }
     bench.env("THINLTO_LD_MODE", "auto");
     for dir in ["two", "one"] {
@@ -119,16 +135,6 @@ fn wrappers_behind_wrappers_end_at_the_real_linker() {
 }
 
 #[test]
-fn the_script_says_what_it_misses() {
-    let mut bench = compiled();
-    fs::copy(wrapper("ld.lld"), bench.path("ld.lld")).unwrap();
-    bench.env("THINLTO_LD_PROGRAM", "").env("PATH", "/usr/bin:/bin");
-    let outcome = bench.run(bench.path("ld.lld"), &["answer.o"]);
-    assert_eq!(outcome.status, 1);
-    assert!(outcome.stderr.contains("cannot find thinlto-ld"), "{}", outcome.stderr);
-}
-
-#[test]
 fn kmake_takes_the_place_of_the_linker_that_llvm_means() {
     let bench = compiled();
     // As the kernel's Makefile has it: what LLVM= means, unless the command line says LD=.
@@ -137,7 +143,7 @@ fn kmake_takes_the_place_of_the_linker_that_llvm_means() {
         "ifneq ($(filter %/,$(LLVM)),)\nLD = $(LLVM)ld.lld\nelse\nLD = ld.lld$(filter -%,$(LLVM))\nendif\n\
          prog.o: main.o answer.o\n\t$(LD) -r -o $@ $^\n",
     );
-    let kmake = wrapper("kmake");
+    let kmake = installed(&bench, "kmake");
     for (words, linker) in [
         (vec![], "ld.lld-22"),
         (vec!["LLVM=-22", "prog.o"], "ld.lld-22"),
@@ -153,27 +159,73 @@ fn kmake_takes_the_place_of_the_linker_that_llvm_means() {
     }
 }
 
+/// A makefile of rules that make knows, and one that links by the linker itself.
+#[test]
+fn plain_make() {
+    let mut bench = bench();
+    bench.write(
+        "Makefile",
+        "main: main.o answer.o\nall.o: main.o answer.o\n\t$(LD) -r -o $@ $^\n",
+    );
+    let linker = format!("LDFLAGS=--ld-path={}", installed(&bench, "ld.lld"));
+    let words = ["CC=clang-22", "CFLAGS=-O2 -flto=thin", &linker, "LD=thinlto-ld-22"];
+    let bin = bench.path("opt/bin");
+    with_path(&mut bench, &bin);
+    for output in ["main", "all.o"] {
+        let outcome = bench.run("make", &[&words[..], &[output]].concat()).ok();
+        distributed(&outcome, output);
+    }
+    assert_eq!(bench.output_of("main"), "42\n");
+}
+
 #[test]
 fn cmake() {
+    for (words, environment) in [
+        (vec![], vec![]),
+        (vec!["-DCMAKE_C_COMPILER=clang-22"], vec![]),
+        (vec![], vec![("CC", "clang-22")]),
+    ] {
+        let mut bench = bench();
+        for (name, value) in environment {
+            bench.env(name, value);
+        }
+        bench.write(
+            "CMakeLists.txt",
+            "cmake_minimum_required(VERSION 3.5)\nproject(answer C)\nadd_library(answer SHARED answer.c)\n\
+             add_library(static STATIC answer.c)\nadd_executable(prog main.c)\ntarget_link_libraries(prog static)\n",
+        );
+        let toolchain = format!("-DCMAKE_TOOLCHAIN_FILE={}", installed(&bench, "thinlto.cmake"));
+        let common = ["-B", "build", &toolchain, "-DCMAKE_BUILD_TYPE=Release"];
+        bench.run("cmake", &[&common, &words[..]].concat()).ok();
+        let outcome = bench.run("cmake", &["--build", "build"]).ok();
+        distributed(&outcome, "prog");
+        distributed(&outcome, "libanswer.so");
+        assert_eq!(bench.output_of("build/prog"), "42\n");
+    }
+}
+
+/// C++ as well, by the compilers that the toolchain file picks; and again where nothing is left to configure.
+#[test]
+fn cmake_picks_both_compilers() {
     let bench = bench();
     bench.write(
         "CMakeLists.txt",
-        "cmake_minimum_required(VERSION 3.5)\nproject(answer C)\nadd_library(answer SHARED answer.c)\n\
-         add_library(static STATIC answer.c)\nadd_executable(prog main.c)\ntarget_link_libraries(prog static)\n",
+        "cmake_minimum_required(VERSION 3.5)\nproject(answer C CXX)\nadd_executable(prog main.c more.cpp)\n\
+         target_sources(prog PRIVATE answer.c)\n",
     );
-    let toolchain = format!("-DCMAKE_TOOLCHAIN_FILE={}", wrapper("thinlto.cmake").display());
-    let words = [
-        "-B",
-        "build",
-        &toolchain,
-        "-DCMAKE_C_COMPILER=clang-22",
-        "-DCMAKE_BUILD_TYPE=Release",
-    ];
-    bench.run("cmake", &words).ok();
+    bench.write("more.cpp", "int more() { return 1; }\n");
+    let toolchain = format!("-DCMAKE_TOOLCHAIN_FILE={}", installed(&bench, "thinlto.cmake"));
+    for _ in 0..2 {
+        bench.run("cmake", &["-B", "build", &toolchain]).ok();
+        let compiler = bench.run(
+            "sh",
+            &["-c", "grep 'CXX_COMPILER ' build/CMakeFiles/*/CMakeCXXCompiler.cmake"],
+        );
+        let compiler = compiler.ok().stdout;
+        assert!(compiler.contains("clang++-22"), "{compiler}");
+    }
     let outcome = bench.run("cmake", &["--build", "build"]).ok();
     distributed(&outcome, "prog");
-    distributed(&outcome, "libanswer.so");
-    assert_eq!(bench.output_of("build/prog"), "42\n");
 }
 
 #[test]
@@ -184,24 +236,21 @@ fn meson() {
         "project('answer', 'c')\nanswer = static_library('answer', 'answer.c')\n\
          executable('prog', 'main.c', link_with: answer)\nshared_library('shared', 'answer.c')\n",
     );
-    bench.write("native.ini", &placed("meson.ini"));
-    bench
-        .run("meson", &["setup", "--native-file", "native.ini", "build"])
-        .ok();
+    let native = installed(&bench, "meson.ini");
+    bench.run("meson", &["setup", "--native-file", &native, "build"]).ok();
     let outcome = bench.run("ninja", &["-C", "build"]).ok();
     distributed(&outcome, "prog");
     distributed(&outcome, "libshared.so");
     assert_eq!(bench.output_of("build/prog"), "42\n");
 }
 
-/// Rust and C in one ThinLTO link: the C function is called from Rust.
+/// Rust and C in one ThinLTO link: the C function is called from Rust, and the cc crate has compiled it.
 #[test]
 fn cargo() {
-    let bench = compiled();
-    bench.ar(&["rc", "libanswer.a", "answer.o"]);
+    let bench = bench();
     bench.write(
         "Cargo.toml",
-        "[package]\nname = \"prog\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[workspace]\n",
+        "[package]\nname = \"prog\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[build-dependencies]\ncc = \"1\"\n\n[workspace]\n",
     );
     bench.write(
         "src/main.rs",
@@ -209,13 +258,13 @@ fn cargo() {
     );
     bench.write(
         "build.rs",
-        "fn main() { println!(\"cargo::rustc-link-search=.\\ncargo::rustc-link-lib=static:-bundle=answer\"); }\n",
+        "fn main() { cc::Build::new().file(\"answer.c\").compile(\"answer\"); }\n",
     );
-    bench.write("config.toml", &placed("cargo-config.toml"));
+    let config = installed(&bench, "cargo-config.toml");
     let target = bench.path("target");
     let words = [
         "--config",
-        "config.toml",
+        &config,
         "build",
         "--release",
         "--offline",
@@ -230,4 +279,19 @@ fn cargo() {
         .unwrap();
     assert_eq!(link["mode"], "distributed", "{}", link["reason"]);
     assert_eq!(bench.output_of("target/release/prog"), "42\n");
+    // The C function is bitcode, and part of the link as Rust's are.
+    let objects = bench.run(
+        "find",
+        &[
+            "target/release/build",
+            "-name",
+            "*answer.o",
+            "-exec",
+            "head",
+            "-c2",
+            "{}",
+            "+",
+        ],
+    );
+    assert!(objects.ok().stdout.starts_with("BC"));
 }

@@ -36,6 +36,7 @@ use crate::final_link::NativeObject;
 use crate::inputs::Inputs;
 use crate::names::Names;
 use crate::narrowed::{Asked, Defines};
+use crate::observe::progress::Progress;
 use crate::observe::stats;
 use crate::observe::timeline::Timeline;
 use crate::observe::work::Work;
@@ -56,6 +57,15 @@ use prepare::Prepared;
 use process::Failure;
 use results::{Done, Made, Results};
 use run::{Counts, Runs};
+
+/// What is told of each backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// What it read and wrote.
+    Work,
+    /// Nothing.
+    Nothing,
+}
 
 /// The backends of one link.
 #[derive(Debug)]
@@ -94,8 +104,12 @@ pub struct Backends<'a> {
     pub remote: Option<Ahead>,
     /// How many at once.
     pub slots: Slots,
-    /// Who is told when each of them runs, where somebody asks.
-    pub timeline: Option<&'a Timeline>,
+    /// Who is told when each of them runs.
+    pub timeline: &'a Timeline,
+    /// Who shows how far they are, where somebody looks on.
+    pub progress: Option<&'a Progress>,
+    /// Whether somebody asks what each had to do.
+    pub told: Told,
     /// Our children.
     pub children: &'a Children,
     /// How lld begins its messages.
@@ -161,6 +175,13 @@ impl Backends<'_> {
         let mut results = Results::of(self.take_cached(&prepared));
         let waiting = results.waiting();
         counts.cached = prepared.len() - waiting.len();
+        (counts.cached_ms, counts.cached_behind) = (results.saved(), results.behind());
+        if let Some(progress) = self.progress {
+            progress.compiles(
+                self.plan.modules.iter().map(|module| module.shown()).collect(),
+                counts.cached,
+            );
+        }
         let (server, remote) = (self.server.take(), self.remote.take());
         let jobs = LinkJobs::new(&self, &prepared);
         let runs = Runs {
@@ -178,7 +199,9 @@ impl Backends<'_> {
             backends: counts,
             bytes,
         };
-        runs.run(remote, &mut results, of).map_err(BackendError::Unfit)?;
+        let ran = runs.run(remote, &mut results, of);
+        counts.run_ms = self.timeline.spent();
+        ran.map_err(BackendError::Unfit)?;
         let Results { done: results, failure } = results;
         self.keep_stages(&prepared)?;
         if let Some((module, failure)) = failure {
@@ -205,7 +228,7 @@ impl Backends<'_> {
                 // Nor is an output kept that is of another clang than its name.
                 .filter(|_| counts.remote_unkept == 0),
             looks,
-            work: self.timeline.map(|_| self.work(&prepared)),
+            work: (self.told == Told::Work).then(|| self.work(&prepared)),
             ..Compiled::default()
         };
         let (mut fatal, mut names) = (false, None);
@@ -215,7 +238,7 @@ impl Backends<'_> {
                 return Err(BackendError::Interrupted);
             };
             let shown = module.shown();
-            tracing::debug!(module = shown, cached = done.made == Made::Cached, "backend");
+            tracing::debug!(module = shown, cached = matches!(done.made, Made::Cached(_)), "backend");
             let stderr = match done.stderr.is_empty() {
                 true => done.stderr,
                 // Only a command of the user's has reason to name its object.
@@ -288,10 +311,10 @@ impl Backends<'_> {
         let kept = |module: &Prepared| {
             let object = module.object.path();
             let place = Destination::Staging(object);
-            let said = self.cache?.get(module.key.as_ref()?, place, &module.sides)?;
+            let kept = self.cache?.get(module.key.as_ref()?, place, &module.sides)?;
             Some(Done {
-                stderr: said.replace(OBJECT, &object.to_string_lossy()),
-                made: Made::Cached,
+                stderr: kept.said.replace(OBJECT, &object.to_string_lossy()),
+                made: Made::Cached(kept.held),
             })
         };
         prepared.par_iter().map(kept).collect()

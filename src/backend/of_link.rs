@@ -115,7 +115,7 @@ impl Jobs for LinkJobs<'_> {
         {
             let object = module.object.path();
             match lasting(self.link.staging, said, object, OBJECT) {
-                Some(said) => cache.put(keyed, object, &module.sides, &said),
+                Some(said) => cache.put(keyed, object, &module.sides, &said, self.link.timeline.took(at)),
                 None => tracing::debug!("not kept: it said where it is compiled: {said}"),
             }
         }

@@ -3,7 +3,8 @@
 
 use super::away::{By, Ended, Ran};
 use super::process::Failure;
-use crate::observe::stats;
+use crate::cache::{Held, Tier};
+use crate::observe::stats::{self, milliseconds};
 use crate::schedule::Next;
 
 /// One job's result.
@@ -20,8 +21,8 @@ pub struct Done {
 pub enum Made {
     /// It was not in our cache.
     Compiled(By),
-    /// Our cache.
-    Cached,
+    /// A cache of ours.
+    Cached(Held),
 }
 
 /// What has ended so far.
@@ -37,6 +38,23 @@ impl Results {
     /// Of jobs of which the cache had these.
     pub fn of(done: Vec<Option<Done>>) -> Results {
         Results { done, failure: None }
+    }
+
+    /// Milliseconds that compiling what the cache had would have taken, as far as is known.
+    pub fn saved(&self) -> f64 {
+        milliseconds(self.held().filter_map(|held| held.took).sum())
+    }
+
+    /// How many were only in a cache behind ours.
+    pub fn behind(&self) -> usize {
+        self.held().filter(|held| held.tier == Tier::Behind).count()
+    }
+
+    fn held(&self) -> impl Iterator<Item = Held> {
+        self.done.iter().flatten().filter_map(|done| match done.made {
+            Made::Cached(held) => Some(held),
+            Made::Compiled(_) => None,
+        })
     }
 
     /// The jobs of which there is no result.

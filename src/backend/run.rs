@@ -38,8 +38,8 @@ pub struct Runs<'a> {
     pub staging: &'a Staging,
     /// How many at once.
     pub slots: &'a Slots,
-    /// Who is told when each of them runs, where somebody asks.
-    pub timeline: Option<&'a Timeline>,
+    /// Who is told when each of them runs.
+    pub timeline: &'a Timeline,
     /// Our children.
     pub children: &'a Children,
 }
@@ -119,9 +119,7 @@ impl Runs<'_> {
             &self.weights(waiting),
             self.slots,
             |running| {
-                if let Some(timeline) = self.timeline {
-                    timeline.allow(running);
-                }
+                self.timeline.allow(running);
                 engine.allow(running)
             },
             |job| timed(self.timeline, waiting[job], || compile(waiting[job])),
@@ -202,9 +200,7 @@ impl Runs<'_> {
             here,
             elsewhere: &farm,
             allow: &|running| {
-                if let Some(timeline) = this.timeline {
-                    timeline.allow(running);
-                }
+                this.timeline.allow(running);
                 // Its start takes its time, and is left to the first that needs it: here servers' answers wait.
                 allowed.store(running, Ordering::Release);
                 if let Some(chosen) = chosen.get() {

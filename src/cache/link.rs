@@ -6,13 +6,13 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::digest::{Digest, Digests, Stamp};
 use super::key::{AsmInput, ExtraInput, FeedIndex, Key, KeyParts};
 use super::lld_dir::{self, LldDir};
 use super::policy::{self, Policy, PolicyError};
-use super::store::{self, CacheOff, Destination, Outputs, PutError, Store};
+use super::store::{self, Access, CacheOff, Destination, Outputs, PutError, Store};
 use super::tally::{Counts, Tally};
 use super::views::Views;
 use crate::backend::launcher::Launcher;
@@ -26,6 +26,8 @@ use crate::toolchain::{Clang, environment, identity};
 #[derive(Debug)]
 pub struct Cache {
     store: Store,
+    /// Read where the store has nothing, in this order, and never written.
+    behind: Vec<Store>,
     /// The user's `--thinlto-cache-dir`, which objects are kept in instead of the store.
     users: Option<LldDir>,
     digests: Digests,
@@ -62,8 +64,8 @@ impl Cache {
             Some(text) => understood(Policy::parse(text)),
             None => llds(asked.filter(|_| users.is_none()).map(Policy::parse)),
         };
-        match open(Cache::folders(settings, invocation)) {
-            Ok(store) => (Some(Cache::of(store, users, policy)), None),
+        match open(Cache::folders(settings, invocation), settings) {
+            Ok((store, behind)) => (Some(Cache::of(store, behind, users, policy)), None),
             Err(off) => (None, Some(off.name().into())),
         }
     }
@@ -78,16 +80,17 @@ impl Cache {
             .cache_policy
             .as_deref()
             .map(|text| understood(Policy::parse(text)));
-        match open(settings.cache_dir.clone().or_else(home)) {
-            Ok(store) => (Some(Cache::of(store, None, policy.unwrap_or_default())), None),
+        match open(settings.cache_dir.clone().or_else(home), settings) {
+            Ok((store, behind)) => (Some(Cache::of(store, behind, None, policy.unwrap_or_default())), None),
             Err(off) => (None, Some(off.name().into())),
         }
     }
 
-    fn of(store: Store, users: Option<LldDir>, policy: Policy) -> Cache {
+    fn of(store: Store, behind: Vec<Store>, users: Option<LldDir>, policy: Policy) -> Cache {
         Cache {
             digests: Digests::open(&store.digest_memo()),
             store,
+            behind,
             users,
             policy,
             clang: OnceLock::new(),
@@ -135,7 +138,7 @@ impl Cache {
 
     /// What was remembered under a key.
     pub fn said(&self, key: &Key) -> Option<Vec<u8>> {
-        self.store.said(key).ok()
+        self.stores().find_map(|store| store.said(key).ok())
     }
 
     /// When an entry was last used; none where there is none.
@@ -145,7 +148,7 @@ impl Cache {
 
     /// Puts the outputs of a link in place, each verified there.
     pub fn place(&self, key: &Key, outputs: &Outputs<'_>) -> Option<()> {
-        self.store.get(key, outputs).ok().map(drop)
+        self.stores().find_map(|store| store.get(key, outputs).ok()).map(drop)
     }
 
     /// Keeps the outputs of a link, and what is to be known of it.
@@ -153,7 +156,19 @@ impl Cache {
     /// # Errors
     /// Of the file system.
     pub fn remember(&self, key: &Key, outputs: &Outputs<'_>, said: &[u8]) -> Result<(), PutError> {
-        self.store.put(key, outputs, said)
+        match self.store.access() {
+            Access::Full => self.store.put(key, outputs, said),
+            Access::Read => Ok(()),
+        }
+    }
+
+    /// Why nothing is kept, where it can only be read: for the stats.
+    pub fn unwritten(&self) -> Option<&'static str> {
+        (self.store.access() == Access::Read).then_some("cache-not-writable")
+    }
+
+    fn stores(&self) -> impl Iterator<Item = &Store> {
+        std::iter::once(&self.store).chain(&self.behind)
     }
 
     /// Its folder.
@@ -275,28 +290,37 @@ impl Cache {
         Some(bytes)
     }
 
-    /// Puts a kept object and what else its backend wrote in place; what the backend said.
-    pub fn get(&self, keyed: &Keyed, object: Destination<'_>, sides: &[PathBuf]) -> Option<String> {
+    /// Puts a kept object and what else its backend wrote in place; what there is to know of the backend.
+    pub fn get(&self, keyed: &Keyed, object: Destination<'_>, sides: &[PathBuf]) -> Option<Kept> {
         let names = names(sides);
         let sides = places(&names, sides);
         let outputs = Outputs { object, sides: &sides };
-        let kept = |key: &Key| match &self.users {
-            Some(users) => users.get(key, &outputs),
-            None => self.store.get(key, &outputs).ok().map(|hit| hit.warnings),
+        let in_store = |store: &Store, key: &Key| store.get(key, &outputs).ok().map(|hit| (hit.warnings, hit.took));
+        let own = |key: &Key| match &self.users {
+            // Their entries are lld's, which have no place for it.
+            Some(users) => users.get(key, &outputs).map(|said| (said, None)),
+            None => in_store(&self.store, key),
         };
-        let said = kept(&keyed.key).or_else(|| kept(keyed.exact.as_ref()?))?;
-        Some(String::from_utf8_lossy(&said).into_owned())
+        let behind = |key: &Key| self.behind.iter().find_map(|store| in_store(store, key));
+        let keys = || std::iter::once(&keyed.key).chain(&keyed.exact);
+        let own = keys().find_map(own).map(|found| (found, Tier::Own));
+        let ((said, took), tier) = own.or_else(|| Some((keys().find_map(behind)?, Tier::Behind)))?;
+        Some(Kept {
+            said: String::from_utf8_lossy(&said).into_owned(),
+            held: Held { took, tier },
+        })
     }
 
-    /// Keeps an object, what else its backend wrote, and what it said, unless a file it was made from has changed.
-    pub fn put(&self, keyed: &Keyed, object: &Path, sides: &[PathBuf], said: &str) {
+    /// Keeps an object, what else its backend wrote, what it said and how long it ran, unless a file it was made from has changed.
+    pub fn put(&self, keyed: &Keyed, object: &Path, sides: &[PathBuf], said: &str, took: Option<Duration>) {
         let names = names(sides);
         let sides = places(&names, sides);
         let outputs = Outputs {
             object: Destination::Staging(object),
             sides: &sides,
         };
-        if !keyed.holds() {
+        let is_kept = self.users.is_some() || self.store.access() == Access::Full;
+        if !is_kept || !keyed.holds() {
             return;
         }
         // The object does not say what is left out of the key; a message can, and who knows what another file does.
@@ -310,7 +334,7 @@ impl Cache {
                 .map_err(|error| error.to_string()),
             None => self
                 .store
-                .put(key, &outputs, said.as_bytes())
+                .put_timed(key, &outputs, said.as_bytes(), took)
                 .map_err(|error| error.to_string()),
         };
         if let Err(error) = kept {
@@ -320,6 +344,9 @@ impl Cache {
 
     /// Notes for people what it had of a link's backends.
     pub fn count(&self, counts: Counts) {
+        if self.store.access() == Access::Read {
+            return;
+        }
         if let Err(error) = Tally::of(self.store.root()).add(counts, SystemTime::now()) {
             tracing::debug!("not counted: {error}");
         }
@@ -340,6 +367,9 @@ impl Cache {
 
     /// Prunes if it is time to, and keeps what was learned of files' contents.
     pub fn tidy(&self) {
+        if self.store.access() == Access::Read {
+            return;
+        }
         if let Err(error) = self.digests.save() {
             tracing::debug!("digests not kept: {error}");
         }
@@ -352,19 +382,25 @@ impl Cache {
     }
 }
 
-/// Opens the first of the folders that can be.
-fn open(folders: impl IntoIterator<Item = PathBuf>) -> Result<Store, CacheOff> {
+/// Opens the first of the folders that can be, and those behind it. Where none can be, the first of those has to do.
+fn open(folders: impl IntoIterator<Item = PathBuf>, settings: &Settings) -> Result<(Store, Vec<Store>), CacheOff> {
+    let behind = settings.cache_behind.iter().filter(|folder| folder.is_dir());
+    let mut behind: Vec<Store> = behind.map(|folder| Store::to_read(folder)).collect();
     let mut why = CacheOff::NoHome;
     for dir in folders {
         match open_one(&dir) {
-            Ok(store) => return Ok(store),
+            Ok(store) => return Ok((store, behind)),
             Err(off) => {
                 tracing::debug!("{off}");
                 why = off;
             }
         }
     }
-    Err(why)
+    if behind.is_empty() {
+        return Err(why);
+    }
+    let first = behind.remove(0);
+    Ok((first, behind))
 }
 
 /// In a folder that anybody can write to, another may have made ours first.
@@ -414,6 +450,33 @@ fn understood(policy: Result<Policy, PolicyError>) -> Policy {
         tracing::warn!("cache policy: {error}; the default is used");
         Policy::default()
     })
+}
+
+/// What was kept beside an object.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// What its backend said.
+    pub said: String,
+    /// What else is known of it.
+    pub held: Held,
+}
+
+/// What is known of an object that was kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// How long its backend ran, where that is known.
+    pub took: Option<Duration>,
+    /// Where it was.
+    pub tier: Tier,
+}
+
+/// One of the caches of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tier {
+    /// That which it writes.
+    Own,
+    /// One behind it.
+    Behind,
 }
 
 /// A key, and the files besides modules whose content is in it.

@@ -14,9 +14,9 @@ pub mod views;
 
 pub use digest::{Digest, Digests, Stamp};
 pub use key::{AsmInput, ExtraInput, Key, KeyParts};
-pub use link::{Cache, Keyed, ModuleParts, home};
+pub use link::{Cache, Held, Keyed, ModuleParts, Tier, home};
 pub use looked::Looked;
 pub use policy::{Plan, Policy, PolicyError, Pruned, Usage};
-pub use store::{CacheOff, Destination, Hit, Miss, Outputs, PutError, Store};
+pub use store::{Access, CacheOff, Destination, Hit, Miss, Outputs, PutError, Store};
 pub use tally::{Counts, Tally};
 pub use views::{Place, Views};

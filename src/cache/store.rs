@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{Access, AtFlags, CWD};
+use rustix::fs::{self, AtFlags, CWD};
 use serde::{Deserialize, Serialize};
 
 use super::digest::{self, Digest};
@@ -120,6 +120,8 @@ pub struct Hit {
     pub object: Digest,
     /// What the backend wrote to stderr, to be said again.
     pub warnings: Vec<u8>,
+    /// How long it ran, where that is known.
+    pub took: Option<Duration>,
 }
 
 /// Why nothing was found.
@@ -159,6 +161,9 @@ struct Entry {
     key: [u8; 32],
     object: Content,
     sides: Vec<(String, Content)>,
+    /// Microseconds its backend ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    took: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize, Clone, Copy)]
@@ -167,23 +172,33 @@ struct Content {
     bytes: u64,
 }
 
+/// What may be done in a cache folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Entries are read, kept and removed.
+    Full,
+    /// They are read, and it stays as it is: it is on a mount or in a layer that cannot be written, or somebody else's.
+    Read,
+}
+
 /// A cache folder, open. Shared freely among threads and processes.
 #[derive(Debug)]
 pub struct Store {
     dir: PathBuf,
     root: PathBuf,
+    access: Access,
     /// Whether the file system may be able to clone; a first refusal is remembered.
     may_clone: AtomicBool,
 }
 
 impl Store {
     /// Opens the cache in `dir`, made with its parents where it is not there (mode 0700, as XDG has it; what is there keeps
-    /// its mode).
+    /// its mode). One that is there and cannot be written is read.
     ///
     /// # Errors
     /// The reason the link must do without; not one to trouble the user with unless asked.
     pub fn open(dir: &Path) -> Result<Store, CacheOff> {
-        let root = dir.join("v1");
+        let root = Store::root_in(dir);
         let made = !root.is_dir();
         DirBuilder::new()
             .recursive(true)
@@ -193,16 +208,17 @@ impl Store {
                 path: dir.to_owned(),
                 source,
             })?;
-        rustix::fs::accessat(
-            CWD,
-            &root,
-            Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK,
-            AtFlags::EACCESS,
-        )
-        .map_err(|e| CacheOff::NotWritable {
-            path: dir.to_owned(),
-            source: e.into(),
-        })?;
+        let access = match may(&root, fs::Access::WRITE_OK) {
+            Ok(()) => Access::Full,
+            Err(source) => {
+                let unreadable = |_| CacheOff::NotWritable {
+                    path: dir.to_owned(),
+                    source,
+                };
+                may(&root, fs::Access::empty()).map_err(unreadable)?;
+                Access::Read
+            }
+        };
         if made {
             // Backups and searches leave a tagged folder out. A courtesy, so its failing is no reason to stop.
             let tag = b"Signature: 8a477f597d28d172789f06886806bc55\n# Compiled objects, made again when missing: thinlto-ld.\n";
@@ -213,11 +229,34 @@ impl Store {
                 .open(dir.join("CACHEDIR.TAG"))
                 .and_then(|mut f| f.write_all(tag));
         }
-        Ok(Store {
+        Ok(Store::at(dir, access))
+    }
+
+    /// The cache in `dir`, to be read alone; what is not there is not made.
+    #[must_use]
+    pub fn to_read(dir: &Path) -> Store {
+        Store::at(dir, Access::Read)
+    }
+
+    fn at(dir: &Path, access: Access) -> Store {
+        Store {
             dir: dir.to_owned(),
-            root,
+            root: Store::root_in(dir),
+            access,
             may_clone: AtomicBool::new(true),
-        })
+        }
+    }
+
+    /// What may be done in it.
+    #[must_use]
+    pub fn access(&self) -> Access {
+        self.access
+    }
+
+    /// Where the files of this format are in a folder, if it is a cache.
+    #[must_use]
+    pub fn root_in(dir: &Path) -> PathBuf {
+        dir.join("v1")
     }
 
     /// The folder as it was named.
@@ -259,7 +298,7 @@ impl Store {
         let path = self.path(key.as_bytes(), "");
         let (entry, warnings) = match self.read_entry(&path, key) {
             Err(Miss::Damaged) => {
-                let _ = std::fs::remove_file(&path);
+                self.discard(&path);
                 return Err(Miss::Damaged);
             }
             other => other?,
@@ -283,6 +322,7 @@ impl Store {
         Ok(Hit {
             object: entry.object.digest,
             warnings,
+            took: entry.took.map(Duration::from_micros),
         })
     }
 
@@ -291,6 +331,20 @@ impl Store {
     /// # Errors
     /// Anything that kept it from being kept; nothing half-written is ever found.
     pub fn put(&self, key: &Key, outputs: &Outputs<'_>, warnings: &[u8]) -> Result<(), PutError> {
+        self.put_timed(key, outputs, warnings, None)
+    }
+
+    /// As [`Store::put`], of a backend that ran so long.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn put_timed(
+        &self,
+        key: &Key,
+        outputs: &Outputs<'_>,
+        warnings: &[u8],
+        took: Option<Duration>,
+    ) -> Result<(), PutError> {
         let object = self.keep(outputs.object.path())?;
         if object.bytes == 0 {
             return Err(PutError::EmptyObject(outputs.object.path().to_owned()));
@@ -304,6 +358,7 @@ impl Store {
             key: *key.as_bytes(),
             object,
             sides,
+            took: took.and_then(|took| took.as_micros().try_into().ok()),
         })?;
         let payload = [entry.as_bytes(), b"\n", warnings].concat();
         let path = self.path(key.as_bytes(), "");
@@ -336,7 +391,7 @@ impl Store {
     /// Where the entry of a key is in a store in `dir`, if it is; nothing is made.
     #[must_use]
     pub fn entry(dir: &Path, key: &Key) -> PathBuf {
-        path_in(&dir.join("v1"), key.as_bytes(), "")
+        path_in(&Store::root_in(dir), key.as_bytes(), "")
     }
 
     /// When an entry was last used, to within ten minutes; none where there is none.
@@ -363,7 +418,7 @@ impl Store {
         if entry.key != *key.as_bytes() {
             return Err(Miss::Damaged);
         }
-        touch(&file, metadata.modified());
+        self.touch(&file, metadata.modified());
         Ok((entry, warnings.get(1..).unwrap_or_default().to_vec()))
     }
 
@@ -380,13 +435,13 @@ impl Store {
         };
         let (digest, bytes) = digest::of_file(&placed).map_err(|e| unreadable(&e))?;
         if digest != content.digest || bytes != content.bytes {
-            let _ = std::fs::remove_file(&from);
+            self.discard(&from);
             return Err(Miss::Damaged);
         }
         // What is linked is the cache's own file.
         let kept = source.unwrap_or(placed);
         let modified = kept.metadata().and_then(|m| m.modified());
-        touch(&kept, modified);
+        self.touch(&kept, modified);
         Ok(())
     }
 
@@ -459,7 +514,7 @@ impl Store {
         if !self.may_clone.load(Ordering::Relaxed) {
             return false;
         }
-        let cloned = rustix::fs::ioctl_ficlone(to, from).is_ok();
+        let cloned = fs::ioctl_ficlone(to, from).is_ok();
         if !cloned {
             self.may_clone.store(false, Ordering::Relaxed);
         }
@@ -473,6 +528,22 @@ impl Store {
             .prefix(TEMP_PREFIX)
             .permissions(Permissions::from_mode(0o444))
             .tempfile_in(dir)
+    }
+
+    /// Notes a use. Another user's file can't be touched; it then ages as if unused, which is harmless.
+    fn touch(&self, file: &File, modified: io::Result<SystemTime>) {
+        let Ok(modified) = modified else { return };
+        let now = SystemTime::now();
+        if self.access == Access::Full && now.duration_since(modified).is_ok_and(|age| age > TOUCH_AFTER) {
+            let _ = file.set_modified(now);
+        }
+    }
+
+    /// Removes what is damaged.
+    fn discard(&self, path: &Path) {
+        if self.access == Access::Full {
+            let _ = std::fs::remove_file(path);
+        }
     }
 
     fn make_parent<'a>(&'a self, path: &'a Path) -> io::Result<&'a Path> {
@@ -498,13 +569,10 @@ fn unreadable(e: &io::Error) -> Miss {
     }
 }
 
-/// Notes a use. Another user's file can't be touched; it then ages as if unused, which is harmless.
-fn touch(file: &File, modified: io::Result<SystemTime>) {
-    let Ok(modified) = modified else { return };
-    let now = SystemTime::now();
-    if now.duration_since(modified).is_ok_and(|age| age > TOUCH_AFTER) {
-        let _ = file.set_modified(now);
-    }
+/// Whether we may read and search a folder, and this besides.
+fn may(folder: &Path, besides: fs::Access) -> io::Result<()> {
+    let access = fs::Access::READ_OK | fs::Access::EXEC_OK | besides;
+    fs::accessat(CWD, folder, access, AtFlags::EACCESS).map_err(io::Error::from)
 }
 
 #[cfg(test)]

@@ -119,7 +119,8 @@ impl LinkCommand {
     /// driver is told to link by (`--ld-path`) leads to thinlto-ld.
     fn settled(mut self, driver: Option<&OsStr>) -> Result<LinkCommand, CommandError> {
         let found = match (program_of(&self), which::which(&self.argv0)) {
-            (Program::Ours, _) => return Ok(self),
+            // By its name or its caller, which is a driver where there is one.
+            (Program::Ours, _) if driver.is_none() => return Ok(self),
             // Named as a linker is: which one is said by that name.
             (Program::Linker, Err(_)) => return Ok(self),
             (_, found) => found.unwrap_or_else(|_| PathBuf::from(&self.argv0)),

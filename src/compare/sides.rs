@@ -138,6 +138,8 @@ fn in_process_to(invocation: &Invocation, side: &Side, dwo: &Path) -> Vec<OsStri
         invocation,
         &[
             ("mode", "in-process".into()),
+            // Nor is it one of the user's links, to be counted among them.
+            ("cache", "off".into()),
             ("stats", side.stats().into()),
             ("compare", OsString::new()),
         ],

@@ -45,13 +45,14 @@ impl Supervisor {
         })
     }
 
-    /// Makes the link of this process's command line, compares it, and says how the link ended.
+    /// Makes the link of this process's command line, compares it, and says how the link ended. Its variables are those that
+    /// say which linker is meant where its name does not.
     ///
     /// # Errors
     /// The link itself cannot be started.
     pub fn run(
         self,
-        argv0: OsString,
+        (argv0, env): (OsString, Vec<(OsString, OsString)>),
         arguments: &[OsString],
         invocation: &Invocation,
         settings: &Settings,
@@ -60,7 +61,7 @@ impl Supervisor {
         let command = LinkCommand {
             argv0,
             words: invocation.words(),
-            env: Vec::new(),
+            env,
             thinlto_ld: self.program,
         };
         let links = Links {
@@ -144,6 +145,7 @@ fn make(links: &Links<'_>, arguments: &[OsString], settings: &Settings) -> Resul
     }
     command
         .arg0(&links.command.argv0)
+        .envs(links.command.env.iter().cloned())
         .args(arguments)
         .args(words)
         .env_remove(settings::variable("compare"));

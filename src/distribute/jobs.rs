@@ -21,6 +21,7 @@ use crate::backend::process::Backend;
 use crate::bitcode::Index;
 use crate::cache::{Cache, Keyed};
 use crate::children::Children;
+use crate::observe::timeline::Timeline;
 use crate::staging::Staging;
 
 /// Those jobs.
@@ -41,6 +42,8 @@ pub struct ListedJobs<'a> {
     pub post: Option<&'a PostBackend>,
     /// Where what is sent or half made is put.
     pub staging: &'a Staging,
+    /// Who knows when each ran.
+    pub timeline: &'a Timeline,
     /// Our children.
     pub children: &'a Children,
 }
@@ -112,7 +115,7 @@ impl Jobs for ListedJobs<'_> {
         if let (Some(cache), Some(key), Some(lasting)) = (self.cache, &self.keys[at], words::lasting(said, job))
             && self.modules.hold(job)
         {
-            cache.put(key, job.object(), &[], &lasting);
+            cache.put(key, job.object(), &[], &lasting, self.timeline.took(at));
         }
     }
 

@@ -47,6 +47,7 @@ pub fn run(words: &[OsString]) -> Result<Ending, String> {
     stats.mode = LinkMode::Distributor;
     stats.reason = unheeded(&settings);
     settings::warn_of_unknown();
+    settings.warn_of_absent();
     let done = distribute(&file, &settings, slots, &children, began, &mut stats);
     let ending = match (children.interrupted(), done) {
         (Some(signal), _) => Ok(Ending::Signal(signal)),
@@ -81,6 +82,7 @@ fn distribute(
     let post = PostBackend::find(&settings.post_backend)?;
     let launcher = Launcher::find(&settings.launcher)?;
     let (cache, cache_off) = Cache::for_jobs(settings);
+    stats.cache_unwritten = cache.as_ref().and_then(Cache::unwritten);
     let staging = Staging::beside(cache.as_ref().map(Cache::dir))
         .map_err(|(parent, error)| format!("no staging folder in {}: {error}", parent.display()))?
         .with_indexes_in_memory(0);
@@ -140,7 +142,7 @@ fn distribute(
         }
         _ => jobs.iter().map(|_| None).collect(),
     };
-    let timeline = settings.timeline.then(|| Timeline::new(began));
+    let timeline = Timeline::new(began);
     let distribution = Distribution {
         jobs: ListedJobs {
             description: &description,
@@ -151,16 +153,17 @@ fn distribute(
             launcher: launcher.as_ref(),
             post: post.as_ref(),
             staging: &staging,
+            timeline: &timeline,
             children,
         },
         engine: settings.engine,
         remote: remote.filter(|_| no_way.is_none()),
         slots,
-        timeline: timeline.as_ref(),
     };
     let done = distribution.run(stats);
     stats.ms.backends = milliseconds(phase.elapsed());
-    stats.timeline = timeline.map(|timeline| timeline.spans(jobs.len(), |job| (jobs[job].shown(), job + 1)));
+    let spans = || timeline.spans(jobs.len(), |job| (jobs[job].shown(), job + 1));
+    stats.timeline = settings.timeline.then(spans);
     if let Some(cache) = &cache {
         cache.tidy();
     }

@@ -12,7 +12,6 @@ use crate::backend::results::{Done, Made, Results};
 use crate::backend::run::{Counts, Runs};
 use crate::cache::{self, Destination};
 use crate::observe::stats::Stats;
-use crate::observe::timeline::Timeline;
 use crate::settings::EngineKind;
 use crate::slots::Slots;
 
@@ -26,8 +25,6 @@ pub struct Distribution<'a> {
     pub remote: Option<Ahead>,
     /// How many at once.
     pub slots: Slots,
-    /// Who is told when each of them runs, where somebody asks.
-    pub timeline: Option<&'a Timeline>,
 }
 
 /// Why not all are done.
@@ -52,6 +49,7 @@ impl Distribution<'_> {
         let kept = (0..jobs.count()).into_par_iter().map(|at| self.kept(at));
         let mut results = Results::of(kept.collect());
         counts.cached = jobs.count() - results.waiting().len();
+        (counts.cached_ms, counts.cached_behind) = (results.saved(), results.behind());
         let runs = Runs {
             jobs,
             clang: jobs.description.compiler(),
@@ -64,7 +62,7 @@ impl Distribution<'_> {
             server: None,
             staging: jobs.staging,
             slots: &self.slots,
-            timeline: self.timeline,
+            timeline: jobs.timeline,
             children: jobs.children,
         };
         let of = Counts {
@@ -72,6 +70,7 @@ impl Distribution<'_> {
             bytes: &mut stats.bytes,
         };
         let ran = runs.run(self.remote.take(), &mut results, of);
+        counts.run_ms = jobs.timeline.spent();
         if let Some(engine) = ran.map_err(Undone::Unprepared)? {
             engine.end();
         }
@@ -98,13 +97,13 @@ impl Distribution<'_> {
     /// own.
     fn kept(&self, at: usize) -> Option<Done> {
         let key = self.jobs.keys[at].as_ref()?;
-        let said = self
+        let kept = self
             .jobs
             .cache?
             .get(key, Destination::Public(self.jobs.object(at)), &[])?;
         Some(Done {
-            stderr: words::naming(&said, self.jobs.description.jobs[at].called()),
-            made: Made::Cached,
+            stderr: words::naming(&kept.said, self.jobs.description.jobs[at].called()),
+            made: Made::Cached(kept.held),
         })
     }
 }

@@ -59,6 +59,7 @@ impl Link {
         self.stats.mode = LinkMode::Distributed;
         self.stats.output_state = Some(OutputState::Restored);
         (self.stats.inputs, self.stats.modules) = (replay.inputs, replay.modules);
+        self.stats.backends.cached_ms = replay.compiling_ms;
         self.stats.ms.scan = milliseconds(began.elapsed());
         self.stats.exit = ending.status();
         write_stats(&mut self.stats, &self.settings);
@@ -98,6 +99,7 @@ impl Link {
             replay: Replay {
                 inputs: self.stats.inputs,
                 modules: self.stats.modules,
+                compiling_ms: self.stats.backends.run_ms + self.stats.backends.cached_ms,
                 stdout: finished.stdout,
                 stderr: finished.stderr,
                 kept: cache.users_entries(),

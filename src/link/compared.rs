@@ -1,12 +1,14 @@
 //! Links that are to be compared with in-process LTO's (`THINLTO_LD_COMPARE`): who makes them, and which are not compared.
 //! Knows nothing of comparing.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::Link;
 use crate::compare::supervise::{self, Supervisor};
 use crate::inputs::Inputs;
 use crate::route::{self, Route};
+use crate::settings;
 
 impl Link {
     /// Who makes the link and compares it with in-process LTO's, where that is wanted and can be had.
@@ -19,6 +21,13 @@ impl Link {
                 None
             }
         }
+    }
+
+    /// Variables for whoever makes this link in our place: it is not called by the driver whose linker is meant.
+    pub(super) fn told_of_linker(&self) -> Vec<(OsString, OsString)> {
+        let is_of_caller = self.linker.name.is_none() && self.settings.linker.is_none();
+        let told = (settings::variable("linker").into(), self.linker.path.clone().into());
+        is_of_caller.then_some(told).into_iter().collect()
     }
 
     /// Who compares links adds options to them, which must not be in what an option leaves to lld (`--reproduce`).

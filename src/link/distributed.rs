@@ -1,6 +1,7 @@
 //! A link that is distributed: thin link, backends, final link, in this order.
 //! Knows nothing of how each is done, nor of what is done where they stop.
 
+use std::sync::Arc;
 use std::thread;
 use std::time::{Instant, SystemTime};
 
@@ -14,7 +15,7 @@ use crate::backend::kept::Objects;
 use crate::backend::launcher::Launcher;
 use crate::backend::modules::{Keys, Reading, Wanted};
 use crate::backend::post::PostBackend;
-use crate::backend::{self, BackendError, away};
+use crate::backend::{self, BackendError, Told, away};
 use crate::cache::Cache;
 use crate::check;
 use crate::children::Children;
@@ -23,6 +24,7 @@ use crate::final_link::{self, FinalLink, Finished};
 use crate::inputs::Inputs;
 use crate::narrowed::Asked;
 use crate::native;
+use crate::observe::progress::Progress;
 use crate::observe::stats::{OutputState, ThinLink, milliseconds};
 use crate::observe::timeline::Timeline;
 use crate::observe::trace::Trace;
@@ -61,6 +63,7 @@ impl Link {
             Launcher::find(&self.settings.launcher).map_err(|error| Stop::failed(&self.linker_name(), error))?;
         let (cache, cache_off) = Cache::for_link(&self.settings, &self.invocation);
         self.stats.cache_off = cache_off;
+        self.stats.cache_unwritten = cache.as_ref().and_then(Cache::unwritten);
         let clang = Clang::find(&self.linker, &self.settings, &version_memo()).map_err(|error| match error {
             NoCompiler::Missing(_) => Stop::failed(&self.linker_name(), error),
             NoCompiler::Unfit(reason) => Stop::left(reason),
@@ -83,6 +86,8 @@ impl Link {
             flags::Trace::AsLinked,
         )
         .map_err(|error| Stop::left(error.reason))?;
+        let timeline = Arc::new(Timeline::new(began));
+        let progress = Progress::of(&self.stats.output, began, &timeline);
         let staging = self
             .stage(cache.as_ref())?
             .with_indexes_in_memory(inputs.bitcode_size());
@@ -165,7 +170,7 @@ impl Link {
         let asked = Asked::by(&tables);
 
         let is_traced = self.invocation.has("time-trace");
-        let timeline = (self.settings.timeline || is_traced).then(|| Timeline::new(began));
+        let is_told = self.settings.timeline || is_traced;
         let backends = backend::Backends {
             clang: &clang,
             flags: &flags,
@@ -184,13 +189,15 @@ impl Link {
             server,
             remote,
             slots: slots.take().unwrap_or_else(|| Slots::from_environment(Some(1))),
-            timeline: timeline.as_ref(),
+            timeline: &timeline,
+            progress: progress.as_ref(),
+            told: if is_told { Told::Work } else { Told::Nothing },
             children,
             linker_name: self.linker_name(),
         };
         let compiled = backends.run(ahead, &mut self.stats.backends, &mut self.stats.bytes);
         self.stats.ms.backends = milliseconds(phase.elapsed());
-        let spans = timeline.map(|timeline| {
+        let spans = is_told.then(|| {
             timeline.spans(plan.modules.len(), |module| {
                 (plan.modules[module].shown(), flags.first_task() + module)
             })
@@ -227,6 +234,7 @@ impl Link {
         self.stats.native = native::counts(&self.settings.native, &left);
 
         let phase = Instant::now();
+        let progress = progress.inspect(Progress::links);
         let finished = final_link::run(&FinalLink {
             other: self.settings.final_linker.as_deref(),
             linker: &self.linker,
@@ -253,6 +261,7 @@ impl Link {
             read: named_reads(&self.invocation, &inputs, finished.read),
             ..finished
         };
+        drop(progress);
         say::aside(&finished.stderr);
         if finished.status.success()
             && let Some(ending) = lost::ending(&self.invocation, &finished.passed_on)

@@ -7,14 +7,14 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::timeline::Span;
 use super::work::Work;
 use crate::relocatable::Kept;
 
 /// What became of a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LinkMode {
     /// Thin link, backends and final link were ours.
@@ -48,12 +48,19 @@ pub enum OutputState {
 }
 
 /// Backends by what became of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Backends {
     /// Compiled now.
     pub run: usize,
     /// Taken from the cache.
     pub cached: usize,
+    /// Milliseconds that those ran here took, one after the other.
+    pub run_ms: f64,
+    /// Milliseconds that those from the cache took when they were compiled, as far as that is known.
+    pub cached_ms: f64,
+    /// Those of the cached that were only in a cache behind ours.
+    #[serde(skip_serializing_if = "is_none")]
+    pub cached_behind: usize,
     /// Modules that needed none.
     pub skipped: usize,
     /// Failed.
@@ -199,6 +206,9 @@ pub struct Stats {
     pub output_state: Option<OutputState>,
     /// Why nothing was cached, where the cache was wanted but is off.
     pub cache_off: Option<String>,
+    /// Why nothing was kept, where the cache could be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_unwritten: Option<&'static str>,
     /// Every backend, where the `timeline` setting asks for them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeline: Option<Vec<Span>>,
@@ -241,6 +251,7 @@ impl Stats {
             relocatable: None,
             output_state: None,
             cache_off: None,
+            cache_unwritten: None,
             timeline: None,
             work: None,
             ms: Phases::default(),
@@ -257,13 +268,17 @@ impl Stats {
         }
     }
 
+    /// The link is made, or left to the linker: how long that took.
+    pub fn end(&mut self) {
+        self.ms.total = milliseconds(self.began.elapsed());
+        self.cpu_ms = own_cpu();
+    }
+
     /// Appends the line in one write, so that links at the same time do not mix theirs.
     ///
     /// # Errors
     /// As the file system says.
-    pub fn append(&mut self, file: &Path) -> io::Result<()> {
-        self.ms.total = milliseconds(self.began.elapsed());
-        self.cpu_ms = own_cpu();
+    pub fn append(&self, file: &Path) -> io::Result<()> {
         let mut line = serde_json::to_vec(self)?;
         line.push(b'\n');
         OpenOptions::new()

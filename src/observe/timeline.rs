@@ -1,9 +1,9 @@
 //! When each backend of a link ran, and on which slot, as the stats line tells it to whoever asks.
 //! Knows nothing of engines: it is told how many may run at once, when a backend is handed over and when it has ended.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +32,15 @@ pub struct Span {
 pub struct Timeline {
     began: Instant,
     state: Mutex<State>,
+}
+
+/// Where backends are at.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Glimpse {
+    /// Those that have ended.
+    pub ended: usize,
+    /// That which has run longest, and for how many milliseconds.
+    pub longest: Option<(usize, f64)>,
 }
 
 #[derive(Debug, Default)]
@@ -74,8 +83,7 @@ impl State {
 }
 
 /// What `run` makes; whoever asks is told when it did.
-pub fn timed<R>(timeline: Option<&Timeline>, module: usize, run: impl FnOnce() -> R) -> R {
-    let Some(timeline) = timeline else { return run() };
+pub fn timed<R>(timeline: &Timeline, module: usize, run: impl FnOnce() -> R) -> R {
     timeline.given(module);
     let made = run();
     timeline.ended(module);
@@ -131,6 +139,33 @@ impl Timeline {
         let (mut state, end) = self.state();
         let worker = worker.unwrap_or_default().to_owned();
         state.away.insert(module, Away { worker, start, end });
+    }
+
+    /// How long a module's backend has run by now, here or away; none where it is not known to have begun.
+    pub fn took(&self, module: usize) -> Option<Duration> {
+        let (state, now) = self.state();
+        let running = state.running.get(&module).map(|(_, start)| now - start);
+        let away = || state.away.get(&module).map(|away| away.end - away.start);
+        let ms = running.or_else(away)?;
+        Duration::try_from_secs_f64(ms / 1e3).ok()
+    }
+
+    /// Milliseconds that those which ran here took, one after the other.
+    pub fn spent(&self) -> f64 {
+        let (state, _) = self.state();
+        state.done.iter().map(|run| run.end - run.start).sum()
+    }
+
+    /// Where they are at.
+    pub fn glimpse(&self) -> Glimpse {
+        let (state, now) = self.state();
+        let here: HashSet<usize> = state.done.iter().map(|run| run.module).collect();
+        let away = state.away.keys().filter(|module| !here.contains(module));
+        let longest = state.running.iter().min_by(|(_, (_, a)), (_, (_, b))| a.total_cmp(b));
+        Glimpse {
+            ended: here.len() + away.count(),
+            longest: longest.map(|(module, (_, start))| (*module, now - start)),
+        }
     }
 
     /// Every one of `modules` backends in their order; `describe` tells a module's name and task. Those that never ran

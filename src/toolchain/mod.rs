@@ -1,12 +1,14 @@
 //! The real ld.lld and the clang that matches it: where they are, which LLVM they are, and that neither is ourselves.
 //! Knows nothing of the link; asks the programs themselves for their version and remembers the answer by their stamp.
 
+pub mod caller;
 pub mod driver;
 pub mod environment;
 pub mod identity;
 pub mod loading;
 pub mod malloc;
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs;
@@ -17,6 +19,9 @@ use std::process::Command;
 
 use crate::settings::Settings;
 use crate::stamp::Stamp;
+
+/// Asks a thinlto-ld which it is; `--version` is the linker's.
+pub const OUR_VERSION: &str = "--thinlto-ld-version";
 
 /// Set for the programs we start, to the list of linkers we took for the real one: a wrapper script that leads back to
 /// us is then passed over instead of calling each other for ever.
@@ -67,11 +72,42 @@ impl LlvmVersion {
 #[derive(Debug, thiserror::Error)]
 pub enum ToolchainError {
     /// No linker to stand before.
-    #[error("cannot find the real {0}: put it on PATH or name it with THINLTO_LD_LINKER")]
-    NoLinker(String),
+    #[error("cannot find the real {wanted}: put it on PATH or name it with THINLTO_LD_LINKER{}", there(.ourselves.as_deref(), .others))]
+    NoLinker {
+        /// What was looked for.
+        wanted: String,
+        /// What is found by that name, and is thinlto-ld.
+        ourselves: Option<PathBuf>,
+        /// Linkers of other names that are there.
+        others: Vec<String>,
+    },
     /// `THINLTO_LD_LINKER` names ourselves, or a script that leads back to us.
     #[error("THINLTO_LD_LINKER={0} leads back to thinlto-ld: name the real ld.lld")]
     Ourselves(PathBuf),
+}
+
+impl ToolchainError {
+    /// There is none of this name, or what has it is thinlto-ld.
+    pub fn no_linker(wanted: String, ourselves: Option<PathBuf>) -> ToolchainError {
+        let is_ours = |path: &Path| ourselves.as_deref().is_some_and(|ours| same_file(ours, path));
+        let names = numbered().into_iter().map(|version| format!("ld.lld-{version}"));
+        let others = names.filter(|name| *name != wanted && which::which(name).is_ok_and(|path| !is_ours(&path)));
+        ToolchainError::NoLinker {
+            others: others.collect(),
+            ourselves,
+            wanted,
+        }
+    }
+}
+
+/// Of the names that are there, how thinlto-ld is called to stand before them.
+fn there(ourselves: Option<&Path>, others: &[String]) -> String {
+    let ours = ourselves.map(|path| format!("\n>>> {} is thinlto-ld itself", path.display()));
+    let names = others.iter().map(|name| {
+        let suffix = version_suffix(name);
+        format!("\n>>> {name} is there: thinlto-ld{suffix} stands before it")
+    });
+    ours.into_iter().chain(names).collect()
 }
 
 /// Why no backend compiler could be used.
@@ -90,7 +126,7 @@ pub enum NoCompiler {
 pub struct Linker {
     /// Where it is, by the name it is to be called by.
     pub path: PathBuf,
-    /// The name it was found by on PATH, where it was.
+    /// The name it was found by on PATH, where it was; neither the setting's nor our caller's has one.
     pub name: Option<String>,
     /// `-22` where we were called `thinlto-ld-22` or `ld.lld-22`.
     pub suffix: String,
@@ -118,10 +154,25 @@ impl Linker {
         let suffix = version_suffix(&name);
         let passed = guard();
         if let Some(path) = &settings.linker {
-            let path = which::which(path).map_err(|_| ToolchainError::NoLinker(path.display().to_string()))?;
+            let path = which::which(path).map_err(|_| ToolchainError::NoLinker {
+                wanted: path.display().to_string(),
+                ourselves: None,
+                others: Vec::new(),
+            })?;
             if same_file(ourselves, &path) || is_passed(&passed, &path) {
                 return Err(ToolchainError::Ourselves(path));
             }
+            return Ok(Linker {
+                path,
+                name: None,
+                suffix,
+            });
+        }
+        let is_ours = |path: &Path| same_file(ourselves, path) || is_passed(&passed, path);
+        // Under the drivers' own name for it we stand where that of their folder stood.
+        if name == "ld.lld"
+            && let Some(path) = caller::linker().filter(|path| !is_ours(path))
+        {
             return Ok(Linker {
                 path,
                 name: None,
@@ -132,14 +183,17 @@ impl Linker {
         let found = which::which_all(&wanted)
             .into_iter()
             .flatten()
-            .find(|path| !same_file(ourselves, path) && !is_passed(&passed, path));
+            .find(|path| !is_ours(path));
         match found {
             Some(path) => Ok(Linker {
                 path,
                 name: Some(wanted),
                 suffix,
             }),
-            None => Err(ToolchainError::NoLinker(wanted)),
+            None => {
+                let found = which::which(&wanted).ok();
+                Err(ToolchainError::no_linker(wanted, found))
+            }
         }
     }
 
@@ -174,10 +228,30 @@ impl Linker {
         std::env::join_paths(passed).unwrap_or_default()
     }
 
+    /// Whether it is a thinlto-ld, installed once more, by its own word.
+    pub fn is_thinlto_ld(&self) -> bool {
+        let asked = Command::new(&self.path).arg(OUR_VERSION).output();
+        asked.is_ok_and(|asked| asked.stdout.starts_with(b"thinlto-ld "))
+    }
+
     /// The LLVM it is of, by its own word.
     pub fn version(&self, memo: &VersionMemo) -> Option<LlvmVersion> {
         memo.ask(&self.path, "LLD ", &self.guard_value())
     }
+}
+
+/// The versions that linkers on PATH have in their names (`ld.lld-22`), the newest first.
+pub fn numbered() -> Vec<u32> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let entries = std::env::split_paths(&path).filter_map(|folder| fs::read_dir(folder).ok());
+    let names = entries
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok());
+    let versions: BTreeSet<u32> = names
+        .filter_map(|name| name.strip_prefix("ld.lld-")?.parse().ok())
+        .collect();
+    versions.into_iter().rev().collect()
 }
 
 /// Whether another thinlto-ld took what led to us (a wrapper script) for the real linker: the link is its own already.

@@ -18,6 +18,9 @@ pub struct Replay {
     pub inputs: usize,
     /// Modules.
     pub modules: usize,
+    /// Milliseconds that compiling those took, as far as is known.
+    #[serde(default)]
+    pub compiling_ms: f64,
     /// As the linker wrote it.
     pub stdout: Vec<u8>,
     /// As it was shown.

@@ -26,7 +26,7 @@ use crate::staging::Staging;
 pub(in crate::backend) struct Farm<'a> {
     jobs: &'a dyn Jobs,
     staging: &'a Staging,
-    timeline: Option<&'a Timeline>,
+    timeline: &'a Timeline,
     /// The jobs as they are numbered, of those that it is handed by their place here.
     waiting: &'a [usize],
     sharing: &'a Sharing,

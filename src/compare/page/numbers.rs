@@ -7,10 +7,7 @@ use super::columns;
 use crate::compare::table;
 use crate::compare::verdict::{Cost, SectionSize};
 
-/// Of so many sections the sizes are shown at once; those of the others, all the same in both, where asked for.
-const SHOWN: usize = 25;
-
-/// So many of the others are listed; a kernel has tens of thousands.
+/// So many sections of the same size in both are listed; a kernel has tens of thousands.
 const LISTED: usize = 500;
 
 /// `1,234,567`
@@ -84,12 +81,7 @@ pub fn sizes(sections: &[SectionSize], files: (u64, u64)) -> Markup {
     let loaded = sorted.iter().filter(|size| size.loaded);
     let most = loaded.map(|size| weight(size)).max().unwrap_or_default().max(1);
     let differing = |size: &SectionSize| size.in_process != size.distributed;
-    let mut room = SHOWN.saturating_sub(sorted.iter().filter(|size| differing(size)).count());
-    let (shown, others): (Vec<&SectionSize>, Vec<&SectionSize>) = sorted.into_iter().partition(|size| {
-        let is_shown = differing(size) || room > 0;
-        room -= usize::from(is_shown && !differing(size));
-        is_shown
-    });
+    let (shown, others): (Vec<&SectionSize>, Vec<&SectionSize>) = sorted.into_iter().partition(|size| differing(size));
     let table = |sizes: &[&SectionSize], caption: &str, whole: Option<(u64, u64)>| {
         html! {
             div.wide {
@@ -105,10 +97,10 @@ pub fn sizes(sections: &[SectionSize], files: (u64, u64)) -> Markup {
         }
     };
     html! {
-        (table(&shown, "Bytes by section; of two bars the upper one is in-process", Some(files)))
+        (table(&shown, "Bytes of the sections that differ in size; of two bars the upper one is in-process", Some(files)))
         @if !others.is_empty() {
             details {
-                summary { (others.len()) " more sections, of the same size in both" }
+                summary { (others.len()) " sections of the same size in both" }
                 (table(&others[..others.len().min(LISTED)], "Bytes of the other sections, the largest first", None))
                 @if others.len() > LISTED { p { "And " (others.len() - LISTED) " smaller ones, which the page's data has." } }
             }

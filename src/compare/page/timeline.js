@@ -53,7 +53,17 @@
   const drawing = svg("svg", { role: "img", "aria-label": described() });
   const scroll = html("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Timeline: arrow keys go from backend to backend, plus and minus zoom" }, drawing);
   const said = html("p", { class: "said", role: "status" }, "Point at a backend, or go to one with the arrow keys: it is marked in both links.");
-  place.append(html("div", { class: "tools" }, less, more, whole, html("label", {}, "Find a module", find), names), html("div", { class: "chart" }, labels, scroll), said);
+  const sample = (shade) => svg("svg", { width: 14, height: 10, "aria-hidden": "true" }, svg("rect", { class: shade, width: 14, height: 10 }));
+  const legend = html("ul", { class: "legend" }, ...[
+    ["phase-scan", "scan: inputs opened"],
+    ["phase-thin-link", "thin link"],
+    ["phase-backends", "backends"],
+    ["phase-final-link", "final link"],
+    ["bar", "a backend; the next on its slot has the other shade"],
+    ["bar chosen", "the one that is chosen, in both links"],
+    ["slot", "a slot that is idle"],
+  ].map(([shade, text]) => html("li", {}, sample(shade), text)));
+  place.append(legend, html("div", { class: "tools" }, less, more, whole, html("label", {}, "Find a module", find), names), html("div", { class: "chart" }, labels, scroll), said);
   place.hidden = false;
 
   let zoom = 1, chosen = null, bars = [new Map(), new Map()], width = 0;

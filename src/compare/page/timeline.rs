@@ -73,6 +73,12 @@ fn gaps(in_process: &Cost, distributed: &Cost) -> Vec<String> {
     } else {
         gaps.push("In-process times are lld's own --time-trace.".to_owned());
     }
+    let (theirs, ours) = (slots(&in_process.backends).len(), slots(&distributed.backends).len());
+    if theirs != ours && theirs > 0 && ours > 0 {
+        gaps.push(format!(
+            "In-process they ran on {theirs} slots and distributed on {ours}: what is slower may be so for that alone."
+        ));
+    }
     let without = distributed.backends.iter().filter(|span| span.slot.is_none());
     let (away, cached): (Vec<&Span>, Vec<&Span>) = without.partition(|span| span.worker.is_some());
     if !cached.is_empty() {

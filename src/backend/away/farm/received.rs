@@ -49,8 +49,8 @@ impl Farm<'_> {
         let by = match &due.from {
             From::Cache => By::Cache,
             From::Worker(worker) => {
-                if let (Some(timeline), Some(since)) = (self.timeline, since) {
-                    timeline.away(due.at, since, worker.as_deref());
+                if let Some(since) = since {
+                    self.timeline.away(due.at, since, worker.as_deref());
                 }
                 By::Worker
             }

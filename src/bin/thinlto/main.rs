@@ -2,13 +2,18 @@
 //! lists the settings; and runs backends for lld's own distribution.
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
-use std::ffi::OsString;
+mod arguments;
+mod installing;
+mod manual;
+mod stats;
+
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use clap::{Parser, Subcommand};
+use arguments::{Arguments, Compare, Explain, Task};
+use clap::Parser;
 use serde::Serialize;
 use thinlto_ld::cache::policy::{self, Policy, Pruned, Why};
 use thinlto_ld::cache::store::Store;
@@ -31,92 +36,7 @@ use thinlto_ld::llvm;
 use thinlto_ld::say;
 use thinlto_ld::settings::{self, Setting, Settings};
 use thinlto_ld::threads;
-use thinlto_ld::toolchain::{Clang, Linker, NoCompiler, VersionMemo};
-
-#[derive(Parser)]
-#[command(version, about)]
-struct Arguments {
-    #[command(subcommand)]
-    task: Task,
-}
-
-#[derive(Subcommand)]
-enum Task {
-    /// Check that the real linker and its matching clang are there
-    Check {
-        /// The name thinlto-ld is called by; its suffix chooses the LLVM version
-        #[arg(default_value = "thinlto-ld")]
-        name: String,
-    },
-    /// Show the cache (size, entries, hit rate, what pruning would remove), or prune it
-    Cache {
-        /// The cache folder; by default that of THINLTO_LD_CACHE_DIR, else the user's
-        #[arg(long)]
-        dir: Option<PathBuf>,
-        /// Prune by this policy (lld's --thinlto-cache-policy grammar; an empty one is the default's)
-        #[arg(long)]
-        prune: Option<String>,
-        /// Only say what would go
-        #[arg(long, requires = "prune")]
-        dry_run: bool,
-    },
-    /// Make a link in-process and distributed, in a scratch folder, and say whether they come to the same
-    ///
-    /// Exits 0 if they do, 1 if they do not, 2 if it cannot be told.
-    Compare(Compare),
-    /// Say what would become of a link, without making it: every input, every LTO option, the tools, and why
-    Explain(Explain),
-    /// Run the backends of a link that ld.lld makes by DTLTO: its --thinlto-distributor
-    ///
-    /// ld.lld --thinlto-distributor=/path/to/thinlto --thinlto-distributor-arg=distribute …
-    Distribute {
-        /// The list of jobs that ld.lld writes; before it, settings as on a link line
-        #[arg(
-            required = true,
-            trailing_var_arg = true,
-            allow_hyphen_values = true,
-            value_name = "--thinlto-ld-SETTING=VALUE … FILE"
-        )]
-        words: Vec<OsString>,
-    },
-    /// List every setting, its environment variable and its values
-    Settings,
-}
-
-#[derive(clap::Args)]
-struct Compare {
-    /// Sum up what THINLTO_LD_COMPARE=DIR has collected, instead of making a link
-    #[arg(long, value_name = "DIR", conflicts_with = "command")]
-    report: Option<PathBuf>,
-    /// Print one JSON object instead of a table
-    #[arg(long)]
-    json: bool,
-    /// Also write a page for browsers
-    #[arg(long, value_name = "FILE")]
-    html: Option<PathBuf>,
-    /// Make the link in this folder
-    #[arg(short = 'C', long, value_name = "DIR")]
-    directory: Option<PathBuf>,
-    /// Keep what both links wrote in this folder
-    #[arg(long, value_name = "DIR")]
-    keep: Option<PathBuf>,
-    /// The link: a command line of ld.lld or clang, or @FILE (or Kbuild's .FILE.cmd) with one saved in it
-    #[arg(last = true, value_name = "LINK COMMAND")]
-    command: Vec<OsString>,
-}
-
-#[derive(clap::Args)]
-struct Explain {
-    /// Print one JSON object instead of text
-    #[arg(long)]
-    json: bool,
-    /// Explain the link as made in this folder
-    #[arg(short = 'C', long, value_name = "DIR")]
-    directory: Option<PathBuf>,
-    /// The link, as for `compare`
-    #[arg(last = true, value_name = "LINK COMMAND", required = true)]
-    command: Vec<OsString>,
-}
+use thinlto_ld::toolchain::{Clang, Linker, NoCompiler, ToolchainError, VersionMemo};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -144,7 +64,10 @@ fn perform(task: Task) -> Result<ExitCode, String> {
             Ok(ending) => ending.meet(),
             Err(error) => Err(error),
         },
+        Task::Stats(arguments) => stats::stats(arguments).and_then(answer),
         Task::Settings => list_settings(),
+        Task::Install(arguments) => installing::install(arguments).and_then(answer),
+        Task::Uninstall { prefix, user } => installing::uninstall(prefix, user).and_then(answer),
     };
     done.map(|()| ExitCode::SUCCESS)
 }
@@ -243,17 +166,22 @@ fn enter(directory: Option<&Path>) -> Result<(), String> {
 
 fn check(name: &str) -> Result<(), String> {
     let settings = Settings::read(|name| std::env::var_os(name), &[]).map_err(|error| error.to_string())?;
-    let linker = Linker::find(name.as_ref(), &settings).map_err(|error| error.to_string())?;
+    let thinlto_ld = std::env::current_exe()
+        .map_err(|error| error.to_string())?
+        .with_file_name("thinlto-ld");
+    let linker = Linker::find_but(name.as_ref(), &settings, &thinlto_ld).map_err(|error| error.to_string())?;
+    let memo = VersionMemo::new(None);
+    if linker.is_thinlto_ld() {
+        let wanted = linker.name.clone().unwrap_or_else(|| "ld.lld".to_owned());
+        return Err(ToolchainError::no_linker(wanted, Some(linker.path)).to_string());
+    }
     answer(format!("linker  {}\n", linker.path.display()))?;
-    let clang = Clang::find(&linker, &settings, &VersionMemo::new(None)).map_err(|error| match error {
+    let clang = Clang::find(&linker, &settings, &memo).map_err(|error| match error {
         NoCompiler::Missing(_) => error.to_string(),
         NoCompiler::Unfit(reason) => format!(
             "{reason}: links go in-process; install the clang of the linker's version, or name it with THINLTO_LD_CLANG"
         ),
     })?;
-    let thinlto_ld = std::env::current_exe()
-        .map_err(|error| error.to_string())?
-        .with_file_name("thinlto-ld");
     let check = Check {
         linker: &linker,
         clang: &clang,
@@ -270,8 +198,13 @@ fn check(name: &str) -> Result<(), String> {
         ),
         false => String::new(),
     };
+    let behind = settings.cache_behind.iter().map(|dir| match dir.is_dir() {
+        true => format!("behind  {}\n", dir.display()),
+        false => format!("behind  {}: no such folder\n", dir.display()),
+    });
+    let behind: String = behind.collect();
     answer(format!(
-        "clang   {}\nLLVM    {}\n{newer}cache   {cache}\n",
+        "clang   {}\nLLVM    {}\n{newer}cache   {cache}\n{behind}",
         clang.path.display(),
         clang.version
     ))?;
@@ -286,14 +219,7 @@ fn check(name: &str) -> Result<(), String> {
 
 fn cache(dir: Option<PathBuf>, prune: Option<&str>, dry_run: bool) -> Result<(), String> {
     let settings = Settings::read(|name| std::env::var_os(name), &[]).map_err(|error| error.to_string())?;
-    // One that is named is there, or is another than was meant.
-    if let Some(missing) = dir.as_ref().filter(|dir| !dir.is_dir()) {
-        return Err(format!("{}: no such folder", missing.display()));
-    }
-    let dir = dir
-        .or(settings.cache_dir)
-        .or_else(home)
-        .ok_or("no cache folder: there is no home folder; name one with --dir")?;
+    let dir = cache_folder(dir)?;
     let store = Store::open(&dir).map_err(|off| off.to_string())?;
     let failed = |error| format!("{}: {error}", dir.display());
     let (origin, text) = match (prune, &settings.cache_policy) {
@@ -320,6 +246,19 @@ fn cache(dir: Option<PathBuf>, prune: Option<&str>, dry_run: bool) -> Result<(),
         hit_rate(&Tally::of(store.root()).summary(SystemTime::now())),
         would_go(&plan)
     ))
+}
+
+/// The folder that is named, else that of the settings, else the user's.
+fn cache_folder(named: Option<PathBuf>) -> Result<PathBuf, String> {
+    let settings = Settings::read(|name| std::env::var_os(name), &[]).map_err(|error| error.to_string())?;
+    // One that is named is there, or is another than was meant.
+    if let Some(missing) = named.as_ref().filter(|dir| !dir.is_dir()) {
+        return Err(format!("{}: no such folder", missing.display()));
+    }
+    named
+        .or(settings.cache_dir)
+        .or_else(home)
+        .ok_or_else(|| "no cache folder: there is no home folder; name one with --dir".to_owned())
 }
 
 /// `97.3 % (762 of 783 objects, last 3 days)`
