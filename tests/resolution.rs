@@ -456,8 +456,10 @@ fn what_is_not_distributed_is_named() {
     bench
         .drive("clang", &shim, &["-shared", "defines.o", "-o", "libs.so"])
         .ok();
-    bench.ar(&["rc", "versioned.a", "versioned.o"]);
-    let links: [(&[&str], &str); 6] = [
+    bench
+        .ar(&["rc", "versioned.a", "versioned.o"])
+        .ar(&["rc", "uses.a", "uses.o"]);
+    let links: [(&[&str], &str); 7] = [
         (
             &["-Wl,--version-script=local.map", "m.o", "libs.so", "provide.ld"],
             "PROVIDE of f, which bitcode defines",
@@ -473,6 +475,10 @@ fn what_is_not_distributed_is_named() {
         (
             &["-Wl,-e,g", "dead.o"],
             "g, which an option looks up and only bitcode refers to",
+        ),
+        (
+            &["-Wl,--wrap=u", "m.o", "uses.a"],
+            "--wrap of u, which bitcode defines that is not loaded",
         ),
         (
             &["common.o", "libs.so"],

@@ -204,19 +204,31 @@ impl<'a> Definers<'a> {
                 )));
             }
         }
+        if !self.wrapped.is_empty() {
+            // A lazy symbol stays as weak as bitcode refers to it, whatever refers to it as `__real_` (lld `addWrappedSymbols`).
+            let lazy = defined_in(link, &not_loaded(link), |name| {
+                self.wrapped.contains(name).then_some(name)
+            });
+            if let Some(name) = lazy.first() {
+                let name = String::from_utf8_lossy(name);
+                return Err(FinalLinkError::Unfit(format!(
+                    "--wrap of {name}, which bitcode defines that is not loaded"
+                )));
+            }
+        }
         if self.provided.is_empty() {
             return Ok(());
         }
         let files: Vec<BitcodeSource> = link.inputs.bitcode_by_name().into_values().collect();
-        let mut provided = self.provided_among(link, &files);
+        let mut provided = defined_in(link, &files, |name| self.provided.contains(name).then_some(name));
         if llvm::traits(link.llvm.major).provides_once {
             provided.retain(|name| shared.name_provided(name));
         }
-        match provided.into_iter().min() {
+        match provided.first() {
             None => Ok(()),
             Some(name) => Err(FinalLinkError::Unfit(format!(
                 "PROVIDE of {}, which bitcode defines",
-                String::from_utf8_lossy(&name)
+                String::from_utf8_lossy(name)
             ))),
         }
     }
@@ -256,20 +268,27 @@ impl<'a> Definers<'a> {
         if self.provided.is_empty() {
             return Vec::new();
         }
-        self.provided_among(link, &not_loaded(link))
-    }
-
-    /// The symbols, among those that scripts provide, that these files define.
-    fn provided_among(&self, link: &FinalLink<'_>, files: &[BitcodeSource]) -> Vec<Vec<u8>> {
-        let names = files.par_iter().flat_map_iter(|source| {
-            let symbols = table_of_file(link.inputs, *source).unwrap_or_default();
-            let defined = symbols.into_iter().filter(TableSymbol::is_definition);
-            defined
-                .map(|symbol| symbol.name.to_vec())
-                .filter(|name| self.provided.contains(name))
+        let provided = defined_in(link, &not_loaded(link), |name| {
+            self.provided.contains(name).then_some(name)
         });
-        names.collect()
+        provided.into_iter().collect()
     }
+}
+
+/// What these files define and `wanted` takes, as it gives it.
+fn defined_in(
+    link: &FinalLink<'_>,
+    files: &[BitcodeSource],
+    wanted: impl Fn(&[u8]) -> Option<&[u8]> + Sync,
+) -> BTreeSet<Vec<u8>> {
+    let names = files.par_iter().flat_map_iter(|source| {
+        let symbols = table_of_file(link.inputs, *source).unwrap_or_default();
+        let defined = symbols.into_iter().filter(TableSymbol::is_definition);
+        defined
+            .filter_map(|symbol| wanted(symbol.name).map(<[u8]>::to_vec))
+            .collect::<Vec<_>>()
+    });
+    names.collect()
 }
 
 /// The link's bitcode that was not loaded.
@@ -285,20 +304,12 @@ fn refuse_versions_of_lazy(link: &FinalLink<'_>, users: &Natives) -> Result<(), 
     if link.invocation.kind != OutputKind::Shared && !link.invocation.has("version-script") {
         return Ok(());
     }
-    let files = not_loaded(link);
-    let versioned = files.par_iter().flat_map_iter(|source| {
-        let symbols = table_of_file(link.inputs, *source).unwrap_or_default();
-        let defined = symbols.into_iter().filter(TableSymbol::is_definition);
-        defined.filter_map(|symbol| {
-            let at = memchr::memmem::find(symbol.name, b"@@")?;
-            symbol.name.get(..at).map(<[u8]>::to_vec)
-        })
+    let versioned = defined_in(link, &not_loaded(link), |name| {
+        memchr::memmem::find(name, b"@@").and_then(|at| name.get(..at))
     });
-    let mut versioned: Vec<Vec<u8>> = versioned.collect();
     if versioned.is_empty() {
         return Ok(());
     }
-    versioned.sort();
     let symbols = link.tables.symbols().filter(|symbol| symbol.is_definition());
     let defined: HashSet<&[u8]> = symbols.map(|symbol| symbol.name).collect();
     let mut linked = versioned.iter();
