@@ -540,7 +540,6 @@ fn every_link_of_a_build_is_compared_and_none_is_changed() {
     );
 }
 
-/// A link whose files would tell of what a comparison adds to it is not compared, and is what it would be without.
 /// A third link, in in-process order, takes what the build's own link has just kept.
 #[test]
 fn no_backend_of_a_build_is_run_twice_to_be_compared() {
@@ -561,6 +560,7 @@ fn no_backend_of_a_build_is_run_twice_to_be_compared() {
     assert_eq!(bench.text("lines").lines().count(), 3);
 }
 
+/// A link whose files would tell of what a comparison adds to it is not compared, and is what it would be without.
 #[test]
 fn what_a_comparison_would_change_is_not_compared() {
     let mut bench = program();

@@ -440,6 +440,21 @@ fn what_is_not_distributed_is_named() {
         .compile("common.c", "int v[2];\n", &["-flto=thin", "-O2", "-fPIC", "-fcommon"])
         .compile("uses.c", "int f(void); int u(void) { return f(); }\n", THIN)
         .compile(
+            "perhaps.c",
+            "__attribute__((weak)) int none(void); int unused(void) { return none ? none() : 0; }\n",
+            THIN,
+        )
+        .compile(
+            "asks_for_none.c",
+            "int none(void); int asks(void) { return none(); }\n",
+            NATIVE,
+        )
+        .compile(
+            "assembly.c",
+            "__asm__(\".text\\n.globl near\\n.hidden near\\nnear: ret\"); int h(void) { return 1; }\n",
+            THIN,
+        )
+        .compile(
             "dead.c",
             "int g(void); __attribute__((visibility(\"hidden\"))) int unused(void) { return g(); }\n",
             THIN,
@@ -457,9 +472,13 @@ fn what_is_not_distributed_is_named() {
         .drive("clang", &shim, &["-shared", "defines.o", "-o", "libs.so"])
         .ok();
     bench
+        .drive("clang", &shim, &["-shared", "asks_for_none.o", "-o", "libasks.so"])
+        .ok();
+    bench.ar(&["rc", "defines.a", "defines.o"]);
+    bench
         .ar(&["rc", "versioned.a", "versioned.o"])
         .ar(&["rc", "uses.a", "uses.o"]);
-    let links: [(&[&str], &str); 7] = [
+    let links: [(&[&str], &str); 10] = [
         (
             &["-Wl,--version-script=local.map", "m.o", "libs.so", "provide.ld"],
             "PROVIDE of f, which bitcode defines",
@@ -481,8 +500,20 @@ fn what_is_not_distributed_is_named() {
             "--wrap of u, which bitcode defines that is not loaded",
         ),
         (
+            &["-Wl,--version-script=local.map", "m.o", "defines.a", "provide.ld"],
+            "PROVIDE of f, which bitcode defines",
+        ),
+        (
+            &["-Wl,--version-script=local.map", "m.o", "perhaps.o", "libasks.so"],
+            "none, which LTO removes and a shared object refers to",
+        ),
+        (
+            &["-Wl,--gc-sections", "assembly.o"],
+            "--gc-sections, and near, which module assembly hides",
+        ),
+        (
             &["common.o", "libs.so"],
-            "v, common in bitcode, which a shared object defines",
+            "v, a common symbol in bitcode or beside it, which a shared object defines",
         ),
         (
             &["-Wl,--undefined-glob=g*", "dead.o"],
@@ -491,7 +522,9 @@ fn what_is_not_distributed_is_named() {
     ];
     for (words, reason) in links {
         let words = [&["-flto=thin", "-shared"], words, &["-o", "our.out"]].concat();
-        assert_eq!(bench.drive("clang", &shim, &words).reason(), reason);
+        let ours = bench.drive("clang", &shim, &words);
+        assert!(!ours.stats.is_empty(), "{words:?}: {}", ours.stderr);
+        assert_eq!(ours.reason(), reason, "{words:?}");
     }
 }
 

@@ -31,6 +31,9 @@ pub(super) struct Natives {
     pub(super) defined: HashSet<Vec<u8>>,
     /// Kept from other files and not defined.
     pub(super) kept_back: HashSet<Vec<u8>>,
+    /// Kept from other files and defined.
+    hidden: HashSet<Vec<u8>>,
+    pub(super) common: HashSet<Vec<u8>>,
     strongly_defined: BTreeSet<Vec<u8>>,
 }
 
@@ -40,6 +43,8 @@ impl Natives {
         self.named.extend(other.named);
         self.defined.extend(other.defined);
         self.kept_back.extend(other.kept_back);
+        self.hidden.extend(other.hidden);
+        self.common.extend(other.common);
         self.strongly_defined.extend(other.strongly_defined);
         self
     }
@@ -60,11 +65,17 @@ impl Natives {
             } else if symbol.is_weak() {
                 natives.weakly_undefined.insert(name.to_vec());
             }
-            if symbol.is_undefined()
-                && let SymbolFlags::Elf { st_other, .. } = symbol.flags()
+            if symbol.is_common() {
+                natives.common.insert(name.to_vec());
+            }
+            if let SymbolFlags::Elf { st_other, .. } = symbol.flags()
                 && Visibility::from_elf(st_other) != Visibility::Default
             {
-                natives.kept_back.insert(name.to_vec());
+                let kept = match symbol.is_undefined() {
+                    true => &mut natives.kept_back,
+                    false => &mut natives.hidden,
+                };
+                kept.insert(name.to_vec());
             }
             natives.named.insert(name.to_vec());
         }
@@ -94,6 +105,7 @@ pub(super) fn only_in_bitcode(
     shared.refuse_defined()?;
     refuse_versions_of_lazy(link, users)?;
     refuse_looked_up(link, users)?;
+    refuse_left_by_garbage_collection(link)?;
     let definers = Definers::of(link)?;
     definers.refuse(link, users, shared)?;
     let references = References::of(link.tables, users, &definers);
@@ -348,6 +360,36 @@ fn refuse_looked_up(link: &FinalLink<'_>, users: &Natives) -> Result<(), FinalLi
         None => Ok(()),
         Some(name) => Err(FinalLinkError::Unfit(format!(
             "{}, which an option looks up and only bitcode refers to",
+            String::from_utf8_lossy(name)
+        ))),
+    }
+}
+
+/// Options that export symbols of a program.
+const EXPORTING: [&str; 4] = [
+    "export-dynamic",
+    "export-dynamic-symbol",
+    "export-dynamic-symbol-list",
+    "dynamic-list",
+];
+
+/// What module assembly defines and hides is exported for in-process lld until LTO's object says otherwise, so that garbage
+/// collection leaves it, and what it refers to.
+fn refuse_left_by_garbage_collection(link: &FinalLink<'_>) -> Result<(), FinalLinkError> {
+    let is_exporting =
+        link.invocation.kind == OutputKind::Shared || EXPORTING.iter().any(|name| link.invocation.has(name));
+    let collects = link.invocation.flag("gc-sections", "no-gc-sections").unwrap_or(false);
+    let symbols = link.tables.symbols().filter(|_| is_exporting && collects);
+    let assembly = symbols.filter(|symbol| symbol.is_definition() && symbol.origin == Origin::Assembly);
+    let assembly: HashSet<&[u8]> = assembly.map(|symbol| symbol.name).collect();
+    if assembly.is_empty() {
+        return Ok(());
+    }
+    let hidden = objects_of(link, |name| assembly.contains(name))?.hidden;
+    match hidden.iter().min() {
+        None => Ok(()),
+        Some(name) => Err(FinalLinkError::Unfit(format!(
+            "--gc-sections, and {}, which module assembly hides",
             String::from_utf8_lossy(name)
         ))),
     }

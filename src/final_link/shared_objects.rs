@@ -1,7 +1,7 @@
 //! What shared objects refer to and define, where the final link would make something else of that than lld has in-process: LTO
 //! removes what bitcode defined, since a shared object's reference does not keep a hidden symbol. Such a link is refused.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use object::{Object, ObjectSymbol};
 use rayon::prelude::*;
@@ -21,9 +21,9 @@ pub(super) struct SharedObjects {
     referred: HashSet<Vec<u8>>,
     /// Among the symbols that are kept from other files, by bitcode that refers to them strongly or by objects, and not defined.
     kept_back: HashSet<Vec<u8>>,
-    /// Among the common symbols of bitcode.
+    /// Among the common symbols of bitcode, and those of objects that bitcode defines too.
     common: HashSet<Vec<u8>>,
-    /// Among the symbols that linker scripts provide, whether referred to or defined.
+    /// Among the symbols that linker scripts provide, whether referred to or defined; those that lazy objects define too.
     provided: HashSet<Vec<u8>>,
 }
 
@@ -47,7 +47,9 @@ impl SharedObjects {
             kept_back.remove(symbol.name);
         }
         kept_back.retain(|name| !users.defined.contains(*name));
-        let common = link.tables.symbols().filter(|symbol| symbol.binding == Binding::Common);
+        let common = link.tables.symbols().filter(|symbol| {
+            symbol.binding == Binding::Common || symbol.is_definition() && users.common.contains(symbol.name)
+        });
         let common: HashSet<&[u8]> = common.map(|symbol| symbol.name).collect();
         let provided = provided(link)?;
         let shared = loaded
@@ -74,16 +76,21 @@ impl SharedObjects {
             });
             read.map_err(|error| FinalLinkError::Unfit(format!("{}: {error}", entry.shown(file.member))))
         });
-        read.try_reduce(SharedObjects::default, |mut one, other| {
+        let mut said = read.try_reduce(SharedObjects::default, |mut one, other| {
             one.referred.extend(other.referred);
             one.kept_back.extend(other.kept_back);
             one.common.extend(other.common);
             one.provided.extend(other.provided);
             Ok(one)
-        })
+        })?;
+        if !provided.is_empty() {
+            let lazy = defined_by_lazy(link, loaded, |name| provided.contains(name))?;
+            said.provided.extend(lazy.into_keys());
+        }
+        Ok(said)
     }
 
-    /// Whether one names a symbol that a linker script provides.
+    /// Whether one names a symbol that a linker script provides, or a lazy object defines it.
     pub(super) fn name_provided(&self, name: &[u8]) -> bool {
         self.provided.contains(name)
     }
@@ -107,14 +114,18 @@ impl SharedObjects {
         let kept = objects_of(link, |name| removed.contains(name) || weak.contains(name))?;
         removed.retain(|name| !kept.defined.contains(*name));
         weak.retain(|name| !kept.named.contains(*name));
-        if !llvm::traits(link.llvm.major).requires_what_lto_removes {
-            let mut required = removed.union(&weak).filter(|name| self.referred.contains(**name));
-            if let Some(name) = required.next() {
-                return Err(FinalLinkError::Unfit(format!(
-                    "{}, which LTO removes and a shared object refers to",
-                    String::from_utf8_lossy(name)
-                )));
-            }
+        // What bitcode refers to weakly need not be defined for a shared object, and until LLVM 18 what somebody has defined when it
+        // is loaded.
+        if llvm::traits(link.llvm.major).requires_what_lto_removes {
+            weak.retain(|name| self.referred.contains(*name));
+        } else {
+            weak.extend(removed.iter().filter(|name| self.referred.contains(**name)));
+        }
+        if let Some(name) = weak.iter().min() {
+            return Err(FinalLinkError::Unfit(format!(
+                "{}, which LTO removes and a shared object refers to",
+                String::from_utf8_lossy(name)
+            )));
         }
         refuse_late_extraction(link, loaded, &removed)
     }
@@ -129,7 +140,10 @@ impl SharedObjects {
     pub(super) fn refuse_defined(&self) -> Result<(), FinalLinkError> {
         let (name, why) = match (self.kept_back.iter().min(), self.common.iter().min()) {
             (Some(name), _) => (name, "which is kept from other files and a shared object alone defines"),
-            (None, Some(name)) => (name, "common in bitcode, which a shared object defines"),
+            (None, Some(name)) => (
+                name,
+                "a common symbol in bitcode or beside it, which a shared object defines",
+            ),
             (None, None) => return Ok(()),
         };
         Err(FinalLinkError::Unfit(format!(
@@ -149,22 +163,38 @@ fn refuse_late_extraction(
     if removed.is_empty() {
         return Ok(());
     }
-    let loaded: HashSet<BitcodeSource> = loaded.iter().copied().collect();
-    for file in lazy_natives(link).filter(|file| !loaded.contains(file)) {
-        let entry = &link.inputs.entries[file.entry];
-        let read = read_native(entry, file.member, |bytes| {
-            Natives::of_object(bytes, |name| removed.contains(name))
-        });
-        let said = read.map_err(|error| FinalLinkError::Unfit(format!("{}: {error}", entry.shown(file.member))))?;
-        if let Some(name) = said.defined.iter().next() {
-            return Err(FinalLinkError::Unfit(format!(
-                "{}, which LTO removes and another file refers to, is in {} too",
-                String::from_utf8_lossy(name),
-                entry.shown(file.member)
-            )));
-        }
+    match defined_by_lazy(link, loaded, |name| removed.contains(name))?.first_key_value() {
+        None => Ok(()),
+        Some((name, file)) => Err(FinalLinkError::Unfit(format!(
+            "{}, which LTO removes and another file refers to, is in {file} too",
+            String::from_utf8_lossy(name)
+        ))),
     }
-    Ok(())
+}
+
+/// What native objects and members that were not loaded define, among what is looked for, and how they are called.
+///
+/// # Errors
+/// `Unfit` where one cannot be read.
+pub(super) fn defined_by_lazy(
+    link: &FinalLink<'_>,
+    loaded: &[BitcodeSource],
+    is_looked_for: impl Fn(&[u8]) -> bool + Sync,
+) -> Result<BTreeMap<Vec<u8>, String>, FinalLinkError> {
+    let loaded: HashSet<BitcodeSource> = loaded.iter().copied().collect();
+    let lazy: Vec<BitcodeSource> = lazy_natives(link).filter(|file| !loaded.contains(file)).collect();
+    let read = lazy.par_iter().map(|file| {
+        let entry = &link.inputs.entries[file.entry];
+        let shown = entry.shown(file.member);
+        let read = read_native(entry, file.member, |bytes| Natives::of_object(bytes, &is_looked_for));
+        let said = read.map_err(|error| FinalLinkError::Unfit(format!("{shown}: {error}")))?;
+        let named = said.defined.into_iter().map(|name| (name, shown.clone()));
+        Ok(named.collect::<BTreeMap<Vec<u8>, String>>())
+    });
+    read.try_reduce(BTreeMap::new, |mut one, other| {
+        one.extend(other);
+        Ok(one)
+    })
 }
 
 /// Native objects and members that are loaded only if somebody asks for them.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::image::Image;
-use super::program::{How, Item, Kind, Program, Visibility};
+use super::program::{Kind, Program};
 use super::run::{Made, Side};
 
 /// In what two links differ.
@@ -68,9 +68,6 @@ pub enum Exception {
     /// In-process lld puts what LTO makes behind all native objects, and regular LTO's before ThinLTO's; here each stands in
     /// its own place. So do constructors and the entries of linker sets.
     Order,
-    /// What module assembly defines and hides is exported for in-process lld until LTO's object says otherwise, so that garbage
-    /// collection leaves it: as a local symbol that nothing refers to.
-    HiddenByAssembly,
     /// `--warn-backrefs` warns in-process of every runtime routine out of an archive, since LTO's objects come last.
     RoutineBackrefs,
 }
@@ -79,7 +76,6 @@ impl fmt::Display for Exception {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Exception::Order => write!(f, "order of constructors and set entries among kinds of modules"),
-            Exception::HiddenByAssembly => write!(f, "hidden definitions of assembly left by garbage collection"),
             Exception::RoutineBackrefs => write!(f, "backward references to runtime routines"),
         }
     }
@@ -247,10 +243,6 @@ impl Judge<'_> {
     fn table(&mut self, table: Table, lld: &BTreeMap<String, Vec<String>>, ours: &BTreeMap<String, Vec<String>>) {
         let names: BTreeSet<&String> = lld.keys().chain(ours.keys()).collect();
         for name in names {
-            if let Some(exception) = self.exception(table, name, lld.get(name), ours.get(name)) {
-                self.exceptions.insert(exception);
-                continue;
-            }
             match (lld.get(name), ours.get(name)) {
                 (Some(lld), None) => self.differ(Aspect::Missing(table), format!("{name}: {}", lld.join("; "))),
                 (None, Some(ours)) => self.differ(Aspect::Extra(table), format!("{name}: {}", ours.join("; "))),
@@ -261,39 +253,5 @@ impl Judge<'_> {
                 _ => {}
             }
         }
-    }
-
-    /// The exception that explains what the two say of a symbol, where one does.
-    fn exception(
-        &self,
-        table: Table,
-        name: &str,
-        lld: Option<&Vec<String>>,
-        ours: Option<&Vec<String>>,
-    ) -> Option<Exception> {
-        match (lld, ours) {
-            (Some(_), None) if table == Table::Locals => {
-                let hides =
-                    |how: &How, visibility: &Visibility| *how == How::Assembly && *visibility == Visibility::Hidden;
-                (self.is_defined(name, hides) && self.has_option("--gc-sections"))
-                    .then_some(Exception::HiddenByAssembly)
-            }
-            _ => None,
-        }
-    }
-
-    fn is_defined(&self, called: &str, so: impl Fn(&How, &Visibility) -> bool) -> bool {
-        let mut items = self.program.modules.iter().flat_map(|module| &module.items);
-        items.any(|item| match item {
-            Item::Define {
-                name, how, visibility, ..
-            } => name.to_string() == called && so(how, visibility),
-            _ => false,
-        })
-    }
-
-    fn has_option(&self, option: &str) -> bool {
-        let mut words = self.program.choices.iter().flat_map(|choice| &choice.words);
-        words.any(|word| word.starts_with(option))
     }
 }

@@ -7,8 +7,8 @@ use super::program::{How, Item, Module, Name, Output, Ref, Visibility};
 
 /// What C++ modules have in common, as from a header: each defines what it uses, and the linker keeps one.
 const HEADER: &str = "\
-inline unsigned in0() { static unsigned n; return ++n + 10; }
-inline unsigned in1() { static unsigned n = 5; n += 2; return n; }
+inline unsigned in0() { static unsigned n; *(volatile unsigned *)&n = 1; return n + 10; }
+inline unsigned in1() { static unsigned n = 5; *(volatile unsigned *)&n = 7; return n; }
 inline unsigned made(int n) { puts(\"constructor of a template's member\"); return n + 100; }
 template <int N> struct T { static unsigned member; static unsigned get() { return *(volatile unsigned *)&member ? 1 : 1; } };
 template <int N> unsigned T<N>::member = made(N);
