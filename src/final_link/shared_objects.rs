@@ -23,6 +23,8 @@ pub(super) struct SharedObjects {
     kept_back: HashSet<Vec<u8>>,
     /// Among the common symbols of bitcode, and those of objects that bitcode defines too.
     common: HashSet<Vec<u8>>,
+    /// Among the symbols to which bitcode refers weakly.
+    defined: HashSet<Vec<u8>>,
     /// Among the symbols that linker scripts provide, whether referred to or defined; those that lazy objects define too.
     provided: HashSet<Vec<u8>>,
 }
@@ -52,6 +54,11 @@ impl SharedObjects {
         });
         let common: HashSet<&[u8]> = common.map(|symbol| symbol.name).collect();
         let provided = provided(link)?;
+        let weak = link
+            .tables
+            .symbols()
+            .filter(|symbol| symbol.is_reference(Binding::Weak));
+        let weak: HashSet<&[u8]> = weak.map(|symbol| symbol.name).collect();
         let shared = loaded
             .par_iter()
             .filter(|file| kind(link.inputs, **file) == FileKind::SharedObject);
@@ -64,6 +71,9 @@ impl SharedObjects {
                     let Ok(name) = symbol.name_bytes() else { continue };
                     if provided.contains(name) {
                         said.provided.insert(name.to_vec());
+                    }
+                    if weak.contains(name) && !symbol.is_undefined() {
+                        said.defined.insert(name.to_vec());
                     }
                     match symbol.is_undefined() {
                         true if !symbol.is_weak() => said.referred.insert(name.to_vec()),
@@ -78,6 +88,7 @@ impl SharedObjects {
         });
         let mut said = read.try_reduce(SharedObjects::default, |mut one, other| {
             one.referred.extend(other.referred);
+            one.defined.extend(other.defined);
             one.kept_back.extend(other.kept_back);
             one.common.extend(other.common);
             one.provided.extend(other.provided);
@@ -99,7 +110,12 @@ impl SharedObjects {
     ///
     /// # Errors
     /// `Unfit` where it would, or a file cannot be read.
-    pub(super) fn refuse(&self, link: &FinalLink<'_>, loaded: &[BitcodeSource]) -> Result<(), FinalLinkError> {
+    pub(super) fn refuse(
+        &self,
+        link: &FinalLink<'_>,
+        loaded: &[BitcodeSource],
+        users: &Natives,
+    ) -> Result<(), FinalLinkError> {
         let assigned: HashSet<&[u8]> = assigned(link.invocation).collect();
         let is_asked_for = |name: &[u8]| self.referred.contains(name) || assigned.contains(name);
         let named = link.tables.symbols().filter(|symbol| {
@@ -113,7 +129,8 @@ impl SharedObjects {
         }
         let kept = objects_of(link, |name| removed.contains(name) || weak.contains(name))?;
         removed.retain(|name| !kept.defined.contains(*name));
-        weak.retain(|name| !kept.named.contains(*name));
+        let is_defined = |name: &[u8]| users.defined.contains(name) || self.defined.contains(name);
+        weak.retain(|name| !kept.named.contains(*name) && !is_defined(name));
         // What bitcode refers to weakly need not be defined for a shared object, and until LLVM 18 what somebody has defined when it
         // is loaded.
         if llvm::traits(link.llvm.major).requires_what_lto_removes {

@@ -113,7 +113,7 @@ pub(super) fn words(
     let natives = natives(&order);
     let users = bitcode_references::natives_of(link, &natives)?;
     let shared = SharedObjects::read(link, &natives, &users)?;
-    shared.refuse(link, &natives)?;
+    shared.refuse(link, &natives, &users)?;
     let untold = match link.other {
         None => bitcode_references::only_in_bitcode(link, &users, &shared)?,
         Some(_) => Untold::default(),
