@@ -12,7 +12,7 @@ use object::{Object, ObjectSymbol, SymbolFlags};
 use rayon::prelude::*;
 
 use super::shared_objects::SharedObjects;
-use super::{FinalLink, FinalLinkError, NativeObject, assigned, at, read_native};
+use super::{FinalLink, FinalLinkError, NativeObject, assigned, at, plain, read_native};
 use crate::bitcode::TableSymbol;
 use crate::bitcode::symbol_table::{Binding, Origin};
 use crate::bitcode::symbols::Visibility;
@@ -53,7 +53,7 @@ impl Natives {
         let file = object::File::parse(bytes).map_err(|error| error.to_string())?;
         let mut natives = Natives::default();
         for symbol in file.symbols().filter(|symbol| !symbol.is_local()) {
-            let name = symbol.name_bytes().map_err(|error| error.to_string())?;
+            let name = plain(symbol.name_bytes().map_err(|error| error.to_string())?);
             if !is_looked_for(name) {
                 continue;
             }
@@ -317,15 +317,14 @@ fn refuse_versions_of_lazy(link: &FinalLink<'_>, users: &Natives) -> Result<(), 
         return Ok(());
     }
     let versioned = defined_in(link, &not_loaded(link), |name| {
-        memchr::memmem::find(name, b"@@").and_then(|at| name.get(..at))
+        Some(plain(name)).filter(|plain| *plain != name)
     });
     if versioned.is_empty() {
         return Ok(());
     }
-    let symbols = link.tables.symbols().filter(|symbol| symbol.is_definition());
-    let defined: HashSet<&[u8]> = symbols.map(|symbol| symbol.name).collect();
+    let named: HashSet<&[u8]> = link.tables.symbols().map(|symbol| plain(symbol.name)).collect();
     let mut linked = versioned.iter();
-    match linked.find(|name| defined.contains(name.as_slice()) || users.defined.contains(*name)) {
+    match linked.find(|name| named.contains(name.as_slice()) || users.named.contains(*name)) {
         None => Ok(()),
         Some(name) => Err(FinalLinkError::Unfit(format!(
             "{} takes its version from a member that is not loaded",

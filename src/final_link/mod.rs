@@ -266,6 +266,11 @@ fn assigned(invocation: &Invocation) -> impl Iterator<Item = &[u8]> {
     assignments.filter_map(|text| text.as_bytes().split(|byte| *byte == b'=').next())
 }
 
+/// The name under which lld has a symbol: `f@@V1` is what `f` means (lld/ELF/SymbolTable.cpp `insert`).
+fn plain(name: &[u8]) -> &[u8] {
+    memchr::memmem::find(name, b"@@").map_or(name, |at| &name[..at])
+}
+
 /// Reads a native object among the user's files: one of its own, or a member.
 fn read_native<T>(
     entry: &Entry,

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 
 use super::load_order::{LoadedFile, kind, natives};
 use super::undefined::Reference;
-use super::{FinalLink, FinalLinkError, assigned, at, read_native};
+use super::{FinalLink, FinalLinkError, assigned, at, plain, read_native};
 use crate::bitcode::symbol_table::Binding;
 use crate::bitcode::symbols::Visibility;
 use crate::inputs::{BitcodeSource, FileKind};
@@ -149,10 +149,7 @@ fn said_by<'a>(bytes: &[u8], asked: &Visibilities<'a>) -> Result<Said<'a>, objec
 fn said_in<'d, 'a>(file: &impl Object<'d>, asked: &Visibilities<'a>) -> Result<Said<'a>, object::Error> {
     let mut said = Said::default();
     for symbol in file.symbols().filter(|symbol| !symbol.is_local()) {
-        // `f@@V1` is what `f` means (lld/ELF/SymbolTable.cpp `insert`).
-        let name = symbol.name_bytes()?;
-        let plain = memchr::memmem::find(name, b"@@").map_or(name, |at| &name[..at]);
-        let Some((name, _)) = asked.get_key_value(plain) else {
+        let Some((name, _)) = asked.get_key_value(plain(symbol.name_bytes()?)) else {
             continue;
         };
         let other = match symbol.flags() {
