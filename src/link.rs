@@ -206,7 +206,9 @@ impl Link {
                 write_stats(&mut self.stats, &self.settings);
                 Ok(ending)
             }
-            Attempt::Refused(status, words) if self.settings.mode == Mode::Distributed => {
+            Attempt::Refused(status, words)
+                if self.settings.mode == Mode::Distributed && first_error(&words).is_some() =>
+            {
                 say::aside(words);
                 self.stats.mode = LinkMode::Distributed;
                 self.stats.exit = Some(status);
@@ -214,8 +216,15 @@ impl Link {
                 Ok(Ending::Exit(status))
             }
             Attempt::Refused(_, words) => {
-                let why = first_error(&words).map(|line| format!(": {line}")).unwrap_or_default();
-                self.give_up(Route::InProcess(format!("the thin link failed{why}")))
+                let reason = match first_error(&words) {
+                    Some(line) => format!("the thin link failed: {line}"),
+                    // Only writing indexes can be to blame: whether the link is one that lld makes is not known.
+                    None => "the thin link failed and names no error: a crash".to_owned(),
+                };
+                if self.settings.mode == Mode::Distributed {
+                    say::aside(words);
+                }
+                self.give_up(Route::InProcess(reason))
             }
             Attempt::Left(route) => self.give_up(route),
         }

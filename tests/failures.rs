@@ -5,6 +5,7 @@
 mod common;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use common::{Bench, Outcome};
 
@@ -261,6 +262,29 @@ fn the_reason_has_the_linkers_own_first_words() {
     assert_eq!(ours.status, 1);
     let reason = "the thin link failed: ld.lld-22: error: duplicate symbol: f";
     assert_eq!(ours.reason(), reason);
+}
+
+/// lld can crash where it writes indexes and nowhere else: that says nothing of the link.
+#[test]
+fn a_thin_link_that_crashes_is_named() {
+    let mut bench = bench();
+    bench.write(
+        "ld.lld",
+        "#!/bin/sh\ncase \" $* \" in *--version*) ;; *--thinlto-index-only*) echo 'PLEASE submit a bug report' >&2; kill -SEGV $$ ;; esac\n\
+         exec ld.lld-22 \"$@\"\n",
+    );
+    let path = bench.path("ld.lld");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    bench.env("THINLTO_LD_LINKER", path.to_str().unwrap());
+    let words = ["-o", "our.out", "main.o", "f.o", "-e", "main"];
+    let reason = "the thin link failed and names no error: a crash";
+    let refused = bench.through(&words);
+    assert_eq!((refused.status, refused.reason()), (1, reason));
+    for said in ["PLEASE submit a bug report", "this link would go in-process"] {
+        assert!(refused.stderr.contains(said), "{}", refused.stderr);
+    }
+    let made = auto(&mut bench).through(&words).ok();
+    assert_eq!((made.reason(), made.stderr.as_str()), (reason, ""));
 }
 
 #[test]

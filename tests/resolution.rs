@@ -528,6 +528,31 @@ fn what_is_not_distributed_is_named() {
     }
 }
 
+/// A weak definition in bitcode asks for no wrapper; a reference that only bitcode makes would.
+#[test]
+fn a_wrapper_that_stays_in_its_archive() {
+    let bench = Bench::new();
+    bench
+        .compile(
+            "m.c",
+            "__attribute__((weak)) int w(void) { return 1; } int main(void) { return 0; }\n",
+            THIN,
+        )
+        .compile(
+            "wraps.c",
+            "int __real_w(void); int w(void) { return 2; } int __wrap_w(void) { return 3 + __real_w(); }\n",
+            &[],
+        )
+        .ar(&["rc", "wraps.a", "wraps.o"]);
+    let shim = bench.shim().to_str().unwrap().to_owned();
+    let words = ["-flto=thin", "-Wl,--wrap=w", "m.o", "wraps.a", "-o", "our.out"];
+    let ours = bench.drive("clang", &shim, &words);
+    assert_eq!(
+        ours.reason(),
+        "w, which only bitcode names, is in wraps.a(wraps.o), which is not loaded"
+    );
+}
+
 /// A wrapped symbol to which bitcode alone refers, weakly, and whose wrapper goes with garbage collection.
 #[test]
 fn a_wrapped_symbol_that_nobody_defines() {

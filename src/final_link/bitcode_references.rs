@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use object::{Object, ObjectSymbol, SymbolFlags};
 use rayon::prelude::*;
 
-use super::shared_objects::SharedObjects;
+use super::shared_objects::{SharedObjects, defined_by_lazy};
 use super::{FinalLink, FinalLinkError, NativeObject, assigned, at, plain, read_native};
 use crate::bitcode::TableSymbol;
 use crate::bitcode::symbol_table::{Binding, Origin};
@@ -90,6 +90,27 @@ pub(super) struct Untold {
     pub(super) strong: Vec<Vec<u8>>,
     /// By a weak reference: wrapped symbols whose binding would be what `__real_SYMBOL` has else.
     pub(super) weak: Vec<Vec<u8>>,
+}
+
+impl Untold {
+    /// Refuses names for which `--undefined` would load a file that the thin link has not: a weak definition of a wrapped symbol,
+    /// in bitcode, asks no file for it.
+    ///
+    /// # Errors
+    /// `Unfit` where there is one, or a file cannot be read.
+    pub(super) fn refuse_lazy(&self, link: &FinalLink<'_>, loaded: &[BitcodeSource]) -> Result<(), FinalLinkError> {
+        if self.strong.is_empty() {
+            return Ok(());
+        }
+        let is_strong = |name: &[u8]| self.strong.iter().any(|strong| strong == name);
+        match defined_by_lazy(link, loaded, is_strong)?.first_key_value() {
+            None => Ok(()),
+            Some((name, file)) => Err(FinalLinkError::Unfit(format!(
+                "{}, which only bitcode names, is in {file}, which is not loaded",
+                String::from_utf8_lossy(name)
+            ))),
+        }
+    }
 }
 
 /// What bitcode refers to and objects do not, and what that decides.

@@ -118,6 +118,7 @@ pub(super) fn words(
         None => bitcode_references::only_in_bitcode(link, &users, &shared)?,
         Some(_) => Untold::default(),
     };
+    untold.refuse_lazy(link, &natives)?;
     for name in untold.strong {
         builder.words.extend(["--undefined".into(), OsString::from_vec(name)]);
     }
