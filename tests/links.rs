@@ -240,6 +240,29 @@ fn regular_lto_defines_what_thin_modules_take_the_address_of() {
     }
 }
 
+/// But of ifuncs, and of other names of one, there are no summaries: what they are is known to nobody before the final link.
+#[test]
+fn regular_lto_defines_ifuncs() {
+    for llvm in [16, 19, 22] {
+        let bench = Bench::of(llvm);
+        bench
+            .compile(
+                "main.c",
+                "int printf(const char *, ...); __attribute__((weak)) int f(void); int g(void);\n\
+                 int main(void) { int (*volatile p)(void) = g; printf(\"%d %d\\n\", f ? f() : 0, p()); return 0; }\n",
+                &["-flto=thin", "-O2", "-fPIE"],
+            )
+            .compile(
+                "reg.c",
+                "static int chosen(void) { return 7; } static int (*choose(void))(void) { return chosen; }\n\
+                 int f(void) __attribute__((ifunc(\"choose\"))); int g(void) __attribute__((alias(\"f\")));\n",
+                &["-flto=full", "-O2", "-fPIE"],
+            );
+        bench.both("clang", &["main.o", "reg.o", "-pie"]);
+        bench.both_print("7 7\n");
+    }
+}
+
 #[test]
 fn split_units_with_whole_program_devirtualisation() {
     let flags = &[

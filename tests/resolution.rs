@@ -478,7 +478,23 @@ fn what_is_not_distributed_is_named() {
     bench
         .ar(&["rc", "versioned.a", "versioned.o"])
         .ar(&["rc", "uses.a", "uses.o"]);
-    let links: [(&[&str], &str); 10] = [
+    bench
+        .write("versions.map", "V1 { local: *; }; V2 { };\n")
+        .compile(
+            "symver.c",
+            "__attribute__((used)) int two(void) { return 2; } __asm__(\".symver two, f2@@V2\");\n",
+            THIN,
+        )
+        .ar(&["rc", "symver.a", "symver.o"]);
+    let links: [(&[&str], &str); 11] = [
+        (
+            &[
+                "-Wl,--version-script=versions.map,--exclude-libs=symver.a,-uf2",
+                "m.o",
+                "symver.a",
+            ],
+            "exclude-libs of f2@@V2, which has its version by name",
+        ),
         (
             &["-Wl,--version-script=local.map", "m.o", "libs.so", "provide.ld"],
             "PROVIDE of f, which bitcode defines",

@@ -100,7 +100,8 @@ impl Resolutions {
             return Ok(());
         }
         for symbol in symbols(file)? {
-            if symbol.presence == Presence::Definition && regular(symbol.module) {
+            let is_summarized = symbol.presence == Presence::Definition && !symbol.is_indirect;
+            if is_summarized && regular(symbol.module) {
                 self.add(guid(symbol.name), symbol.dso_local);
             }
         }

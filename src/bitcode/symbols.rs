@@ -148,6 +148,9 @@ pub struct Symbol<'a> {
     pub dso_local: bool,
     /// Which of the file's modules it is in, as `Facts::modules` counts them.
     pub module: usize,
+    /// Whether it is an ifunc, or another name of one: LLVM writes no summary for these
+    /// (llvm/lib/Analysis/ModuleSummaryAnalysis.cpp `computeAliasSummary`).
+    pub is_indirect: bool,
 }
 
 impl<'a> Symbol<'a> {
@@ -234,6 +237,7 @@ pub(super) struct ValueRecord {
 struct Waiting {
     module: usize,
     value: ValueRecord,
+    is_indirect: bool,
 }
 
 /// Every global name of every module in the file, in the file's order. Unnamed values are left out.
@@ -269,14 +273,36 @@ pub fn symbols(bytes: &[u8]) -> Result<Vec<Symbol<'_>>, BitcodeError> {
 
 fn collect(mut block: Block<'_>, module: usize, waiting: &mut Vec<Waiting>) -> Result<(), BitcodeError> {
     let mut record = Record::default();
+    let mut values = Vec::new();
     while let Some(entry) = block.next(&mut record)? {
         let Entry::Record = entry else { continue };
         if record.code == ids::MODULE_VERSION && record.operand(0)? < 2 {
             return Err(BitcodeError::ModuleVersion(record.operand(0)?));
         }
-        waiting.extend(ValueRecord::of(&record).map(|value| Waiting { module, value }));
+        values.extend(ValueRecord::of(&record));
     }
+    let indirect: Vec<bool> = (0..values.len()).map(|number| is_indirect(&values, number)).collect();
+    let values = values.into_iter().zip(indirect);
+    waiting.extend(values.map(|(value, is_indirect)| Waiting {
+        module,
+        value,
+        is_indirect,
+    }));
     Ok(())
+}
+
+/// Whether one of a module's values is an ifunc, by as many names as there may be.
+fn is_indirect(values: &[ValueRecord], number: usize) -> bool {
+    let named = std::iter::successors(values.get(number), |value| {
+        let target = (value.layout.kind == SymbolKind::Alias)
+            .then(|| value.constants().next())
+            .flatten()?;
+        values.get(usize::try_from(target).ok()?)
+    });
+    // Aliases that name each other have no end.
+    named
+        .take(values.len())
+        .any(|value| value.layout.kind == SymbolKind::Ifunc)
 }
 
 impl ValueRecord {
@@ -364,6 +390,7 @@ impl Waiting {
             visibility: Visibility::from_module(value.at(value.layout.visibility)),
             dso_local: value.at(value.layout.dso_local) == 1 || hidden || linkage.is_local(),
             module: self.module,
+            is_indirect: self.is_indirect,
         }))
     }
 }

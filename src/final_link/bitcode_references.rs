@@ -154,7 +154,14 @@ pub(super) fn only_in_bitcode(
     let wanted = binding.into_iter().chain(unmentioned);
     let wanted: BTreeSet<&[u8]> = wanted.filter(|name| !users.defined.contains(*name)).collect();
     let softly: HashSet<&[u8]> = definers.only_weakly_wrapped(link.tables);
-    let (weak, strong): (Vec<&[u8]>, Vec<&[u8]>) = wanted.into_iter().partition(|name| softly.contains(name));
+    let (mut weak, strong): (Vec<&[u8]>, Vec<&[u8]>) = wanted.into_iter().partition(|name| softly.contains(name));
+    if !weak.is_empty() {
+        // Where nobody calls what is wrapped by its other name there is nothing to be bound.
+        let real = |name: &[u8]| [b"__real_", name].concat();
+        let asked: HashSet<Vec<u8>> = weak.iter().copied().map(real).collect();
+        let ours = objects_of(link, |name| asked.contains(name))?;
+        weak.retain(|name| users.named.contains(&real(name)) || ours.named.contains(&real(name)));
+    }
     let owned = |names: Vec<&[u8]>| names.into_iter().map(<[u8]>::to_vec).collect();
     Ok(Untold {
         strong: owned(strong),

@@ -48,7 +48,28 @@ impl ExcludeLibs {
         if !files.is_empty() && bitcode == Bitcode::Hidden && link.plan.regular.is_some() {
             return Err(FinalLinkError::Unfit("exclude-libs with regular LTO".into()));
         }
-        Ok(ExcludeLibs { files, bitcode })
+        let exclude = ExcludeLibs { files, bitcode };
+        if bitcode == Bitcode::LeftToVersionScript {
+            exclude.refuse_versioned(link)?;
+        }
+        Ok(exclude)
+    }
+
+    /// Refuses what has a version by its name: of that the script does not decide.
+    fn refuse_versioned(&self, link: &FinalLink<'_>) -> Result<(), FinalLinkError> {
+        let excluded = link.bitcode.iter().filter(|file| {
+            let entry = &link.inputs.entries[file.entry];
+            entry.kind.is_archive() && self.names(&entry.path)
+        });
+        let symbols = excluded.flat_map(|file| link.tables.of(*file));
+        let versioned = symbols.filter(|symbol| symbol.is_definition() && symbol.name.contains(&b'@'));
+        match versioned.map(|symbol| symbol.name).min() {
+            None => Ok(()),
+            Some(name) => Err(FinalLinkError::Unfit(format!(
+                "exclude-libs of {}, which has its version by name",
+                String::from_utf8_lossy(name)
+            ))),
+        }
     }
 
     /// Whether this archive is excluded.

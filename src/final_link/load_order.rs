@@ -189,7 +189,7 @@ pub(super) fn is_bitcode(inputs: &Inputs, file: BitcodeSource) -> bool {
 }
 
 /// Whether a file is loaded whoever refers to it.
-fn is_eager(inputs: &Inputs, file: BitcodeSource) -> bool {
+pub(super) fn is_eager(inputs: &Inputs, file: BitcodeSource) -> bool {
     let position = inputs.entries[file.entry].position;
     match file.member {
         Some(_) => position.whole_archive,

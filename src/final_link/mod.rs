@@ -6,6 +6,7 @@ pub(crate) mod dependencies;
 mod exclude_libs;
 mod load_order;
 mod shared_objects;
+mod symbol_order;
 mod traced;
 mod undefined;
 mod ungrouped;

@@ -17,6 +17,8 @@ pub(super) struct Reference<'a> {
     pub(super) visibility: Visibility,
     /// Weakly, as long as bitcode does so.
     pub(super) is_weak: bool,
+    /// Of ELF: `STT_TLS` or `STT_NOTYPE`.
+    pub(super) symbol_type: u8,
 }
 
 /// Writes an object that has these references. It is of the target of the object `like`, and says of itself what that says of
@@ -61,6 +63,7 @@ pub(super) fn write(
         name,
         visibility,
         is_weak,
+        symbol_type,
     } in references
     {
         let binding = if *is_weak { elf::STB_WEAK } else { elf::STB_GLOBAL };
@@ -73,7 +76,7 @@ pub(super) fn write(
             weak: *is_weak,
             section: SymbolSection::Undefined,
             flags: SymbolFlags::Elf {
-                st_info: binding << 4 | elf::STT_NOTYPE,
+                st_info: binding << 4 | symbol_type,
                 st_other: visibility.to_elf(),
             },
         });

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::path::Path;
 
 use object::read::elf::ElfFile;
-use object::{Object, ObjectSymbol, SymbolFlags};
+use object::{Object, ObjectSymbol, SymbolFlags, elf};
 use rayon::prelude::*;
 
 use super::load_order::{LoadedFile, kind, natives};
@@ -78,6 +78,7 @@ pub(super) fn lost<'a>(link: &FinalLink<'a>, loaded: &[LoadedFile]) -> Result<Ve
         name,
         visibility,
         is_weak: !strong.contains(name),
+        symbol_type: elf::STT_NOTYPE,
     });
     Ok(lost.collect())
 }

@@ -8,10 +8,13 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
+use object::elf;
+
 use super::bitcode_references::{self, Untold};
 use super::exclude_libs::ExcludeLibs;
 use super::load_order::{LoadedFile, kind, natives};
 use super::shared_objects::SharedObjects;
+use super::symbol_order::{Ordered, symbol_order};
 use super::undefined::{self, Reference};
 use super::ungrouped::Groups;
 use super::wrapped::RealNames;
@@ -89,6 +92,7 @@ pub(super) fn words(
     narrowed: &[Reference<'_>],
     names: &mut Names,
 ) -> Result<Vec<OsString>, FinalLinkError> {
+    let mut symbol_order = symbol_order(link, &order)?;
     if link.order == Order::InProcess {
         // As lld has them: LTO's objects behind all others, in the order of their tasks.
         order.sort_by_key(|file| match file {
@@ -120,7 +124,16 @@ pub(super) fn words(
     };
     untold.refuse_lazy(link, &natives)?;
     for name in untold.strong {
+        if let Some(ordered) = symbol_order.iter_mut().find(|ordered| ordered.is(&name)) {
+            ordered.refer_strongly();
+            continue;
+        }
         builder.words.extend(["--undefined".into(), OsString::from_vec(name)]);
+    }
+    if !symbol_order.is_empty() {
+        let references: Vec<Reference<'_>> = symbol_order.iter().map(Ordered::reference).collect();
+        let path = builder.references(&references, &natives)?;
+        builder.words.push(path.into());
     }
     builder.loaded(&order)?;
     builder.not_loaded(&order)?;
@@ -130,6 +143,7 @@ pub(super) fn words(
         name,
         visibility: Visibility::Default,
         is_weak: true,
+        symbol_type: elf::STT_NOTYPE,
     });
     let references: Vec<Reference<'_>> = narrowed.iter().copied().chain(weak).collect();
     if !references.is_empty() {

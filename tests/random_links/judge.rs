@@ -22,6 +22,7 @@ pub enum Aspect {
     Soname,
     Versions,
     Sections,
+    Bytes,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,6 +59,7 @@ impl fmt::Display for Aspect {
             Aspect::Soname => write!(f, "DT_SONAME"),
             Aspect::Versions => write!(f, "version definitions"),
             Aspect::Sections => write!(f, "section sizes"),
+            Aspect::Bytes => write!(f, "bytes of a -r link in in-process order"),
         }
     }
 }
@@ -122,6 +124,9 @@ pub fn judge(program: &Program, made: &Made) -> Verdict {
         exceptions: BTreeSet::new(),
     };
     judge.sides(lld, ours);
+    if made.in_process_order == Some(false) {
+        judge.differ(Aspect::Bytes, String::new());
+    }
     match (judge.differences.is_empty(), lld.status) {
         (false, _) => Verdict::Different(judge.differences),
         (true, 0) => Verdict::Same(judge.exceptions),

@@ -33,6 +33,8 @@ pub struct Side {
 
 /// A link made both ways.
 pub struct Made {
+    /// Of a `-r` link that both make: whether it is lld's byte for byte when LTO's objects stand where lld has them.
+    pub in_process_order: Option<bool>,
     pub lld: Side,
     pub ours: Side,
     /// The link line.
@@ -95,12 +97,29 @@ impl Workshop {
             user = Some(line);
         }
         let shown = user.as_ref().map(|line| output_named(line, &build.output));
+        let lld = self.side(build, dir, "lld", &self.lld, &link, user.as_deref());
+        let ours = self.side(build, dir, "ours", &self.ours, &link, user.as_deref());
+        // Of LTO's groups lld keeps one a module, and of what is wrapped LTO changes the binding: neither can be said to a link of
+        // objects.
+        let can_be_the_same = link.iter().any(|word| word == "-r")
+            && !link.iter().any(|word| word.starts_with("--wrap"))
+            && !build.compiles.iter().any(|of| of.source.ends_with(".cpp"));
+        let are_made = lld.status == 0 && ours.status == 0;
         Ok(Made {
-            lld: self.side(build, dir, "lld", &self.lld, &link, user.as_deref()),
-            ours: self.side(build, dir, "ours", &self.ours, &link, user.as_deref()),
+            in_process_order: (can_be_the_same && are_made).then(|| self.in_process_order(build, dir, &link)),
+            lld,
+            ours,
             link: quoted(&link),
             script: build.script(&link, shown.as_deref()),
         })
+    }
+
+    /// Whether the output in in-process order is lld's, byte for byte.
+    fn in_process_order(&self, build: &Build, dir: &Path, link: &[String]) -> bool {
+        let mut command = self.command(&self.ours, dir);
+        let linked = command.env("THINLTO_LD_ORDER", "in-process").args(link).status();
+        let lld = fs::read(dir.join("lld").join(&build.output)).unwrap();
+        linked.unwrap().success() && fs::read(dir.join(&build.output)).unwrap() == lld
     }
 
     fn command(&self, program: impl AsRef<std::ffi::OsStr>, dir: &Path) -> Command {
