@@ -1,7 +1,10 @@
-//! Builds the fork server's library with the compiler that builds the rest, so that it can travel inside the binary.
+//! Builds the fork server's library with the compiler that builds the rest, so that it can travel inside the binary, and names
+//! what the rest is built of: what one build has decided about a link is not for another to repeat.
 
 use std::env;
-use std::path::PathBuf;
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const SOURCE: &str = "src/sys/preload.rs";
@@ -11,6 +14,7 @@ const GUARD: &str = "src/sys/guard.rs";
 fn main() {
     println!("cargo::rerun-if-changed={SOURCE}");
     println!("cargo::rerun-if-changed={GUARD}");
+    name_sources();
     let variable = |name: &str| env::var_os(name).unwrap_or_else(|| panic!("cargo sets {name}"));
     let library = PathBuf::from(variable("OUT_DIR")).join("preload.so");
     let mut rustc = Command::new(variable("RUSTC"));
@@ -34,4 +38,28 @@ fn main() {
     let status = rustc.status().unwrap_or_else(|error| panic!("{rustc:?}: {error}"));
     assert!(status.success(), "{rustc:?}: {status}");
     println!("cargo::rustc-env=THINLTO_LD_PRELOAD={}", library.display());
+}
+
+/// Sets `THINLTO_LD_BUILD` to a hash of the sources and of the dependencies' versions.
+fn name_sources() {
+    let mut hasher = DefaultHasher::new();
+    let mut files = Vec::new();
+    for root in ["src", "wrappers", "Cargo.toml", "Cargo.lock"] {
+        println!("cargo::rerun-if-changed={root}");
+        collect(Path::new(root), &mut files);
+    }
+    files.sort();
+    for file in files {
+        file.hash(&mut hasher);
+        fs::read(&file).unwrap_or_default().hash(&mut hasher);
+    }
+    println!("cargo::rustc-env=THINLTO_LD_BUILD={:016x}", hasher.finish());
+}
+
+/// The files of a folder and of those in it.
+fn collect(path: &Path, files: &mut Vec<PathBuf>) {
+    match fs::read_dir(path) {
+        Ok(entries) => entries.flatten().for_each(|entry| collect(&entry.path(), files)),
+        Err(_) => files.push(path.to_owned()),
+    }
 }

@@ -6,7 +6,7 @@
 #
 #   ARCH      x86_64, arm64, riscv64, loongarch64
 #   VERSION   of Debian's linux-source-VERSION; or a word for the tree that KERNEL_TREE names
-#   FEATURES  small, or fragments of tests/kernel joined by +: cfi btf kheaders modversions signed trim; with thin-dist, which needs a
+#   FEATURES  small, or fragments of tests/kernel joined by +: cfi kcfi ftrace btf kheaders modversions signed trim; with thin-dist, which needs a
 #             tree that has CONFIG_LTO_CLANG_THIN_DIST, Kbuild makes the backends of vmlinux
 #   STEP      of those below, in their order; all if none is named
 #
@@ -94,6 +94,20 @@ PYTHON
   done
 }
 
+# vmlinux.o, byte for byte, when the objects stand where in-process lld has them.
+step_identical() {
+  local command
+  ! has thin-dist || return 0
+  command=$(sed -nE 's/^(saved)?cmd_vmlinux.o := //p' "$build/.vmlinux.o.cmd")
+  command=${command%% ; *}
+  rm -f "$stats"
+  (cd "$build" && THINLTO_LD_ORDER=in-process sh -c "${command/-o vmlinux.o/-o $work/ours.o}")
+  (cd "$build" && sh -c "${command/#thinlto-ld$suffix/ld.lld$suffix} -o $work/lld.o")
+  cmp "$work/ours.o" "$work/lld.o" || fail 'vmlinux.o in in-process order is not lld'"'"'s'
+  echo "identical: vmlinux.o of $(stat -c %s "$work/ours.o") bytes, $(grep -oE '"relocatable":\{[^}]*\}' "$stats" | tail -n 1)"
+  rm "$work/ours.o" "$work/lld.o"
+}
+
 step_boot() {
   if [ -d "$installed" ]; then boot "$installed"; else boot; fi
 }
@@ -131,7 +145,7 @@ names() { (cd "$1" && find . | sort); }
 use_architecture "$architecture"
 prepare_environment
 use_tree "$version"
-[ $# -gt 0 ] || set -- build external install objects boot twice tidy
+[ $# -gt 0 ] || set -- build external install objects identical boot twice tidy
 for step; do
   declare -F "step_$step" > /dev/null || fail "$step: not a step"
   echo "== $architecture/$version/$features: $step"

@@ -136,6 +136,7 @@ boot() {
     fail '/proc/config.gz is not .config'
   carries CONFIG_IKHEADERS KHEADERS
   carries CONFIG_DEBUG_INFO_BTF BTF
+  carries CONFIG_FUNCTION_TRACER TRACED
   echo "booted: $loaded of $modules modules loaded"
 }
 

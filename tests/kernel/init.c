@@ -75,6 +75,33 @@ static int load_all(void)
 	return loaded;
 }
 
+static int write_to(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY), count = write(fd, text, strlen(text));
+
+	close(fd);
+	return count == (int)strlen(text);
+}
+
+// How many calls the function tracer has seen once it has run.
+static void trace(void)
+{
+	int fd, count, i, calls = 0;
+
+	if (mount("tracefs", "/sys/kernel/tracing", "tracefs", 0, 0) ||
+	    !write_to("/sys/kernel/tracing/current_tracer", "function"))
+		return;
+	show_size("WHILE-TRACED", "/proc/modules");
+	write_to("/sys/kernel/tracing/tracing_on", "0");
+	fd = open("/sys/kernel/tracing/trace", O_RDONLY);
+	while (calls < 1000 && (count = read(fd, chunk, CHUNK)) > 0)
+		for (i = 0; i + 1 < count; i++)
+			calls += chunk[i] == '<' && chunk[i + 1] == '-';
+	close(fd);
+	printf("TRACED %d\n", calls);
+	write_to("/sys/kernel/tracing/current_tracer", "nop");
+}
+
 int main(void)
 {
 	mount("proc", "/proc", "proc", 0, 0);
@@ -87,6 +114,7 @@ int main(void)
 	show_bytes("CONFIG", "/proc/config.gz");
 	show_size("KHEADERS", "/sys/kernel/kheaders.tar.xz");
 	show_size("BTF", "/sys/kernel/btf/vmlinux");
+	trace();
 	printf("BOOT-OK\n");
 	reboot(LINUX_REBOOT_CMD_RESTART);
 	return 1;
