@@ -254,7 +254,8 @@ fn regular_lto_defines_ifuncs() {
             )
             .compile(
                 "reg.c",
-                "static int chosen(void) { return 7; } static int (*choose(void))(void) { return chosen; }\n\
+                "int which; static int six(void) { return 6; } static int seven(void) { return 7; }\n\
+                 static int (*choose(void))(void) { return which ? six : seven; }\n\
                  int f(void) __attribute__((ifunc(\"choose\"))); int g(void) __attribute__((alias(\"f\")));\n",
                 &["-flto=full", "-O2", "-fPIE"],
             );
