@@ -38,6 +38,15 @@ pub(super) struct Natives {
 }
 
 impl Natives {
+    /// What all its definitions leave to others.
+    pub(super) fn weakly_defined(&self) -> impl Iterator<Item = &[u8]> {
+        let weak = self
+            .defined
+            .iter()
+            .filter(|name| !self.strongly_defined.contains(*name));
+        weak.map(Vec::as_slice)
+    }
+
     fn with(mut self, other: Natives) -> Natives {
         self.weakly_undefined.extend(other.weakly_undefined);
         self.named.extend(other.named);

@@ -14,6 +14,7 @@ mod visibility;
 mod why_extract;
 mod words;
 mod wrapped;
+mod yielding;
 
 use std::borrow::Cow;
 use std::ffi::OsString;

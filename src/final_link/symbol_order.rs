@@ -3,7 +3,7 @@
 //! lld/ELF/Writer.cpp `finalizeSections`). An object that refers to them, before all others, gives them that order again; it
 //! refers to what the objects name and to nothing else, so that no symbol is in the output for it.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
@@ -17,7 +17,7 @@ use crate::bitcode::TableSymbol;
 use crate::bitcode::symbol_table::Binding;
 use crate::bitcode::symbols::Visibility;
 use crate::cmdline::OutputKind;
-use crate::inputs::{BitcodeSource, FileKind};
+use crate::inputs::{BitcodeSource, FileKind, ScriptContent};
 use crate::settings::Order;
 use crate::symbols::table_of_file;
 use crate::sys;
@@ -98,16 +98,37 @@ pub(super) fn symbol_order(link: &FinalLink<'_>, order: &[LoadedFile]) -> Result
     if !is_wanted {
         return Ok(Vec::new());
     }
+    let asked = asked_for(link)?;
     let files = Files::read(link, order)?;
     let mut mentions = mentions(link, &files)?;
     for name in assigned(link.invocation) {
         mentions.entry(name.to_vec()).or_insert(Mention::STRONG);
     }
-    let ordered = Walk::new(link, order, &files).met().into_iter().filter_map(|name| {
-        let mention = *mentions.get(&name)?;
-        Some(Ordered { name, mention })
-    });
+    let ordered = Walk::new(link, order, &files, &asked)
+        .met()
+        .into_iter()
+        .filter_map(|name| {
+            let mention = *mentions.get(&name)?;
+            Some(Ordered { name, mention })
+        });
     Ok(ordered.collect())
+}
+
+/// The symbols that options and scripts ask for before any file is read.
+fn asked_for(link: &FinalLink<'_>) -> Result<Vec<Vec<u8>>, FinalLinkError> {
+    let options = link.invocation.all("undefined").map(|name| name.as_bytes().to_vec());
+    let mut asked: Vec<Vec<u8>> = options.collect();
+    let scripts = link.inputs.scripts.iter();
+    for script in scripts.filter(|script| script.content == ScriptContent::More) {
+        let text = fs::read(&script.path).map_err(at(&script.path))?;
+        for found in memchr::memmem::find_iter(&text, b"EXTERN") {
+            let rest = &text[found + b"EXTERN".len()..];
+            let names = rest.split(|byte| b"()".contains(byte)).nth(1).unwrap_or_default();
+            let names = names.split(u8::is_ascii_whitespace).filter(|name| !name.is_empty());
+            asked.extend(names.map(<[u8]>::to_vec));
+        }
+    }
+    Ok(asked)
 }
 
 /// How the objects of the final link name each name.
@@ -225,7 +246,7 @@ struct Walk<'a> {
     /// Files that were loaded and are still to be met.
     to_load: VecDeque<BitcodeSource>,
     /// Those among them of regular LTO, of which the order is not known.
-    regular: HashSet<BitcodeSource>,
+    regular: BTreeSet<BitcodeSource>,
     met: Vec<&'a [u8]>,
     known: HashSet<&'a [u8]>,
     defined: HashSet<&'a [u8]>,
@@ -236,7 +257,7 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(link: &'a FinalLink<'a>, order: &[LoadedFile], files: &'a Files) -> Walk<'a> {
+    fn new(link: &'a FinalLink<'a>, order: &[LoadedFile], files: &'a Files, asked: &'a [Vec<u8>]) -> Walk<'a> {
         Walk {
             link,
             files,
@@ -245,7 +266,7 @@ impl<'a> Walk<'a> {
             met: Vec::new(),
             known: HashSet::new(),
             defined: HashSet::new(),
-            referred: link.invocation.all("undefined").map(OsStrExt::as_bytes).collect(),
+            referred: asked.iter().map(Vec::as_slice).collect(),
             lazy: HashSet::new(),
         }
     }

@@ -18,6 +18,7 @@ use super::symbol_order::{Ordered, symbol_order};
 use super::undefined::{self, Reference};
 use super::ungrouped::Groups;
 use super::wrapped::RealNames;
+use super::yielding::Yielding;
 use super::{FinalLink, FinalLinkError, at, read_native};
 use crate::archive;
 use crate::backend::kept::regular_prelink;
@@ -75,6 +76,8 @@ pub(super) struct Builder<'a, 'n> {
     words: Vec<OsString>,
     /// Where symbols are wrapped that bitcode defines.
     real_names: Option<RealNames>,
+    /// In in-process order: what native objects define in vain.
+    yielding: Option<Yielding>,
     /// In in-process order: what LTO's objects have in groups.
     groups: Option<Groups<'a>>,
     /// What stands around the last word.
@@ -110,12 +113,14 @@ pub(super) fn words(
             true => Some(RealNames::new(link)?),
             false => None,
         },
+        yielding: None,
         groups: Groups::new(link),
         around: Around::Nothing,
     };
     builder.options()?;
     let natives = natives(&order);
     let users = bitcode_references::natives_of(link, &natives)?;
+    builder.yielding = Yielding::new(link, &users)?;
     let shared = SharedObjects::read(link, &natives, &users)?;
     shared.refuse(link, &natives, &users)?;
     let untold = match link.other {
@@ -291,7 +296,7 @@ impl<'a> Builder<'a, '_> {
     fn run(&mut self, archive: usize, run: &[LoadedFile]) -> Result<(), FinalLinkError> {
         let entry = &self.link.inputs.entries[archive];
         let whole = (0..entry.members.len()).map(|position| LoadedFile::Native(member(archive, position)));
-        if self.real_names.is_none() && whole.eq(run.iter().copied()) {
+        if self.real_names.is_none() && self.yielding.is_none() && whole.eq(run.iter().copied()) {
             self.word(entry.path.clone(), Around::WholeArchive);
             return Ok(());
         }
@@ -305,7 +310,10 @@ impl<'a> Builder<'a, '_> {
                     let bytes = self.made_plain(&bytes, object)?.unwrap_or(bytes);
                     (self.link.plan.modules[module].source, Cow::Owned(bytes))
                 }
-                LoadedFile::Native(source) => (source, member_bytes(self.link, source)?),
+                LoadedFile::Native(source) => {
+                    let bytes = member_bytes(self.link, source)?;
+                    (source, self.yielded(&bytes, &entry.path)?.map_or(bytes, Cow::Owned))
+                }
             };
             let bytes = self.weakened(&bytes, &entry.path)?.map_or(bytes, Cow::Owned);
             members.push((member_name(entry, source), bytes));
@@ -364,6 +372,12 @@ impl<'a> Builder<'a, '_> {
         weakened.map_err(|error| FinalLinkError::Unfit(format!("{}: {error}", file.display())))
     }
 
+    fn yielded(&self, bytes: &[u8], file: &Path) -> Result<Option<Vec<u8>>, FinalLinkError> {
+        let undefined = self.yielding.as_ref().map(|yielding| yielding.undefined(bytes));
+        let undefined = undefined.transpose().map(Option::flatten);
+        undefined.map_err(|error| FinalLinkError::Unfit(format!("{}: {error}", file.display())))
+    }
+
     fn regular(&mut self) -> Result<(), FinalLinkError> {
         let Some(regular) = self.regular else { return Ok(()) };
         let shown = regular_prelink(&self.link.invocation.output).display().to_string();
@@ -381,7 +395,16 @@ impl<'a> Builder<'a, '_> {
                     .extend_from_slice(self.link.invocation.items[entry.item].words());
             }
             position if position.binary => self.word(entry.path.clone(), Around::Binary),
-            _ => self.file(entry.path.clone(), entry.shown(None), Around::Nothing)?,
+            _ => {
+                let mut path = entry.path.clone();
+                if self.yielding.is_some() && entry.kind == FileKind::NativeObject {
+                    let bytes = fs::read(&path).map_err(at(&path))?;
+                    if let Some(bytes) = self.yielded(&bytes, &path)? {
+                        path = self.stage_copy(&path, entry.shown(None), bytes)?;
+                    }
+                }
+                self.file(path, entry.shown(None), Around::Nothing)?;
+            }
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use crate::bitcode::facts::{Facts, LtoKind, LtoMode};
 use crate::descriptors;
 
 /// Where a module's bitcode is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BitcodeSource {
     /// Its entry among the inputs.
     pub entry: usize,
