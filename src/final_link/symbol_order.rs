@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use object::{Object, ObjectSymbol, SymbolFlags, elf};
 use rayon::prelude::*;
 
+use super::bitcode_references::{Untold, provided};
 use super::load_order::{LoadedFile, is_eager, kind};
 use super::undefined::Reference;
 use super::{FinalLink, FinalLinkError, NativeObject, assigned, at, plain, read_native};
@@ -85,11 +86,15 @@ impl Mention {
 }
 
 /// What the objects name, in the order in which in-process lld meets these names; nothing unless the output has an order of symbols
-/// to keep. `order` is the thin link's.
+/// to keep. `order` is the thin link's. Symbols that options and scripts define are among them; bitcode alone may ask for these, `untold`.
 ///
 /// # Errors
 /// `Unfit` where a file cannot be read.
-pub(super) fn symbol_order(link: &FinalLink<'_>, order: &[LoadedFile]) -> Result<Vec<Ordered>, FinalLinkError> {
+pub(super) fn symbol_order(
+    link: &FinalLink<'_>,
+    order: &[LoadedFile],
+    untold: &Untold,
+) -> Result<Vec<Ordered>, FinalLinkError> {
     // A reference to what is wrapped says more than the name.
     let is_wanted = link.order == Order::InProcess
         && link.invocation.kind == OutputKind::Relocatable
@@ -101,7 +106,9 @@ pub(super) fn symbol_order(link: &FinalLink<'_>, order: &[LoadedFile]) -> Result
     let asked = asked_for(link)?;
     let files = Files::read(link, order)?;
     let mut mentions = mentions(link, &files)?;
-    for name in assigned(link.invocation) {
+    let provided = provided(link)?;
+    let defined = untold.strong.iter().filter(|name| provided.contains(*name));
+    for name in assigned(link.invocation).chain(defined.map(Vec::as_slice)) {
         mentions.entry(name.to_vec()).or_insert(Mention::STRONG);
     }
     let ordered = Walk::new(link, order, &files, &asked)

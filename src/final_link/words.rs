@@ -95,7 +95,7 @@ pub(super) fn words(
     narrowed: &[Reference<'_>],
     names: &mut Names,
 ) -> Result<Vec<OsString>, FinalLinkError> {
-    let mut symbol_order = symbol_order(link, &order)?;
+    let thin_link_order = order.clone();
     if link.order == Order::InProcess {
         // As lld has them: LTO's objects behind all others, in the order of their tasks.
         order.sort_by_key(|file| match file {
@@ -128,6 +128,7 @@ pub(super) fn words(
         Some(_) => Untold::default(),
     };
     untold.refuse_lazy(link, &natives)?;
+    let mut symbol_order = symbol_order(link, &thin_link_order, &untold)?;
     for name in untold.strong {
         if let Some(ordered) = symbol_order.iter_mut().find(|ordered| ordered.is(&name)) {
             ordered.refer_strongly();
