@@ -544,6 +544,36 @@ fn what_is_not_distributed_is_named() {
     }
 }
 
+/// A list of exports names symbols of members that stay in their archive, too.
+#[test]
+fn an_exported_symbol_that_stays_in_its_archive() {
+    let bench = Bench::new();
+    bench
+        .compile(
+            "m.c",
+            "__attribute__((weak)) int f(void); __attribute__((weak)) int g(void) { return f ? f() : 0; }\n\
+             int main(void) { return g(); }\n",
+            THIN,
+        )
+        .compile("f.c", "int f(void) { return 5; }\n", THIN)
+        .ar(&["rc", "f.a", "f.o"]);
+    let shim = bench.shim().to_str().unwrap().to_owned();
+    let words = [
+        "-flto=thin",
+        "-static-pie",
+        "-Wl,--export-dynamic-symbol=f*",
+        "f.a",
+        "m.o",
+        "-o",
+        "our.out",
+    ];
+    let ours = bench.drive("clang", &shim, &words);
+    assert_eq!(
+        ours.reason(),
+        "f, which may be exported and is in a member that is not loaded"
+    );
+}
+
 /// A weak definition in bitcode asks for no wrapper; a reference that only bitcode makes would.
 #[test]
 fn a_wrapper_that_stays_in_its_archive() {

@@ -136,6 +136,7 @@ pub(super) fn only_in_bitcode(
     refuse_versions_of_lazy(link, users)?;
     refuse_looked_up(link, users)?;
     refuse_left_by_garbage_collection(link)?;
+    refuse_exported_lazy(link, users)?;
     let definers = Definers::of(link)?;
     definers.refuse(link, users, shared)?;
     let references = References::of(link.tables, users, &definers);
@@ -426,6 +427,34 @@ fn refuse_left_by_garbage_collection(link: &FinalLink<'_>) -> Result<(), FinalLi
         None => Ok(()),
         Some(name) => Err(FinalLinkError::Unfit(format!(
             "--gc-sections, and {}, which module assembly hides",
+            String::from_utf8_lossy(name)
+        ))),
+    }
+}
+
+/// A list of symbols to export names those of a member that stays in its archive, too (lld/ELF/SymbolTable.cpp `canBeVersioned`): what
+/// refers to such a symbol weakly has it among the dynamic ones, in a program without a dynamic linker only for that.
+fn refuse_exported_lazy(link: &FinalLink<'_>, users: &Natives) -> Result<(), FinalLinkError> {
+    let mut lists = EXPORTING.iter().filter(|name| **name != "export-dynamic");
+    let is_exporting = lists.any(|name| link.invocation.has(name));
+    if !is_exporting || !link.invocation.has("no-dynamic-linker") {
+        return Ok(());
+    }
+    let references = link
+        .tables
+        .symbols()
+        .filter(|symbol| symbol.is_reference(Binding::Weak));
+    let mut weak: HashSet<&[u8]> = references.map(|symbol| symbol.name).collect();
+    weak.extend(users.weakly_undefined.iter().map(Vec::as_slice));
+    let lazy = defined_in(link, &not_loaded(link), |name| weak.contains(name).then_some(name));
+    let is_defined = |name: &[u8]| {
+        let mut symbols = link.tables.symbols();
+        users.defined.contains(name) || symbols.any(|symbol| symbol.is_definition() && symbol.name == name)
+    };
+    match lazy.iter().find(|name| !is_defined(name)) {
+        None => Ok(()),
+        Some(name) => Err(FinalLinkError::Unfit(format!(
+            "{}, which may be exported and is in a member that is not loaded",
             String::from_utf8_lossy(name)
         ))),
     }
