@@ -12,8 +12,9 @@ use super::sections::{Linked, Placement, read};
 use crate::cmdline::{InputName, Invocation};
 use crate::sys;
 
-/// Objects, or archives, that are opened.
-const OPENED: usize = 32;
+/// Objects, or archives, that are opened: a few, and more where these have such sections.
+const FEW: usize = 8;
+const MORE: usize = 32;
 
 /// What sections of each name are linked to.
 type Seen = HashMap<Vec<u8>, HashSet<Vec<u8>>>;
@@ -28,38 +29,42 @@ pub(super) fn estimate(invocation: &Invocation) -> usize {
             InputName::Library(_) => None,
         })
         .collect();
-    let mut seen = Seen::new();
-    let mut count = 0;
-    for path in spread(&inputs) {
-        count += of_file(path, &mut seen);
+    match of_files(&inputs, FEW) {
+        0 => 0,
+        _ => of_files(&inputs, MORE),
     }
-    scaled(count, inputs.len())
+}
+
+fn of_files(inputs: &[&Path], opened: usize) -> usize {
+    let mut seen = Seen::new();
+    let counts = spread(inputs, opened).map(|path| of_file(path, opened, &mut seen));
+    scaled(counts.sum(), inputs.len(), opened)
 }
 
 /// Some of them, from the first to the last.
-fn spread<T>(all: &[T]) -> impl Iterator<Item = &T> {
-    all.iter().step_by(all.len().div_ceil(OPENED).max(1))
+fn spread<T>(all: &[T], opened: usize) -> impl Iterator<Item = &T> {
+    all.iter().step_by(all.len().div_ceil(opened).max(1))
 }
 
 /// What the opened ones have, for all of them.
-fn scaled(count: usize, all: usize) -> usize {
-    count.saturating_mul(all.div_ceil(OPENED).max(1))
+fn scaled(count: usize, all: usize, opened: usize) -> usize {
+    count.saturating_mul(all.div_ceil(opened).max(1))
 }
 
-fn of_file(path: &Path, seen: &mut Seen) -> usize {
+fn of_file(path: &Path, opened: usize, seen: &mut Seen) -> usize {
     let Some(map) = File::open(path).and_then(|file| sys::map(&file)).ok() else {
         return 0;
     };
     match ArchiveFile::parse(&*map) {
-        Ok(archive) => of_archive(path, &map, &archive, seen),
+        Ok(archive) => of_archive((path, &map), &archive, opened, seen),
         Err(_) => of_object(&map, seen),
     }
 }
 
-fn of_archive(path: &Path, map: &Mmap, archive: &ArchiveFile<'_>, seen: &mut Seen) -> usize {
+fn of_archive((path, map): (&Path, &Mmap), archive: &ArchiveFile<'_>, opened: usize, seen: &mut Seen) -> usize {
     let members: Vec<ArchiveMember<'_>> = archive.members().map_while(Result::ok).collect();
     let folder = path.parent().unwrap_or(Path::new(""));
-    let counts = spread(&members).map(|member| match member.is_thin() {
+    let counts = spread(&members, opened).map(|member| match member.is_thin() {
         true => {
             let file = folder.join(&*String::from_utf8_lossy(member.name()));
             let map = File::open(file).and_then(|file| sys::map(&file));
@@ -68,7 +73,7 @@ fn of_archive(path: &Path, map: &Mmap, archive: &ArchiveFile<'_>, seen: &mut See
         false => member.data(&**map).map_or(0, |bytes| of_object(bytes, seen)),
     });
     let count = counts.sum();
-    scaled(count, members.len())
+    scaled(count, members.len(), opened)
 }
 
 /// Those of the name that it has most of, which are linked to none that was seen before.
