@@ -40,7 +40,7 @@ fn main() {
     println!("cargo::rustc-env=THINLTO_LD_PRELOAD={}", library.display());
 }
 
-/// Sets `THINLTO_LD_BUILD` to a hash of the sources and of the dependencies' versions.
+/// Sets `BUILD_OF_THINLTO_LD` to a hash of the sources and of the dependencies' versions.
 fn name_sources() {
     let mut hasher = DefaultHasher::new();
     let mut files = Vec::new();
@@ -53,7 +53,7 @@ fn name_sources() {
         file.hash(&mut hasher);
         fs::read(&file).unwrap_or_default().hash(&mut hasher);
     }
-    println!("cargo::rustc-env=THINLTO_LD_BUILD={:016x}", hasher.finish());
+    println!("cargo::rustc-env=BUILD_OF_THINLTO_LD={:016x}", hasher.finish());
 }
 
 /// The files of a folder and of those in it.

@@ -264,7 +264,7 @@ impl Cache {
             hash.update(bytes);
         };
         part(b"answer");
-        part(env!("THINLTO_LD_BUILD").as_bytes());
+        part(env!("BUILD_OF_THINLTO_LD").as_bytes());
         part(self.clang(clang)?);
         for (name, value) in &environment::heard() {
             part(name.as_bytes());

@@ -287,10 +287,7 @@ impl<'a> Definers<'a> {
     fn wrappers(&self, tables: &SymbolTables<'_>) -> Vec<Vec<u8>> {
         let symbols = tables.symbols().filter(|_| !self.wrapped.is_empty());
         let strong = symbols.filter(|symbol| {
-            symbol.is_definition()
-                && symbol.binding != Binding::Weak
-                && symbol.origin == Origin::Code
-                && self.wrapped.contains(symbol.name)
+            symbol.is_definition() && symbol.binding != Binding::Weak && self.wrapped.contains(symbol.name)
         });
         strong.map(|symbol| [b"__wrap_", symbol.name].concat()).collect()
     }

@@ -65,7 +65,7 @@ impl Parts<'_> {
         let mut hash = Framed(blake3::Hasher::new());
         hash.part(b"thin link");
         hash.part(&FORMAT.to_le_bytes());
-        hash.part(env!("THINLTO_LD_BUILD").as_bytes());
+        hash.part(env!("BUILD_OF_THINLTO_LD").as_bytes());
 
         // Who decides: another linker imports otherwise, be it only one patch apart.
         let linker = self.cache.identity(&self.linker.path, self.llvm);

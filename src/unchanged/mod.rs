@@ -81,7 +81,7 @@ impl Identity {
             hash.update(bytes);
         };
         part(&FORMAT.to_le_bytes());
-        part(env!("THINLTO_LD_BUILD").as_bytes());
+        part(env!("BUILD_OF_THINLTO_LD").as_bytes());
         part(std::env::current_dir().ok()?.as_os_str().as_bytes());
         // As typed, and as read from response files.
         for word in arguments.iter().chain(&invocation.words()) {
