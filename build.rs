@@ -8,12 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const SOURCE: &str = "src/sys/preload.rs";
-/// A part of it.
-const GUARD: &str = "src/sys/guard.rs";
 
 fn main() {
-    println!("cargo::rerun-if-changed={SOURCE}");
-    println!("cargo::rerun-if-changed={GUARD}");
     name_sources();
     let variable = |name: &str| env::var_os(name).unwrap_or_else(|| panic!("cargo sets {name}"));
     let library = PathBuf::from(variable("OUT_DIR")).join("preload.so");

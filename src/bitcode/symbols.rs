@@ -1,6 +1,8 @@
 //! The global names of a bitcode file and LLVM's 64-bit ids of them.
 //! Knows nothing of summaries, nor of how a linker resolves the names.
 
+use std::collections::HashMap;
+
 use md5::{Digest, Md5};
 
 use super::bitstream::{Block, Entry, Record};
@@ -273,36 +275,46 @@ pub fn symbols(bytes: &[u8]) -> Result<Vec<Symbol<'_>>, BitcodeError> {
 
 fn collect(mut block: Block<'_>, module: usize, waiting: &mut Vec<Waiting>) -> Result<(), BitcodeError> {
     let mut record = Record::default();
-    let mut values = Vec::new();
+    let first = waiting.len();
     while let Some(entry) = block.next(&mut record)? {
         let Entry::Record = entry else { continue };
         if record.code == ids::MODULE_VERSION && record.operand(0)? < 2 {
             return Err(BitcodeError::ModuleVersion(record.operand(0)?));
         }
-        values.extend(ValueRecord::of(&record));
+        waiting.extend(ValueRecord::of(&record).map(|value| Waiting {
+            module,
+            value,
+            is_indirect: false,
+        }));
     }
-    let indirect: Vec<bool> = (0..values.len()).map(|number| is_indirect(&values, number)).collect();
-    let values = values.into_iter().zip(indirect);
-    waiting.extend(values.map(|(value, is_indirect)| Waiting {
-        module,
-        value,
-        is_indirect,
-    }));
+    mark_indirect(waiting.get_mut(first..).unwrap_or_default());
     Ok(())
 }
 
-/// Whether one of a module's values is an ifunc, by as many names as there may be.
-fn is_indirect(values: &[ValueRecord], number: usize) -> bool {
-    let named = std::iter::successors(values.get(number), |value| {
-        let target = (value.layout.kind == SymbolKind::Alias)
-            .then(|| value.constants().next())
-            .flatten()?;
-        values.get(usize::try_from(target).ok()?)
-    });
-    // Aliases that name each other have no end.
-    named
-        .take(values.len())
-        .any(|value| value.layout.kind == SymbolKind::Ifunc)
+/// Marks which of a module's values are ifuncs, or other names of one.
+fn mark_indirect(values: &mut [Waiting]) {
+    let of_kind = |kind: SymbolKind| {
+        (0..)
+            .zip(&*values)
+            .filter(move |(_, waiting)| waiting.value.layout.kind == kind)
+    };
+    let mut found: Vec<u64> = of_kind(SymbolKind::Ifunc).map(|(number, _)| number).collect();
+    if found.is_empty() {
+        return;
+    }
+    let mut aliases: HashMap<u64, Vec<u64>> = HashMap::new();
+    for (number, alias) in of_kind(SymbolKind::Alias) {
+        if let Some(aliasee) = alias.value.constants().next() {
+            aliases.entry(aliasee).or_default().push(number);
+        }
+    }
+    while let Some(number) = found.pop() {
+        // Taken out, since in a damaged file aliases may name each other.
+        found.extend(aliases.remove(&number).unwrap_or_default());
+        if let Some(waiting) = usize::try_from(number).ok().and_then(|number| values.get_mut(number)) {
+            waiting.is_indirect = true;
+        }
+    }
 }
 
 impl ValueRecord {

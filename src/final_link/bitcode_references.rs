@@ -443,12 +443,12 @@ fn refuse_exported_lazy(link: &FinalLink<'_>, users: &Natives) -> Result<(), Fin
         .filter(|symbol| symbol.is_reference(Binding::Weak));
     let mut weak: HashSet<&[u8]> = references.map(|symbol| symbol.name).collect();
     weak.extend(users.weakly_undefined.iter().map(Vec::as_slice));
+    for symbol in link.tables.symbols().filter(|symbol| symbol.is_definition()) {
+        weak.remove(symbol.name);
+    }
+    weak.retain(|name| !users.defined.contains(*name));
     let lazy = defined_in(link, &not_loaded(link), |name| weak.contains(name).then_some(name));
-    let is_defined = |name: &[u8]| {
-        let mut symbols = link.tables.symbols();
-        users.defined.contains(name) || symbols.any(|symbol| symbol.is_definition() && symbol.name == name)
-    };
-    match lazy.iter().find(|name| !is_defined(name)) {
+    match lazy.first() {
         None => Ok(()),
         Some(name) => Err(FinalLinkError::Unfit(format!(
             "{}, which may be exported and is in a member that is not loaded",
