@@ -4,7 +4,6 @@
 //! `--undefined` is a reference of that kind (lld/ELF/SymbolTable.cpp `addUnusedUndefined`).
 
 use std::collections::{BTreeSet, HashSet};
-use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
@@ -12,16 +11,15 @@ use object::{Object, ObjectSymbol, SymbolFlags};
 use rayon::prelude::*;
 
 use super::shared_objects::{SharedObjects, defined_by_lazy};
-use super::{FinalLink, FinalLinkError, NativeObject, assigned, at, plain, read_native};
+use super::{FinalLink, FinalLinkError, NativeObject, assigned, plain, read_native, read_ours, script_texts};
 use crate::bitcode::TableSymbol;
 use crate::bitcode::symbol_table::{Binding, Origin};
 use crate::bitcode::symbols::Visibility;
 use crate::cmdline::OutputKind;
-use crate::inputs::{BitcodeSource, FileKind, ScriptContent};
+use crate::inputs::{BitcodeSource, FileKind};
 use crate::llvm;
 use crate::relocatable::may_match;
 use crate::symbols::{SymbolTables, table_of_file};
-use crate::sys;
 
 /// What native objects say of some symbols.
 #[derive(Default)]
@@ -459,14 +457,8 @@ fn refuse_exported_lazy(link: &FinalLink<'_>, users: &Natives) -> Result<(), Fin
 
 /// The symbols that linker scripts provide to whoever asks for them.
 pub(super) fn provided(link: &FinalLink<'_>) -> Result<HashSet<Vec<u8>>, FinalLinkError> {
-    let scripts = link
-        .inputs
-        .scripts
-        .iter()
-        .filter(|script| script.content == ScriptContent::More);
     let mut provided = HashSet::new();
-    for script in scripts {
-        let text = fs::read(&script.path).map_err(at(&script.path))?;
+    for text in script_texts(link)? {
         let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"_.$".contains(byte);
         let words = text.split(|byte| !is_part(byte)).filter(|word| !word.is_empty());
         let names = words.clone().skip(1);
@@ -522,12 +514,8 @@ pub(super) fn objects_of(
 ) -> Result<Natives, FinalLinkError> {
     let paths = link.objects.iter().map(NativeObject::path).chain(&link.plan.regular);
     let paths: Vec<&PathBuf> = paths.collect();
-    let read = paths.par_iter().map(|path| {
-        let map = fs::File::open(path)
-            .and_then(|file| sys::map(&file))
-            .map_err(at(path))?;
-        Natives::of_object(&map, &is_looked_for)
-            .map_err(|error| FinalLinkError::Unfit(format!("{}: {error}", path.display())))
-    });
+    let read = paths
+        .par_iter()
+        .map(|path| read_ours(path, |bytes| Natives::of_object(bytes, &is_looked_for)));
     read.try_reduce(Natives::default, |one, other| Ok(one.with(other)))
 }

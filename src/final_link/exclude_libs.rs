@@ -8,8 +8,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::{FinalLink, FinalLinkError, at};
-use crate::inputs::ScriptContent;
+use super::{FinalLink, FinalLinkError, at, script_texts};
 
 /// Which archives are excluded, and how.
 pub(super) struct ExcludeLibs {
@@ -86,20 +85,11 @@ impl ExcludeLibs {
 /// The text of all that gives symbols versions.
 fn version_scripts(link: &FinalLink<'_>) -> Result<Vec<Vec<u8>>, FinalLinkError> {
     let named = link.invocation.all("version-script").map(Path::new);
-    let scripts = link
-        .inputs
-        .scripts
-        .iter()
-        .filter(|script| script.content == ScriptContent::More);
     let mut texts = named
         .map(|path| fs::read(path).map_err(at(path)))
         .collect::<Result<Vec<_>, _>>()?;
-    for script in scripts {
-        let text = fs::read(&script.path).map_err(at(&script.path))?;
-        if memchr::memmem::find(&text, b"VERSION").is_some() {
-            texts.push(text);
-        }
-    }
+    let scripts = script_texts(link)?.into_iter();
+    texts.extend(scripts.filter(|text| memchr::memmem::find(text, b"VERSION").is_some()));
     Ok(texts)
 }
 

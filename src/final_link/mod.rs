@@ -3,6 +3,7 @@
 
 mod bitcode_references;
 pub(crate) mod dependencies;
+mod edited;
 mod exclude_libs;
 mod load_order;
 mod shared_objects;
@@ -28,7 +29,7 @@ use crate::backend::flags::LlvmVersion;
 use crate::backend::kept::{prelink, regular_prelink};
 use crate::children::Children;
 use crate::cmdline::{Invocation, OutputKind};
-use crate::inputs::{BitcodeSource, Entry, Inputs, MemberData};
+use crate::inputs::{BitcodeSource, Entry, Inputs, MemberData, ScriptContent};
 use crate::names::Names;
 use crate::narrowed::{Asked, Defines};
 use crate::observe::stats;
@@ -268,9 +269,24 @@ fn assigned(invocation: &Invocation) -> impl Iterator<Item = &[u8]> {
     assignments.filter_map(|text| text.as_bytes().split(|byte| *byte == b'=').next())
 }
 
+/// The texts of the linker scripts that say more than which files to link.
+fn script_texts(link: &FinalLink<'_>) -> Result<Vec<Vec<u8>>, FinalLinkError> {
+    let scripts = link.inputs.scripts.iter();
+    let scripts = scripts.filter(|script| script.content == ScriptContent::More);
+    scripts
+        .map(|script| fs::read(&script.path).map_err(at(&script.path)))
+        .collect()
+}
+
 /// The name under which lld has a symbol: `f@@V1` is what `f` means (lld/ELF/SymbolTable.cpp `insert`).
 fn plain(name: &[u8]) -> &[u8] {
     memchr::memmem::find(name, b"@@").map_or(name, |at| &name[..at])
+}
+
+/// Reads an object of LTO's.
+fn read_ours<T>(path: &Path, read: impl Fn(&[u8]) -> Result<T, String>) -> Result<T, FinalLinkError> {
+    let map = fs::File::open(path).and_then(|file| sys::map(&file));
+    read(&map.map_err(at(path))?).map_err(|error| FinalLinkError::Unfit(format!("{}: {error}", path.display())))
 }
 
 /// Reads a native object among the user's files: one of its own, or a member.

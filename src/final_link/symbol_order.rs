@@ -4,7 +4,6 @@
 //! refers to what the objects name and to nothing else, so that no symbol is in the output for it.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
-use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
 use object::{Object, ObjectSymbol, SymbolFlags, elf};
@@ -13,15 +12,14 @@ use rayon::prelude::*;
 use super::bitcode_references::{Untold, provided};
 use super::load_order::{LoadedFile, is_eager, kind};
 use super::undefined::Reference;
-use super::{FinalLink, FinalLinkError, NativeObject, assigned, at, plain, read_native};
+use super::{FinalLink, FinalLinkError, NativeObject, assigned, plain, read_native, read_ours, script_texts};
 use crate::bitcode::TableSymbol;
 use crate::bitcode::symbol_table::Binding;
 use crate::bitcode::symbols::Visibility;
 use crate::cmdline::OutputKind;
-use crate::inputs::{BitcodeSource, FileKind, ScriptContent};
+use crate::inputs::{BitcodeSource, FileKind};
 use crate::settings::Order;
 use crate::symbols::table_of_file;
-use crate::sys;
 
 /// A global symbol of a file, in that file's order.
 #[derive(Clone, Debug)]
@@ -51,15 +49,6 @@ pub(super) struct Ordered {
 }
 
 impl Ordered {
-    pub(super) fn is(&self, name: &[u8]) -> bool {
-        self.name == name
-    }
-
-    /// As bitcode does, whatever the objects do.
-    pub(super) fn refer_strongly(&mut self) {
-        self.mention.is_weak = false;
-    }
-
     pub(super) fn reference(&self) -> Reference<'_> {
         Reference {
             name: &self.name,
@@ -86,7 +75,8 @@ impl Mention {
 }
 
 /// What the objects name, in the order in which in-process lld meets these names; nothing unless the output has an order of symbols
-/// to keep. `order` is the thin link's. Symbols that options and scripts define are among them; bitcode alone may ask for these, `untold`.
+/// to keep. `order` is the thin link's. Symbols that options and scripts define are among them. What bitcode alone refers to strongly,
+/// `untold`, is referred to strongly here where it is among them.
 ///
 /// # Errors
 /// `Unfit` where a file cannot be read.
@@ -106,10 +96,17 @@ pub(super) fn symbol_order(
     let asked = asked_for(link)?;
     let files = Files::read(link, order)?;
     let mut mentions = mentions(link, &files)?;
-    let provided = provided(link)?;
-    let defined = untold.strong.iter().filter(|name| provided.contains(*name));
-    for name in assigned(link.invocation).chain(defined.map(Vec::as_slice)) {
+    for name in assigned(link.invocation) {
         mentions.entry(name.to_vec()).or_insert(Mention::STRONG);
+    }
+    let provided = provided(link)?;
+    for name in &untold.strong {
+        if provided.contains(name) {
+            mentions.entry(name.clone()).or_insert(Mention::STRONG);
+        }
+        if let Some(mention) = mentions.get_mut(name) {
+            mention.is_weak = false;
+        }
     }
     let ordered = Walk::new(link, order, &files, &asked)
         .met()
@@ -125,9 +122,7 @@ pub(super) fn symbol_order(
 fn asked_for(link: &FinalLink<'_>) -> Result<Vec<Vec<u8>>, FinalLinkError> {
     let options = link.invocation.all("undefined").map(|name| name.as_bytes().to_vec());
     let mut asked: Vec<Vec<u8>> = options.collect();
-    let scripts = link.inputs.scripts.iter();
-    for script in scripts.filter(|script| script.content == ScriptContent::More) {
-        let text = fs::read(&script.path).map_err(at(&script.path))?;
+    for text in script_texts(link)? {
         for found in memchr::memmem::find_iter(&text, b"EXTERN") {
             let rest = &text[found + b"EXTERN".len()..];
             let names = rest.split(|byte| b"()".contains(byte)).nth(1).unwrap_or_default();
@@ -142,12 +137,7 @@ fn asked_for(link: &FinalLink<'_>) -> Result<Vec<Vec<u8>>, FinalLinkError> {
 fn mentions(link: &FinalLink<'_>, files: &Files) -> Result<HashMap<Vec<u8>, Mention>, FinalLinkError> {
     let paths = link.objects.iter().map(NativeObject::path).chain(&link.plan.regular);
     let paths: Vec<_> = paths.collect();
-    let ours = paths.par_iter().map(|path| {
-        let map = fs::File::open(path)
-            .and_then(|file| sys::map(&file))
-            .map_err(at(path))?;
-        object_symbols(&map).map_err(|error| FinalLinkError::Unfit(format!("{}: {error}", path.display())))
-    });
+    let ours = paths.par_iter().map(|path| read_ours(path, object_symbols));
     let ours: Vec<Vec<FileSymbol>> = ours.collect::<Result<_, _>>()?;
     let users = files.0.values().filter(|file| !file.is_bitcode && file.is_loaded);
     let mut mentions: HashMap<Vec<u8>, Mention> = HashMap::new();

@@ -5,7 +5,6 @@
 //! assembly in another module, both hidden to a module that has no use of them.
 
 use std::collections::HashSet;
-use std::fs::File;
 use std::path::Path;
 
 use object::read::elf::ElfFile;
@@ -14,12 +13,11 @@ use rayon::prelude::*;
 
 use super::load_order::{LoadedFile, kind, natives};
 use super::undefined::Reference;
-use super::{FinalLink, FinalLinkError, assigned, at, plain, read_native};
+use super::{FinalLink, FinalLinkError, assigned, plain, read_native, read_ours};
 use crate::bitcode::symbol_table::Binding;
 use crate::bitcode::symbols::Visibility;
 use crate::inputs::{BitcodeSource, FileKind};
 use crate::narrowed::{Agreement, Defines, Visibilities, narrowest};
-use crate::sys;
 
 /// The symbols, among those that native objects name, whose visibility bitcode narrows and no native object does, in the order
 /// of their names.
@@ -85,11 +83,9 @@ pub(super) fn lost<'a>(link: &FinalLink<'a>, loaded: &[LoadedFile]) -> Result<Ve
 
 /// What objects that came of bitcode say of these symbols.
 fn said_by_ours<'a>(paths: &[&Path], asked: &Visibilities<'a>) -> Result<Said<'a>, FinalLinkError> {
-    let of_file = |path: &&Path| {
-        let map = File::open(path).and_then(|file| sys::map(&file)).map_err(at(path))?;
-        said_by(&map, asked).map_err(|error| FinalLinkError::Unfit(format!("{}: {error}", path.display())))
-    };
-    let said = paths.par_iter().map(of_file);
+    let said = paths
+        .par_iter()
+        .map(|path| read_ours(path, |bytes| said_by(bytes, asked).map_err(|error| error.to_string())));
     said.try_reduce(Said::default, |one, other| Ok(one.with(other)))
 }
 

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use object::elf;
 
 use super::bitcode_references::{self, Untold};
+use super::edited::SymbolEdits;
 use super::exclude_libs::ExcludeLibs;
 use super::load_order::{LoadedFile, kind, natives};
 use super::shared_objects::SharedObjects;
@@ -68,6 +69,13 @@ impl Around {
     }
 }
 
+/// Whose an object is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    Lto,
+    User,
+}
+
 /// Puts the words together.
 pub(super) struct Builder<'a, 'n> {
     link: &'a FinalLink<'a>,
@@ -90,15 +98,15 @@ pub(super) struct Builder<'a, 'n> {
 /// See [`FinalLinkError`].
 pub(super) fn words(
     link: &FinalLink<'_>,
-    mut order: Vec<LoadedFile>,
+    thin_link_order: Vec<LoadedFile>,
     regular: Option<&Path>,
     narrowed: &[Reference<'_>],
     names: &mut Names,
 ) -> Result<Vec<OsString>, FinalLinkError> {
-    let thin_link_order = order.clone();
+    let mut order = Cow::Borrowed(thin_link_order.as_slice());
     if link.order == Order::InProcess {
         // As lld has them: LTO's objects behind all others, in the order of their tasks.
-        order.sort_by_key(|file| match file {
+        order.to_mut().sort_by_key(|file| match file {
             LoadedFile::Native(_) => (0, 0),
             LoadedFile::Regular => (1, 0),
             LoadedFile::Module(module) => (2, *module),
@@ -110,7 +118,7 @@ pub(super) fn words(
         names,
         words: Vec::new(),
         real_names: match link.invocation.has("wrap") {
-            true => Some(RealNames::new(link)?),
+            true => RealNames::new(link)?,
             false => None,
         },
         yielding: None,
@@ -128,16 +136,15 @@ pub(super) fn words(
         Some(_) => Untold::default(),
     };
     untold.refuse_lazy(link, &natives)?;
-    let mut symbol_order = symbol_order(link, &thin_link_order, &untold)?;
-    for name in untold.strong {
-        if let Some(ordered) = symbol_order.iter_mut().find(|ordered| ordered.is(&name)) {
-            ordered.refer_strongly();
-            continue;
-        }
-        builder.words.extend(["--undefined".into(), OsString::from_vec(name)]);
+    let symbol_order = symbol_order(link, &thin_link_order, &untold)?;
+    let references: Vec<Reference<'_>> = symbol_order.iter().map(Ordered::reference).collect();
+    let ordered: HashSet<&[u8]> = references.iter().map(|reference| reference.name).collect();
+    for name in untold.strong.iter().filter(|name| !ordered.contains(name.as_slice())) {
+        builder
+            .words
+            .extend(["--undefined".into(), OsString::from_vec(name.clone())]);
     }
-    if !symbol_order.is_empty() {
-        let references: Vec<Reference<'_>> = symbol_order.iter().map(Ordered::reference).collect();
+    if !references.is_empty() {
         let path = builder.references(&references, &natives)?;
         builder.words.push(path.into());
     }
@@ -297,7 +304,7 @@ impl<'a> Builder<'a, '_> {
     fn run(&mut self, archive: usize, run: &[LoadedFile]) -> Result<(), FinalLinkError> {
         let entry = &self.link.inputs.entries[archive];
         let whole = (0..entry.members.len()).map(|position| LoadedFile::Native(member(archive, position)));
-        if self.real_names.is_none() && self.yielding.is_none() && whole.eq(run.iter().copied()) {
+        if !self.adapts(Owner::User) && whole.eq(run.iter().copied()) {
             self.word(entry.path.clone(), Around::WholeArchive);
             return Ok(());
         }
@@ -308,15 +315,14 @@ impl<'a> Builder<'a, '_> {
                 LoadedFile::Module(module) => {
                     let object = self.link.objects[module].path();
                     let bytes = fs::read(object).map_err(at(object))?;
-                    let bytes = self.made_plain(&bytes, object)?.unwrap_or(bytes);
-                    (self.link.plan.modules[module].source, Cow::Owned(bytes))
+                    let source = self.link.plan.modules[module].source;
+                    (source, self.adapted(Owner::Lto, Cow::Owned(bytes), object)?)
                 }
                 LoadedFile::Native(source) => {
                     let bytes = member_bytes(self.link, source)?;
-                    (source, self.yielded(&bytes, &entry.path)?.map_or(bytes, Cow::Owned))
+                    (source, self.adapted(Owner::User, bytes, &entry.path)?)
                 }
             };
-            let bytes = self.weakened(&bytes, &entry.path)?.map_or(bytes, Cow::Owned);
             members.push((member_name(entry, source), bytes));
         }
         let path = self.archive(entry, members)?;
@@ -333,56 +339,51 @@ impl<'a> Builder<'a, '_> {
 
     fn object(&mut self, module: usize) -> Result<(), FinalLinkError> {
         let path = self.link.objects[module].path().clone();
-        self.lto_object(path, super::shown(self.link, module))
+        self.file(Owner::Lto, path, super::shown(self.link, module))
     }
 
-    /// One of LTO's own, or a copy where its groups are not to be heeded ([`ungrouped`](super::ungrouped)).
-    fn lto_object(&mut self, object: PathBuf, shown: String) -> Result<(), FinalLinkError> {
-        let mut linked = object;
-        if self.groups.is_some() {
-            let bytes = fs::read(&linked).map_err(at(&linked))?;
-            if let Some(bytes) = self.made_plain(&bytes, &linked)? {
-                linked = self.stage_copy(&linked, shown.clone(), bytes)?;
-            }
-        }
-        self.file(linked, shown, Around::Nothing)
+    /// Whether an object may be linked as a copy.
+    fn adapts(&self, owner: Owner) -> bool {
+        let as_owned = match owner {
+            Owner::Lto => self.groups.is_some(),
+            Owner::User => self.yielding.is_some(),
+        };
+        as_owned || self.real_names.is_some()
     }
 
-    fn made_plain(&self, bytes: &[u8], file: &Path) -> Result<Option<Vec<u8>>, FinalLinkError> {
-        let plain = self.groups.as_ref().map(|groups| groups.made_plain(bytes));
-        let plain = plain.transpose().map(Option::flatten);
-        plain.map_err(|error| FinalLinkError::Unfit(format!("{}: {error}", file.display())))
+    /// An object's bytes as they are linked: of LTO's without groups that are not to be heeded, of the user's without definitions
+    /// that yield, of all with weak references where these must be ([`ungrouped`](super::ungrouped), [`yielding`](super::yielding),
+    /// [`wrapped`](super::wrapped)).
+    fn adapted<'b>(&self, owner: Owner, bytes: Cow<'b, [u8]>, file: &Path) -> Result<Cow<'b, [u8]>, FinalLinkError> {
+        let unfit = |error: object::Error| FinalLinkError::Unfit(format!("{}: {error}", file.display()));
+        let as_owned = match owner {
+            Owner::Lto => self.groups.as_ref().map(|groups| groups.made_plain(&bytes)),
+            Owner::User => self.yielding.as_ref().map(|yielding| yielding.edited(&bytes)),
+        };
+        let as_owned = as_owned.transpose().map_err(unfit)?.flatten();
+        let bytes = as_owned.map_or(bytes, Cow::Owned);
+        let weakened = self.real_names.as_ref().map(|names| names.edited(&bytes));
+        let weakened = weakened.transpose().map_err(unfit)?.flatten();
+        Ok(weakened.map_or(bytes, Cow::Owned))
     }
 
-    /// A file as it is, or a copy where its references must be weak ([`wrapped`](super::wrapped)).
-    fn file(&mut self, file: PathBuf, shown: String, around: Around) -> Result<(), FinalLinkError> {
+    /// An object that is no archive's member: itself, or a copy.
+    fn file(&mut self, owner: Owner, file: PathBuf, shown: String) -> Result<(), FinalLinkError> {
         let mut linked = file;
-        if self.real_names.is_some() {
+        if self.adapts(owner) {
             let bytes = fs::read(&linked).map_err(at(&linked))?;
-            if let Some(bytes) = self.weakened(&bytes, &linked)? {
+            if let Cow::Owned(bytes) = self.adapted(owner, Cow::Borrowed(&bytes), &linked)? {
                 linked = self.stage_copy(&linked, shown, bytes)?;
             }
         }
-        self.word(linked, around);
+        self.word(linked, Around::Nothing);
         Ok(())
-    }
-
-    fn weakened(&self, bytes: &[u8], file: &Path) -> Result<Option<Vec<u8>>, FinalLinkError> {
-        let weakened = self.real_names.as_ref().map(|names| names.weaken(bytes));
-        let weakened = weakened.transpose().map(Option::flatten);
-        weakened.map_err(|error| FinalLinkError::Unfit(format!("{}: {error}", file.display())))
-    }
-
-    fn yielded(&self, bytes: &[u8], file: &Path) -> Result<Option<Vec<u8>>, FinalLinkError> {
-        let undefined = self.yielding.as_ref().map(|yielding| yielding.undefined(bytes));
-        let undefined = undefined.transpose().map(Option::flatten);
-        undefined.map_err(|error| FinalLinkError::Unfit(format!("{}: {error}", file.display())))
     }
 
     fn regular(&mut self) -> Result<(), FinalLinkError> {
         let Some(regular) = self.regular else { return Ok(()) };
         let shown = regular_prelink(&self.link.invocation.output).display().to_string();
-        self.lto_object(regular.to_owned(), shown)
+        self.file(Owner::Lto, regular.to_owned(), shown)
     }
 
     /// A file of the user's that is no archive's member.
@@ -396,16 +397,7 @@ impl<'a> Builder<'a, '_> {
                     .extend_from_slice(self.link.invocation.items[entry.item].words());
             }
             position if position.binary => self.word(entry.path.clone(), Around::Binary),
-            _ => {
-                let mut path = entry.path.clone();
-                if self.yielding.is_some() && entry.kind == FileKind::NativeObject {
-                    let bytes = fs::read(&path).map_err(at(&path))?;
-                    if let Some(bytes) = self.yielded(&bytes, &path)? {
-                        path = self.stage_copy(&path, entry.shown(None), bytes)?;
-                    }
-                }
-                self.file(path, entry.shown(None), Around::Nothing)?;
-            }
+            _ => self.file(Owner::User, entry.path.clone(), entry.shown(None))?,
         }
         Ok(())
     }
