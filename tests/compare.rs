@@ -5,7 +5,7 @@
 mod common;
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 
 use common::{Bench, Outcome};
 use serde_json::Value;
@@ -314,9 +314,7 @@ fn linker_that_then(bench: &mut Bench, body: &str) {
          {real} \"$@\" || exit\n{body}\n",
         real = real.display()
     );
-    bench.write("ld.lld", &script);
-    let path = bench.path("ld.lld");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = bench.write_program("ld.lld", &script);
     bench.env("THINLTO_LD_LINKER", path.to_str().unwrap());
 }
 
@@ -548,12 +546,10 @@ fn every_link_of_a_build_is_compared_and_none_is_changed() {
 fn no_backend_of_a_build_is_run_twice_to_be_compared() {
     let mut bench = program();
     let (folder, lines) = (bench.path("compared"), bench.path("lines"));
-    let script = bench.path("scribe");
-    bench.write(
+    let script = bench.write_program(
         "scribe",
         &format!("#!/bin/sh\necho run >> '{}'\nexec \"$@\"\n", lines.display()),
     );
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
     bench
         .env("THINLTO_LD_COMPARE", folder.to_str().unwrap())
         .env("THINLTO_LD_LAUNCHER", script.to_str().unwrap());
@@ -757,8 +753,7 @@ fn what_all_objects_say_the_output_says() {
 fn a_line_that_names_its_linker_may_name_the_wrapper() {
     let mut bench = program();
     let executable = |name: &str, text: &str| {
-        bench.write(name, text);
-        fs::set_permissions(bench.path(name), fs::Permissions::from_mode(0o755)).unwrap();
+        bench.write_program(name, text);
     };
     fs::create_dir(bench.path("here")).unwrap();
     symlink(env!("CARGO_BIN_EXE_thinlto-ld"), bench.path("here/ld.lld")).unwrap();

@@ -6,7 +6,6 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
 use common::Bench;
 use common::dtlto::{ALL, FLAGS, INPUTS, MODULES, THINLTO, archives, counts, engine, ours, program, same, shape, tidy};
@@ -131,9 +130,7 @@ fn a_command_that_is_more_than_cc1_is_run_as_it_stands() {
 #[test]
 fn launchers_and_post_backend_commands() {
     let mut bench = program();
-    bench.write("scribe", "#!/bin/sh\necho \"$@\" >> lines\nexec \"$@\"\n");
-    let script = bench.path("scribe");
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let script = bench.write_program("scribe", "#!/bin/sh\necho \"$@\" >> lines\nexec \"$@\"\n");
     bench.env("THINLTO_LD_LAUNCHER", script.to_str().unwrap());
     assert_eq!(counts(&ours(&bench, INPUTS).ok()), (ALL, 0));
     same(&bench, INPUTS, ALL);
@@ -191,8 +188,7 @@ fn an_object_is_looked_at_before_it_is_believed() {
          while [ $# -gt 1 ]; do [ \"$1\" = -o ] && : > \"$2\"; shift; done\n",
         bench.llvm
     );
-    bench.write("liar", &liar);
-    fs::set_permissions(bench.path("liar"), fs::Permissions::from_mode(0o755)).unwrap();
+    bench.write_program("liar", &liar);
     let compiler = format!("-Wl,--thinlto-remote-compiler={}", bench.path("liar").display());
     let words = [INPUTS, &[compiler.as_str()]].concat();
     let outcome = ours(&bench, &words);

@@ -3,8 +3,6 @@
 
 mod common;
 
-use std::os::unix::fs::PermissionsExt;
-
 use common::Bench;
 
 /// More modules than a fork server is worth starting for.
@@ -71,8 +69,7 @@ fn every_llvm_s_clang_can_be_a_server() {
 #[test]
 fn a_clang_that_is_a_script_gets_plain_processes_and_no_cache() {
     let mut bench = Bench::new();
-    bench.write("myclang", "#!/bin/sh\nexec clang-22 \"$@\"\n");
-    std::fs::set_permissions(bench.path("myclang"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    bench.write_program("myclang", "#!/bin/sh\nexec clang-22 \"$@\"\n");
     let script = bench.path("myclang").to_str().unwrap().to_owned();
     bench.env("THINLTO_LD_CLANG", &script);
     let objects = many(&bench, &["-flto=thin", "-O2"]);

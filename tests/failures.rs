@@ -5,7 +5,6 @@
 mod common;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
 use common::{Bench, Outcome};
 
@@ -268,13 +267,11 @@ fn the_reason_has_the_linkers_own_first_words() {
 #[test]
 fn a_thin_link_that_crashes_is_named() {
     let mut bench = bench();
-    bench.write(
+    let path = bench.write_program(
         "ld.lld",
         "#!/bin/sh\ncase \" $* \" in *--version*) ;; *--thinlto-index-only*) echo 'PLEASE submit a bug report' >&2; kill -SEGV $$ ;; esac\n\
          exec ld.lld-22 \"$@\"\n",
     );
-    let path = bench.path("ld.lld");
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     bench.env("THINLTO_LD_LINKER", path.to_str().unwrap());
     let words = ["-o", "our.out", "main.o", "f.o", "-e", "main"];
     let reason = "the thin link failed and names no error: a crash";

@@ -103,7 +103,7 @@ step_identical() {
   rm -f "$stats"
   (cd "$build" && THINLTO_LD_ORDER=in-process sh -c "${command/-o vmlinux.o/-o $work/ours.o}")
   (cd "$build" && sh -c "${command/#thinlto-ld$suffix/ld.lld$suffix} -o $work/lld.o")
-  cmp "$work/ours.o" "$work/lld.o" || fail 'vmlinux.o in in-process order is not lld'"'"'s'
+  cmp "$work/ours.o" "$work/lld.o" || fail 'vmlinux.o in in-process order differs from that of lld'
   echo "identical: vmlinux.o of $(stat -c %s "$work/ours.o") bytes, $(grep -oE '"relocatable":\{[^}]*\}' "$stats" | tail -n 1)"
   rm "$work/ours.o" "$work/lld.o"
 }

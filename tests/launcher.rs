@@ -4,8 +4,6 @@
 
 mod common;
 
-use std::os::unix::fs::PermissionsExt;
-
 use common::{Bench, Outcome};
 
 const MODULES: usize = 9;
@@ -40,9 +38,7 @@ fn scribe(bench: &Bench, name: &str, more: &str) -> String {
         "#!/bin/sh\nprintf '%s\\n' \"$@\" >> {}\n{more}exec \"$@\"\n",
         log.display()
     );
-    bench.write(name, &text);
-    let script = bench.path(name);
-    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let script = bench.write_program(name, &text);
     script.to_str().unwrap().to_owned()
 }
 

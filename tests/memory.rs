@@ -4,8 +4,7 @@
 
 mod common;
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
 
 use common::Bench;
 
@@ -17,14 +16,12 @@ fn bench() -> Bench {
         .compile("thin.c", source, &["-O2", "-flto=thin"])
         .compile("native.c", source, &["-O2"])
         .compile("none.c", "struct none;\n", &["-O2"]);
-    let linker = bench.path("linker");
     let script = format!(
         "#!/bin/sh\nlink=\ncase \"$*\" in *--version*) ;; *--thinlto-index-only*) link=thin ;; *) link=final ;; esac\n\
          [ -z \"$link\" ] || echo \"$link ${{GLIBC_TUNABLES-nothing}}\" >>told\nexec {} \"$@\"\n",
         which::which(bench.lld()).unwrap().display()
     );
-    bench.write("linker", &script);
-    fs::set_permissions(&linker, Permissions::from_mode(0o755)).unwrap();
+    let linker = bench.write_program("linker", &script);
     bench.env("THINLTO_LD_LINKER", linker.to_str().unwrap());
     bench
 }

@@ -4,7 +4,7 @@
 mod common;
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
@@ -151,8 +151,7 @@ fn post(bench: &mut Bench, section: &str) {
         "#!/bin/sh\necho \"$1\" >> {log}\nllvm-objcopy-22 --add-section {section}={log} \"$2\"\n",
         log = bench.path("log").display()
     );
-    bench.write("post.sh", &script);
-    fs::set_permissions(bench.path("post.sh"), fs::Permissions::from_mode(0o755)).unwrap();
+    bench.write_program("post.sh", &script);
     let command = format!("'{}' \"a word\"", bench.path("post.sh").display());
     bench.env("THINLTO_LD_POST_BACKEND", &command);
 }

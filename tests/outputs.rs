@@ -345,11 +345,9 @@ fn lto_objects_beside_the_output() {
 /// PATH has an `ld.lld-22` that is a script which leads back to us.
 #[test]
 fn a_wrapper_script_that_leads_back() {
-    use std::os::unix::fs::PermissionsExt;
     let bench = bench();
     let script = format!("#!/bin/sh\nexec {} \"$@\"\n", bench.shim().display());
-    bench.write("bin/ld.lld-22", &script);
-    fs::set_permissions(bench.path("bin/ld.lld-22"), fs::Permissions::from_mode(0o755)).unwrap();
+    bench.write_program("bin/ld.lld-22", &script);
     let path = format!("{}:{}", bench.path("bin").display(), std::env::var("PATH").unwrap());
     for program in [bench.path("bin/ld.lld-22"), bench.shim()] {
         let _ = fs::remove_file(bench.path("stats.json"));

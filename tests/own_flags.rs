@@ -5,7 +5,6 @@
 mod common;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -283,9 +282,8 @@ fn configuration_files_count_for_nothing() {
         bench.path("home").display(),
         which::which("clang-22").unwrap().display()
     );
-    bench.write("clang", &script).write("more.cfg", "-falign-loops=64\n");
-    let clang = bench.path("clang");
-    fs::set_permissions(&clang, fs::Permissions::from_mode(0o755)).unwrap();
+    let clang = bench.write_program("clang", &script);
+    bench.write("more.cfg", "-falign-loops=64\n");
     bench.env("THINLTO_LD_CLANG", clang.to_str().unwrap());
     for object in ["a.o", "b.o", "c.o"] {
         compile(&bench, object, "");

@@ -333,11 +333,10 @@ fn a_builds_page_sums_up_its_links() {
 fn a_page_that_cannot_be_written_is_an_error_before_the_link_is_made() {
     let mut bench = program();
     let real = which::which("ld.lld-22").unwrap();
-    bench.write(
+    bench.write_program(
         "tools/ld.lld",
         &format!("#!/bin/sh\ntouch linked\nexec {} \"$@\"\n", real.display()),
     );
-    fs::set_permissions(bench.path("tools/ld.lld"), fs::Permissions::from_mode(0o755)).unwrap();
     let linker = bench.path("tools/ld.lld");
     bench.env("THINLTO_LD_LINKER", linker.to_str().unwrap());
     bench.write("file", "theirs");

@@ -9,7 +9,7 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -47,8 +47,7 @@ impl Program {
     /// `compared`: file names of the outputs whose links are made twice, shell patterns apart by spaces.
     fn new(compared: &str) -> Program {
         let mut bench = Bench::new();
-        bench.write("tools/linker", LINKER);
-        fs::set_permissions(bench.path("tools/linker"), fs::Permissions::from_mode(0o755)).unwrap();
+        bench.write_program("tools/linker", LINKER);
         let real = which::which(bench.lld()).unwrap();
         let (links, shim) = (bench.path("links"), bench.shim());
         bench

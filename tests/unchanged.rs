@@ -156,8 +156,7 @@ fn another_post_backend_program_is_another_link() {
     for folder in ["one", "two"] {
         let script = format!("#!/bin/sh\nllvm-objcopy-22 --add-section .{folder}=a.c \"$1\"\n");
         let program = format!("{folder}/post");
-        bench.write(&program, &script);
-        fs::set_permissions(bench.path(&program), fs::Permissions::from_mode(0o755)).unwrap();
+        bench.write_program(&program, &script);
     }
     // What a link read must have been there for a while for anybody to know when.
     sleep(Duration::from_millis(2100));

@@ -4,7 +4,6 @@
 mod common;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
 use common::Bench;
 use object::{Object, ObjectSection};
@@ -277,9 +276,7 @@ fn claiming_25(without: &str) -> Bench {
             "#!/bin/bash\n[ \"$1\" = --version ] && echo '{says}' && exit\nwords=()\n\
              for word; do [ \"$word\" = '{without}' ] || words+=(\"$word\"); done\nexec {name}-23 \"${{words[@]}}\"\n"
         );
-        bench.write(&format!("new/{name}"), &script);
-        let path = bench.path(&format!("new/{name}"));
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let path = bench.write_program(&format!("new/{name}"), &script);
         let setting = if name == "clang" {
             "THINLTO_LD_CLANG"
         } else {

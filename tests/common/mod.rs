@@ -115,6 +115,15 @@ impl Bench {
         self
     }
 
+    /// A program, most often of a shell.
+    pub fn write_program(&self, name: &str, text: &str) -> PathBuf {
+        use std::os::unix::fs::PermissionsExt;
+        self.write(name, text);
+        let path = self.path(name);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
     pub fn write_bytes(&self, name: &str, bytes: &[u8]) -> &Bench {
         fs::write(self.path(name), bytes).unwrap();
         self

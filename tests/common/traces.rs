@@ -75,7 +75,6 @@ impl Bench {
     /// question which options it takes), of which it does `BODY`. There `"$@"` is the command line, `$clang` the real
     /// one, `$object` and `$module` the files; `compile` runs it.
     pub fn clang_standing_before(&mut self, name: &str, body: &str) -> &mut Bench {
-        use std::os::unix::fs::PermissionsExt;
         let real = which::which(format!("clang-{}", self.llvm)).unwrap();
         let script = format!(
             "#!/bin/sh\nclang={}\nindex= object= module= last=\nfor word; do\n  case $word in -fthinlto-index=*) index=${{word#*=}};; esac\n  \
@@ -84,9 +83,7 @@ impl Bench {
              case $index in */i/*) ;; *) exec \"$clang\" \"$@\";; esac\n{body}\n",
             real.display()
         );
-        self.write(name, &script);
-        let path = self.path(name);
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let path = self.write_program(name, &script);
         self.env("THINLTO_LD_CLANG", path.to_str().unwrap())
     }
 }
