@@ -544,6 +544,38 @@ fn what_is_not_distributed_is_named() {
     }
 }
 
+/// lld keeps a symbol from a shared object that defines it if it is not visible by then. In in-process order bitcode's weak
+/// reference is read later than that.
+#[test]
+fn a_weak_reference_that_keeps_a_symbol_from_a_shared_object() {
+    let mut bench = Bench::new();
+    bench
+        .compile(
+            "m.c",
+            "__attribute__((weak, visibility(\"protected\"))) int f(void); int g(void) { return f ? f() : 0; }\n",
+            &["-O2", "-flto=thin", "-fPIC"],
+        )
+        .compile("uses.c", "int f(void); int h(void) { return f(); }\n", &["-fPIC"])
+        .compile("f.c", "int f(void) { return 5; }\n", &["-fPIC"]);
+    let shim = bench.shim().to_str().unwrap().to_owned();
+    bench.drive("clang", &shim, &["-shared", "f.o", "-o", "libf.so"]).ok();
+    let words = ["-flto=thin", "-shared", "m.o", "libf.so", "uses.o", "-o", "our.so"];
+    let inside = bench.drive("clang", &bench.lld(), &words);
+    assert!(
+        inside.stderr.contains("undefined protected symbol: f"),
+        "{}",
+        inside.stderr
+    );
+    let ours = bench.drive("clang", &shim, &words);
+    assert!(ours.stderr.contains("undefined protected symbol: f"), "{}", ours.stderr);
+    bench.env("THINLTO_LD_ORDER", "in-process");
+    let ours = bench.drive("clang", &shim, &words);
+    assert_eq!(
+        ours.reason(),
+        "f, which is kept from other files and a shared object alone defines"
+    );
+}
+
 /// A list of exports names symbols of members that stay in their archive, too.
 #[test]
 fn an_exported_symbol_that_stays_in_its_archive() {

@@ -13,13 +13,15 @@ use crate::bitcode::TableSymbol;
 use crate::bitcode::symbol_table::Binding;
 use crate::inputs::{BitcodeSource, FileKind};
 use crate::llvm;
+use crate::settings::Order;
 
 /// What the loaded shared objects say of symbols.
 #[derive(Default)]
 pub(super) struct SharedObjects {
     /// Strongly.
     referred: HashSet<Vec<u8>>,
-    /// Among the symbols that are kept from other files, by bitcode that refers to them strongly or by objects, and not defined.
+    /// Among the symbols that are kept from other files, by bitcode that refers to them (strongly, in the command line's order) or by
+    /// objects, and not defined.
     kept_back: HashSet<Vec<u8>>,
     /// Among the common symbols of bitcode, and those of objects that bitcode defines too.
     common: HashSet<Vec<u8>>,
@@ -41,9 +43,12 @@ impl SharedObjects {
     ) -> Result<SharedObjects, FinalLinkError> {
         let kept_back = link.asked.foreign();
         let symbols = link.tables.symbols().filter(|_| !kept_back.is_empty());
-        let strong =
-            symbols.filter(|symbol| symbol.is_reference(Binding::Global) && kept_back.contains_key(symbol.name));
-        let mut kept_back: HashSet<&[u8]> = strong.map(|symbol| symbol.name).collect();
+        // Where LTO's objects stand behind all others a weak reference comes later than the shared object, to which it is bound then.
+        let counts = |symbol: &TableSymbol<'_>| {
+            symbol.is_reference(Binding::Global) || symbol.is_reference(Binding::Weak) && link.order == Order::InProcess
+        };
+        let counting = symbols.filter(|symbol| counts(symbol) && kept_back.contains_key(symbol.name));
+        let mut kept_back: HashSet<&[u8]> = counting.map(|symbol| symbol.name).collect();
         kept_back.extend(users.kept_back.iter().map(Vec::as_slice));
         for symbol in link.tables.symbols().filter(|symbol| symbol.is_definition()) {
             kept_back.remove(symbol.name);
