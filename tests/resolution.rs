@@ -282,6 +282,29 @@ fn references_that_lto_removes_count() {
     }
 }
 
+/// What a script assigns is as visible as the bitcode that defines it asks for.
+#[test]
+fn a_script_that_assigns_what_bitcode_defines() {
+    let bench = Bench::new();
+    bench
+        .compile(
+            "m.c",
+            "__attribute__((visibility(\"hidden\"))) int f(void) { return 0; } int g(void) { return 1; }\n",
+            THIN,
+        )
+        .write("assign.ld", "f = g;\n")
+        .write("both.ld", "PROVIDE(f = none);\nf = g;\n");
+    let shim = bench.shim().to_str().unwrap().to_owned();
+    for kind in ["-shared", "-r"] {
+        alike(&bench, &["-flto=thin", kind, "m.o", "assign.ld"]);
+        for words in [&["both.ld"][..], &["-Wl,--defsym=f=g", "both.ld"]] {
+            let words = [&["-flto=thin", kind, "m.o", "-o", "our.out"], words].concat();
+            let ours = bench.drive("clang", &shim, &words);
+            assert_eq!(ours.reason(), "PROVIDE of f, which bitcode defines", "{words:?}");
+        }
+    }
+}
+
 /// The routines that code generation asks for: a shared object that has them wins over an archive that stands before it.
 #[test]
 fn what_only_code_generation_asks_for() {

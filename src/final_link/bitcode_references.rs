@@ -10,8 +10,9 @@ use std::path::PathBuf;
 use object::{Object, ObjectSymbol, SymbolFlags};
 use rayon::prelude::*;
 
+use super::assignments::Assignments;
 use super::shared_objects::{SharedObjects, defined_by_lazy};
-use super::{FinalLink, FinalLinkError, NativeObject, assigned, plain, read_native, read_ours, script_texts};
+use super::{FinalLink, FinalLinkError, NativeObject, plain, read_native, read_ours};
 use crate::bitcode::TableSymbol;
 use crate::bitcode::symbol_table::{Binding, Origin};
 use crate::bitcode::symbols::Visibility;
@@ -218,15 +219,18 @@ impl<'a> References<'a> {
 struct Definers<'a> {
     is_linked: bool,
     wrapped: HashSet<&'a [u8]>,
-    provided: HashSet<Vec<u8>>,
+    provided: BTreeSet<Vec<u8>>,
+    assigned: BTreeSet<Vec<u8>>,
 }
 
 impl<'a> Definers<'a> {
     fn of(link: &FinalLink<'a>) -> Result<Definers<'a>, FinalLinkError> {
+        let Assignments { assigned, provided } = Assignments::of(link)?;
         Ok(Definers {
             is_linked: link.invocation.kind != OutputKind::Relocatable,
             wrapped: link.invocation.all("wrap").map(OsStrExt::as_bytes).collect(),
-            provided: provided(link)?,
+            provided,
+            assigned,
         })
     }
 
@@ -270,7 +274,7 @@ impl<'a> Definers<'a> {
         let files: Vec<BitcodeSource> = link.inputs.bitcode_by_name().into_values().collect();
         let mut provided = defined_in(link, &files, |name| self.provided.contains(name).then_some(name));
         if llvm::traits(link.llvm.major).provides_once {
-            provided.retain(|name| shared.name_provided(name));
+            provided.retain(|name| shared.name_provided(name) || self.assigned.contains(name));
         }
         match provided.first() {
             None => Ok(()),
@@ -455,25 +459,10 @@ fn refuse_exported_lazy(link: &FinalLink<'_>, users: &Natives) -> Result<(), Fin
     }
 }
 
-/// The symbols that linker scripts provide to whoever asks for them.
-pub(super) fn provided(link: &FinalLink<'_>) -> Result<HashSet<Vec<u8>>, FinalLinkError> {
-    let mut provided = HashSet::new();
-    for text in script_texts(link)? {
-        let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"_.$".contains(byte);
-        let words = text.split(|byte| !is_part(byte)).filter(|word| !word.is_empty());
-        let names = words.clone().skip(1);
-        let named = words
-            .zip(names)
-            .filter(|(command, _)| [b"PROVIDE".as_slice(), b"PROVIDE_HIDDEN"].contains(command));
-        provided.extend(named.map(|(_, name)| name.to_vec()));
-    }
-    Ok(provided)
-}
-
-/// `--defsym=SYMBOL=…` of what LTO leaves defined nevertheless (module assembly, an ifunc): in-process lld refuses that as defined
-/// twice; in a link of objects the option wins.
+/// `--defsym=SYMBOL=…`, or a script that says so, of what LTO leaves defined nevertheless (module assembly, an ifunc): in-process lld refuses that as defined
+/// twice; in a link of objects the assignment wins.
 fn refuse_defined_twice(link: &FinalLink<'_>) -> Result<(), FinalLinkError> {
-    let assigned: HashSet<&[u8]> = assigned(link.invocation).collect();
+    let assigned = Assignments::of(link)?.assigned;
     if assigned.is_empty() {
         return Ok(());
     }

@@ -1,6 +1,7 @@
 //! The final link: the user's command line over native objects, run, and everything it says put into the user's names.
 //! Knows nothing of how the objects were made.
 
+mod assignments;
 mod bitcode_references;
 pub(crate) mod dependencies;
 mod edited;
@@ -21,7 +22,6 @@ use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
 
@@ -261,12 +261,6 @@ fn stage_regular(link: &FinalLink<'_>, names: &mut Names) -> Result<Option<PathB
     fs::hard_link(object, &place.path).map_err(at(&place.path))?;
     names.insert(place.name, name.display().to_string());
     Ok(Some(place.path))
-}
-
-/// Symbols that `--defsym` defines.
-fn assigned(invocation: &Invocation) -> impl Iterator<Item = &[u8]> {
-    let assignments = invocation.all("defsym");
-    assignments.filter_map(|text| text.as_bytes().split(|byte| *byte == b'=').next())
 }
 
 /// The texts of the linker scripts that say more than which files to link.

@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, HashSet};
 use object::{Object, ObjectSymbol};
 use rayon::prelude::*;
 
-use super::bitcode_references::{Natives, objects_of, provided};
+use super::assignments::Assignments;
+use super::bitcode_references::{Natives, objects_of};
 use super::load_order::kind;
-use super::{FinalLink, FinalLinkError, assigned, read_native};
+use super::{FinalLink, FinalLinkError, read_native};
 use crate::bitcode::TableSymbol;
 use crate::bitcode::symbol_table::Binding;
 use crate::inputs::{BitcodeSource, FileKind};
@@ -58,7 +59,7 @@ impl SharedObjects {
             symbol.binding == Binding::Common || symbol.is_definition() && users.common.contains(symbol.name)
         });
         let common: HashSet<&[u8]> = common.map(|symbol| symbol.name).collect();
-        let provided = provided(link)?;
+        let provided = Assignments::of(link)?.provided;
         let weak = link
             .tables
             .symbols()
@@ -121,7 +122,7 @@ impl SharedObjects {
         loaded: &[BitcodeSource],
         users: &Natives,
     ) -> Result<(), FinalLinkError> {
-        let assigned: HashSet<&[u8]> = assigned(link.invocation).collect();
+        let assigned = Assignments::of(link)?.assigned;
         let is_asked_for = |name: &[u8]| self.referred.contains(name) || assigned.contains(name);
         let named = link.tables.symbols().filter(|symbol| {
             (symbol.is_definition() || symbol.is_reference(Binding::Weak)) && is_asked_for(symbol.name)

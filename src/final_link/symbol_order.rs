@@ -9,10 +9,11 @@ use std::os::unix::ffi::OsStrExt;
 use object::{Object, ObjectSymbol, SymbolFlags, elf};
 use rayon::prelude::*;
 
-use super::bitcode_references::{Untold, provided};
+use super::assignments::{Assignments, defsyms};
+use super::bitcode_references::Untold;
 use super::load_order::{LoadedFile, is_eager, kind};
 use super::undefined::Reference;
-use super::{FinalLink, FinalLinkError, NativeObject, assigned, plain, read_native, read_ours, script_texts};
+use super::{FinalLink, FinalLinkError, NativeObject, plain, read_native, read_ours, script_texts};
 use crate::bitcode::TableSymbol;
 use crate::bitcode::symbol_table::Binding;
 use crate::bitcode::symbols::Visibility;
@@ -96,10 +97,10 @@ pub(super) fn symbol_order(
     let asked = asked_for(link)?;
     let files = Files::read(link, order)?;
     let mut mentions = mentions(link, &files)?;
-    for name in assigned(link.invocation) {
+    for name in defsyms(link.invocation) {
         mentions.entry(name.to_vec()).or_insert(Mention::STRONG);
     }
-    let provided = provided(link)?;
+    let provided = Assignments::of(link)?.provided;
     for name in &untold.strong {
         if provided.contains(name) {
             mentions.entry(name.clone()).or_insert(Mention::STRONG);
@@ -282,7 +283,7 @@ impl<'a> Walk<'a> {
         for source in Vec::from_iter(self.regular.iter().copied()) {
             self.load(source);
         }
-        assigned(self.link.invocation).for_each(|name| self.meet(name));
+        defsyms(self.link.invocation).for_each(|name| self.meet(name));
         self.met.into_iter().map(<[u8]>::to_vec).collect()
     }
 

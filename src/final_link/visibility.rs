@@ -11,9 +11,10 @@ use object::read::elf::ElfFile;
 use object::{Object, ObjectSymbol, SymbolFlags, elf};
 use rayon::prelude::*;
 
+use super::assignments::Assignments;
 use super::load_order::{LoadedFile, kind, natives};
 use super::undefined::Reference;
-use super::{FinalLink, FinalLinkError, assigned, plain, read_native, read_ours};
+use super::{FinalLink, FinalLinkError, plain, read_native, read_ours};
 use crate::bitcode::symbol_table::Binding;
 use crate::bitcode::symbols::Visibility;
 use crate::inputs::{BitcodeSource, FileKind};
@@ -30,8 +31,8 @@ pub(super) fn lost<'a>(link: &FinalLink<'a>, loaded: &[LoadedFile]) -> Result<Ve
         return Ok(Vec::new());
     }
     let mut said = said_by_users(link, &natives(loaded), asked)?;
-    for name in assigned(link.invocation) {
-        if let Some((name, _)) = asked.get_key_value(name) {
+    for name in &Assignments::of(link)?.assigned {
+        if let Some((name, _)) = asked.get_key_value(name.as_slice()) {
             said.named.entry(name).or_default();
             said.defined.insert(name);
         }

@@ -81,6 +81,9 @@ fn one(random: &mut Random, program: &mut Program) -> Choice {
             random.pick(&["f1", "f*", "v0", "zero"])
         )]),
         4 => words(&[&format!("--defsym={first}={second}")]),
+        5 if first.ends_with(['0', '2', '4', '6', '8']) => {
+            with_file("FILE", "assign.ld", format!("{first} = {second};\n"), true)
+        }
         5 => words(&["--defsym=v0=v1"]),
         6 => {
             wrapped(random, program, &first);

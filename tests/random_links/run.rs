@@ -100,11 +100,11 @@ impl Workshop {
         let lld = self.side(build, dir, "lld", &self.lld, &link, user.as_deref());
         let ours = self.side(build, dir, "ours", &self.ours, &link, user.as_deref());
         // Of LTO's groups lld keeps one a module, and of what is wrapped LTO changes the binding: neither can be said to a link of
-        // objects. What a script provides stands where a member that is not loaded had the name.
+        // objects. What a script provides or assigns stands where a member that is not loaded had the name.
         let can_be_the_same = link.iter().any(|word| word == "-r")
             && !link
                 .iter()
-                .any(|word| word.starts_with("--wrap") || word == "provide.ld")
+                .any(|word| word.starts_with("--wrap") || ["provide.ld", "assign.ld"].contains(&word.as_str()))
             && !build.compiles.iter().any(|of| of.source.ends_with(".cpp"));
         let are_made = lld.status == 0 && ours.status == 0;
         Ok(Made {
