@@ -46,6 +46,11 @@ impl TableSymbol<'_> {
         self.presence == Presence::Definition
     }
 
+    /// Whether this defines the name, and no other definition may take its place.
+    pub fn is_strong_definition(&self) -> bool {
+        self.is_definition() && self.binding == Binding::Global
+    }
+
     /// Whether this is a reference of such a binding.
     pub fn is_reference(&self, binding: Binding) -> bool {
         self.presence == Presence::Declaration && self.binding == binding

@@ -3,7 +3,7 @@
 //! linker defines it where it defines symbols that are asked for (`__start_SECTION`, `_end`, `PROVIDE`).
 //! `--undefined` is a reference of that kind (lld/ELF/SymbolTable.cpp `addUnusedUndefined`).
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
@@ -121,12 +121,14 @@ impl Untold {
     }
 }
 
-/// What bitcode refers to and objects do not, and what that decides.
+/// What bitcode refers to and objects do not, and what that decides; `loaded` are the user's native files that the thin link has
+/// loaded.
 ///
 /// # Errors
 /// `Unfit` where a file that was linked cannot be read, or the two links would define a symbol otherwise.
 pub(super) fn only_in_bitcode(
     link: &FinalLink<'_>,
+    loaded: &[BitcodeSource],
     users: &Natives,
     shared: &SharedObjects,
 ) -> Result<Untold, FinalLinkError> {
@@ -138,6 +140,7 @@ pub(super) fn only_in_bitcode(
     refuse_exported_lazy(link, users)?;
     let definers = Definers::of(link)?;
     definers.refuse(link, users, shared)?;
+    definers.refuse_lazy_wrappers(link, loaded)?;
     let references = References::of(link.tables, users, &definers);
     // Those that make a weak reference strong, whoever makes that.
     let mut binding = references.strong_beside_weak();
@@ -245,17 +248,7 @@ impl<'a> Definers<'a> {
 
     /// Refuses what comes of two definitions in one link, and not in the other.
     fn refuse(&self, link: &FinalLink<'_>, users: &Natives, shared: &SharedObjects) -> Result<(), FinalLinkError> {
-        for symbol in link.tables.symbols().filter(|_| !self.wrapped.is_empty()) {
-            // LTO makes it weak: then the first of the two is taken, and not the strong one.
-            let is_ours = symbol.is_definition() && symbol.binding != Binding::Weak;
-            let is_weak = |name| users.defined.contains(name) && !users.strongly_defined.contains(name);
-            if is_ours && self.wrapped.contains(symbol.name) && is_weak(symbol.name) {
-                let name = String::from_utf8_lossy(symbol.name);
-                return Err(FinalLinkError::Unfit(format!(
-                    "--wrap of {name}, which a native object defines weakly and bitcode does not"
-                )));
-            }
-        }
+        self.refuse_wrapped_beside_weak(link, users)?;
         if !self.wrapped.is_empty() {
             // A lazy symbol stays as weak as bitcode refers to it, whatever refers to it as `__real_` (lld `addWrappedSymbols`).
             let lazy = defined_in(link, &not_loaded(link), |name| {
@@ -268,8 +261,13 @@ impl<'a> Definers<'a> {
                 )));
             }
         }
+        self.refuse_narrowed(link)?;
+        self.refuse_removed_wrappers(link, users, shared)?;
         if self.provided.is_empty() {
             return Ok(());
+        }
+        if !self.wrapped.is_empty() {
+            return Err(FinalLinkError::Unfit("--wrap beside PROVIDE".to_owned()));
         }
         let files: Vec<BitcodeSource> = link.inputs.bitcode_by_name().into_values().collect();
         let mut provided = defined_in(link, &files, |name| self.provided.contains(name).then_some(name));
@@ -292,6 +290,103 @@ impl<'a> Definers<'a> {
             symbol.is_definition() && symbol.binding != Binding::Weak && self.wrapped.contains(symbol.name)
         });
         strong.map(|symbol| [b"__wrap_", symbol.name].concat()).collect()
+    }
+
+    /// Refuses a wrapped symbol that code defines and something else weakly: LTO makes the definition weak, so that the first of the
+    /// two would be taken, and not the strong one.
+    fn refuse_wrapped_beside_weak(&self, link: &FinalLink<'_>, users: &Natives) -> Result<(), FinalLinkError> {
+        let symbols = || {
+            let symbols = link.tables.symbols().filter(|_| !self.wrapped.is_empty());
+            symbols.filter(|symbol| symbol.is_definition() && self.wrapped.contains(symbol.name))
+        };
+        let in_assembly: HashSet<&[u8]> = symbols()
+            .filter(|symbol| symbol.origin == Origin::Assembly && symbol.binding == Binding::Weak)
+            .map(|symbol| symbol.name)
+            .collect();
+        let is_weak = |name: &[u8]| users.defined.contains(name) && !users.strongly_defined.contains(name);
+        let refused = symbols().find(|symbol| {
+            symbol.binding != Binding::Weak && (is_weak(symbol.name) || in_assembly.contains(symbol.name))
+        });
+        match refused {
+            None => Ok(()),
+            Some(symbol) => Err(FinalLinkError::Unfit(format!(
+                "--wrap of {}, which a native object or assembly defines weakly and bitcode does not",
+                String::from_utf8_lossy(symbol.name)
+            ))),
+        }
+    }
+
+    /// Refuses a wrapper in a native file that is not loaded: lld has not asked for it before LTO, and would now.
+    fn refuse_lazy_wrappers(&self, link: &FinalLink<'_>, loaded: &[BitcodeSource]) -> Result<(), FinalLinkError> {
+        if self.wrapped.is_empty() {
+            return Ok(());
+        }
+        let is_wrapper = |name: &[u8]| {
+            let wrapped = name.strip_prefix(b"__wrap_");
+            wrapped.is_some_and(|name| self.wrapped.contains(name))
+        };
+        match defined_by_lazy(link, loaded, is_wrapper)?.first_key_value() {
+            None => Ok(()),
+            Some((name, file)) => Err(FinalLinkError::Unfit(format!(
+                "{} is in {file}, which is not loaded",
+                String::from_utf8_lossy(name)
+            ))),
+        }
+    }
+
+    /// Refuses a wrapped symbol that bitcode does not define and keeps from other files: the visibility cannot be said to a link in
+    /// which the name means the wrapper.
+    fn refuse_narrowed(&self, link: &FinalLink<'_>) -> Result<(), FinalLinkError> {
+        let narrowed = self
+            .wrapped
+            .iter()
+            .filter(|name| link.asked.foreign().contains_key(**name));
+        match narrowed.min() {
+            None => Ok(()),
+            Some(name) => Err(FinalLinkError::Unfit(format!(
+                "--wrap of {}, which bitcode keeps from other files",
+                String::from_utf8_lossy(name)
+            ))),
+        }
+    }
+
+    /// Refuses a wrapper that LTO removes, of what may be weak: in-process it stays as strong as bitcode had it, and lld would make
+    /// one that is as weak as what it wraps (lld/ELF/Driver.cpp `addWrappedSymbols`).
+    fn refuse_removed_wrappers(
+        &self,
+        link: &FinalLink<'_>,
+        users: &Natives,
+        shared: &SharedObjects,
+    ) -> Result<(), FinalLinkError> {
+        let wrapper = |name: &[u8]| [b"__wrap_", name].concat();
+        let may_be_weak = |name: &[u8]| {
+            let of_bitcode = || link.tables.symbols().filter(|symbol| symbol.name == name);
+            let is_strong =
+                users.strongly_defined.contains(name) || of_bitcode().any(|symbol| symbol.is_strong_definition());
+            let is_weak = shared.define_wrapped_weakly(name)
+                || users.weakly_undefined.contains(name)
+                || users.defined.contains(name)
+                || of_bitcode().any(|symbol| symbol.binding == Binding::Weak);
+            is_weak && !is_strong
+        };
+        let weak = self.wrapped.iter().copied().filter(|name| may_be_weak(name));
+        let wrappers: HashMap<Vec<u8>, &[u8]> = weak.map(|name| (wrapper(name), name)).collect();
+        let defined = link
+            .tables
+            .symbols()
+            .filter(|symbol| symbol.is_strong_definition() && wrappers.contains_key(symbol.name));
+        let mut removed: BTreeSet<&[u8]> = defined.map(|symbol| symbol.name).collect();
+        if !removed.is_empty() {
+            let kept = objects_of(link, |name| removed.contains(name))?.defined;
+            removed.retain(|name| !kept.contains(*name));
+        }
+        match removed.first().and_then(|name| wrappers.get(*name)) {
+            None => Ok(()),
+            Some(name) => Err(FinalLinkError::Unfit(format!(
+                "--wrap of {}, whose wrapper LTO removes",
+                String::from_utf8_lossy(name)
+            ))),
+        }
     }
 
     /// The wrapped symbols that bitcode names.

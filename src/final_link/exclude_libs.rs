@@ -2,13 +2,16 @@
 //! of (lld/ELF/Driver.cpp `excludeLibs`), so what such an archive's bitcode became is given to the final link in an archive of
 //! that name, as its native members are in any case.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::{FinalLink, FinalLinkError, at, script_texts};
+use crate::bitcode::TableSymbol;
+use crate::bitcode::symbol_table::Origin;
+use crate::inputs::BitcodeSource;
 
 /// Which archives are excluded, and how.
 pub(super) struct ExcludeLibs {
@@ -48,8 +51,9 @@ impl ExcludeLibs {
             return Err(FinalLinkError::Unfit("exclude-libs with regular LTO".into()));
         }
         let exclude = ExcludeLibs { files, bitcode };
-        if bitcode == Bitcode::LeftToVersionScript {
-            exclude.refuse_versioned(link)?;
+        match bitcode {
+            Bitcode::LeftToVersionScript => exclude.refuse_versioned(link)?,
+            Bitcode::Hidden => exclude.refuse_defined_in_assembly(link)?,
         }
         Ok(exclude)
     }
@@ -66,6 +70,36 @@ impl ExcludeLibs {
             None => Ok(()),
             Some(name) => Err(FinalLinkError::Unfit(format!(
                 "exclude-libs of {}, which has its version by name",
+                String::from_utf8_lossy(name)
+            ))),
+        }
+    }
+
+    /// Refuses what module assembly defines and other bitcode too, where one of them comes out of an excluded archive: LTO may leave
+    /// the definition that does not count for lld, as weak as it is.
+    fn refuse_defined_in_assembly(&self, link: &FinalLink<'_>) -> Result<(), FinalLinkError> {
+        let is_excluded = |file: &BitcodeSource| {
+            let entry = &link.inputs.entries[file.entry];
+            entry.kind.is_archive() && self.names(&entry.path)
+        };
+        let mut in_assembly: HashMap<&[u8], bool> = HashMap::new();
+        let bitcode = link.bitcode.iter().filter(|_| !self.files.is_empty());
+        for file in bitcode.clone() {
+            let symbols = link.tables.of(*file);
+            let defined = symbols
+                .iter()
+                .filter(|symbol| symbol.is_definition() && symbol.origin == Origin::Assembly);
+            in_assembly.extend(defined.map(|symbol| (symbol.name, is_excluded(file))));
+        }
+        let differs = |file: &BitcodeSource, symbol: &&TableSymbol<'_>| {
+            let excluded = in_assembly.get(symbol.name);
+            symbol.is_definition() && excluded.is_some_and(|excluded| *excluded != is_excluded(file))
+        };
+        let twice = bitcode.flat_map(|file| link.tables.of(*file).iter().filter(move |symbol| differs(file, symbol)));
+        match twice.map(|symbol| symbol.name).min() {
+            None => Ok(()),
+            Some(name) => Err(FinalLinkError::Unfit(format!(
+                "exclude-libs of {}, which module assembly defines too",
                 String::from_utf8_lossy(name)
             ))),
         }

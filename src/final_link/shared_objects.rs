@@ -2,6 +2,7 @@
 //! removes what bitcode defined, since a shared object's reference does not keep a hidden symbol. Such a link is refused.
 
 use std::collections::{BTreeMap, HashSet};
+use std::os::unix::ffi::OsStrExt;
 
 use object::{Object, ObjectSymbol};
 use rayon::prelude::*;
@@ -28,6 +29,8 @@ pub(super) struct SharedObjects {
     common: HashSet<Vec<u8>>,
     /// Among the symbols to which bitcode refers weakly.
     defined: HashSet<Vec<u8>>,
+    /// Weakly, among the symbols that are wrapped.
+    wrapped: HashSet<Vec<u8>>,
     /// Among the symbols that linker scripts provide, whether referred to or defined; those that lazy objects define too.
     provided: HashSet<Vec<u8>>,
 }
@@ -65,6 +68,7 @@ impl SharedObjects {
             .symbols()
             .filter(|symbol| symbol.is_reference(Binding::Weak));
         let weak: HashSet<&[u8]> = weak.map(|symbol| symbol.name).collect();
+        let wrapped: HashSet<&[u8]> = link.invocation.all("wrap").map(OsStrExt::as_bytes).collect();
         let shared = loaded
             .par_iter()
             .filter(|file| kind(link.inputs, **file) == FileKind::SharedObject);
@@ -77,6 +81,9 @@ impl SharedObjects {
                     let Ok(name) = symbol.name_bytes() else { continue };
                     if provided.contains(name) {
                         said.provided.insert(name.to_vec());
+                    }
+                    if wrapped.contains(name) && symbol.is_weak() && !symbol.is_undefined() {
+                        said.wrapped.insert(name.to_vec());
                     }
                     if weak.contains(name) && !symbol.is_undefined() {
                         said.defined.insert(name.to_vec());
@@ -98,6 +105,7 @@ impl SharedObjects {
             one.kept_back.extend(other.kept_back);
             one.common.extend(other.common);
             one.provided.extend(other.provided);
+            one.wrapped.extend(other.wrapped);
             Ok(one)
         })?;
         if !provided.is_empty() {
@@ -105,6 +113,11 @@ impl SharedObjects {
             said.provided.extend(lazy.into_keys());
         }
         Ok(said)
+    }
+
+    /// Whether one defines a symbol weakly that is wrapped.
+    pub(super) fn define_wrapped_weakly(&self, name: &[u8]) -> bool {
+        self.wrapped.contains(name)
     }
 
     /// Whether one names a symbol that a linker script provides, or a lazy object defines it.

@@ -252,6 +252,8 @@ struct Walk<'a> {
     referred: HashSet<&'a [u8]>,
     /// Lazy files that have been read and may be extracted.
     lazy: HashSet<BitcodeSource>,
+    /// The first lazy file that defines a name: it is the one that a reference extracts.
+    lazy_definer: HashMap<&'a [u8], BitcodeSource>,
 }
 
 impl<'a> Walk<'a> {
@@ -266,6 +268,7 @@ impl<'a> Walk<'a> {
             defined: HashSet::new(),
             referred: asked.iter().map(Vec::as_slice).collect(),
             lazy: HashSet::new(),
+            lazy_definer: HashMap::new(),
         }
     }
 
@@ -304,6 +307,7 @@ impl<'a> Walk<'a> {
                 self.load(source);
                 return;
             }
+            self.lazy_definer.entry(name).or_insert(source);
         }
         self.lazy.insert(source);
     }
@@ -342,21 +346,11 @@ impl<'a> Walk<'a> {
         if self.defined.contains(name) {
             return;
         }
-        let next = self.to_load.front().into_iter().chain(&self.regular);
-        let asked_for = next
-            .copied()
-            .find(|source| self.lazy.contains(source) && self.defines(*source, name));
-        if let Some(source) = asked_for {
+        let Some(source) = self.lazy_definer.get(name).copied() else {
+            return;
+        };
+        if self.lazy.contains(&source) && self.is_next(source) {
             self.load(source);
         }
-    }
-
-    fn defines(&self, source: BitcodeSource, name: &[u8]) -> bool {
-        let file = self.files.0.get(&source);
-        file.is_some_and(|file| {
-            file.symbols
-                .iter()
-                .any(|symbol| !symbol.is_undefined && symbol.name == name)
-        })
     }
 }

@@ -132,7 +132,7 @@ pub(super) fn words(
     let shared = SharedObjects::read(link, &natives, &users)?;
     shared.refuse(link, &natives, &users)?;
     let untold = match link.other {
-        None => bitcode_references::only_in_bitcode(link, &users, &shared)?,
+        None => bitcode_references::only_in_bitcode(link, &natives, &users, &shared)?,
         Some(_) => Untold::default(),
     };
     untold.refuse_lazy(link, &natives)?;

@@ -63,16 +63,26 @@ pub fn choose(random: &mut Random, program: &mut Program) {
     if program.has_fat() {
         program.choices.push(words(&["--fat-lto-objects"]));
     }
-    for _ in 0..random.below(4) {
-        let choice = one(random, program);
+    let kinds = (0..random.below(4))
+        .map(|_| None)
+        .chain([always()].into_iter().filter(Option::is_some));
+    for kind in kinds {
+        let choice = one(random, program, kind);
         program.choices.push(choice);
     }
 }
 
-fn one(random: &mut Random, program: &mut Program) -> Choice {
+/// The kind of choice that each link is to have, if any: to look for the brothers of a difference.
+fn always() -> Option<usize> {
+    std::env::var("RANDOM_LINKS_CHOICE")
+        .ok()
+        .map(|number| number.parse().unwrap())
+}
+
+fn one(random: &mut Random, program: &mut Program, kind: Option<usize>) -> Choice {
     let relocatable = program.output == Output::Relocatable;
     let (first, second) = two(random);
-    match random.below(19) {
+    match kind.unwrap_or_else(|| random.below(19)) {
         0 => words(&["-u", &function(random)]),
         1 => words(&[*random.pick(&["--undefined-glob=f*", "--undefined-glob=f[3-5]", "--undefined-glob=v?"])]),
         2 if !relocatable => words(&["--export-dynamic"]),

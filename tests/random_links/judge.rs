@@ -221,7 +221,10 @@ impl Judge<'_> {
         };
         let Some(module) = module else { return "plain" };
         let module = self.program.modules.iter().find(|of| of.number == module);
+        let may_be_split = module.is_some_and(|module| module.cpp && self.program.split_unit);
         match module.map(|module| module.kind) {
+            // A unit with virtual tables that cannot be split is one of regular LTO.
+            Some(Kind::Thin | Kind::Fat) if may_be_split => "split unit",
             Some(Kind::Thin | Kind::Fat) => "ThinLTO",
             Some(Kind::Regular) => "regular LTO",
             _ => "native",

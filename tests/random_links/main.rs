@@ -3,7 +3,8 @@
 //!
 //! `RANDOM_LINKS=1000` makes more links, `RANDOM_LINKS_SEED=$RANDOM` fresh ones, `RANDOM_LINKS_LLVM` (23, 22, 19, 16)
 //! chooses the LLVM, and `RANDOM_LINKS_BIN` another thinlto-ld, or an `ld.lld` for a judge that should find nothing.
-//! `RANDOM_LINKS_SHRINK` is how many differing links are shrunk.
+//! `RANDOM_LINKS_SHRINK` is how many differing links are shrunk. With `RANDOM_LINKS_CHOICE` each link has an option of that kind
+//! (`choices.rs`, by number).
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod arrange;
