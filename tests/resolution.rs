@@ -599,6 +599,90 @@ fn a_weak_reference_that_keeps_a_symbol_from_a_shared_object() {
     );
 }
 
+/// What `--wrap` and `--exclude-libs` do with symbols that are defined in two places, or not any more.
+#[test]
+fn a_wrapped_or_excluded_symbol_that_cannot_be_said_to_a_second_link() {
+    let bench = Bench::new();
+    let wrapper = "int __real_f(void); int __wrap_f(void) { return 1000 + __real_f(); }\n";
+    bench
+        .compile("strong.c", "int f(void) { return 1; }\n", THIN)
+        .compile(
+            "assembly.c",
+            "__asm__(\".text\\n.weak f\\n.type f,@function\\nf: ret\\n.size f, .-f\");\n",
+            THIN,
+        )
+        .compile("wraps.c", wrapper, THIN)
+        .compile("nwraps.c", wrapper, NATIVE)
+        .compile("nweak.c", "__attribute__((weak)) int f(void) { return 3; }\n", NATIVE)
+        .compile("main.c", "int main(void) { return 0; }\n", THIN)
+        .compile(
+            "later.c",
+            "int f(void); __attribute__((weak, visibility(\"hidden\"))) int dead(void) { return f() * 3; } int h(void) { return 4; }\n",
+            THIN,
+        )
+        .compile(
+            "wrapped.c",
+            "__attribute__((weak, visibility(\"hidden\"))) int f(void) { return 5; }\n",
+            THIN,
+        )
+        .compile("calls.c", "int f(void); int main(void) { return f(); }\n", THIN)
+        .compile(
+            "hidden.c",
+            "__attribute__((weak, visibility(\"hidden\"))) int f(void); int g(void) { return f ? f() : 0; }\n",
+            THIN,
+        )
+        .write("provide.ld", "PROVIDE(g = main);\n")
+        .ar(&["rc", "strong.a", "strong.o"])
+        .ar(&["rc", "late.a", "nwraps.o", "later.o", "wrapped.o"]);
+    let shim = bench.shim().to_str().unwrap().to_owned();
+    bench
+        .drive("clang", &shim, &["-shared", "nweak.o", "-o", "libweak.so"])
+        .ok();
+    let links: [(&[&str], &str); 6] = [
+        (
+            &["-Wl,--wrap=f", "assembly.o", "wraps.o", "strong.o"],
+            "--wrap of f, which a native object or assembly defines weakly and bitcode does not",
+        ),
+        (
+            &[
+                "-Wl,--wrap=f,--unresolved-symbols=ignore-all",
+                "main.o",
+                "wraps.o",
+                "libweak.so",
+            ],
+            "--wrap of f, whose wrapper LTO removes",
+        ),
+        (
+            &["-shared", "-Wl,--wrap=f", "hidden.o", "wraps.o"],
+            "--wrap of f, which bitcode keeps from other files",
+        ),
+        (
+            &["-shared", "-Wl,--defsym=d=h,--wrap=f", "main.o", "late.a"],
+            "__wrap_f is in late.a(nwraps.o), which is not loaded",
+        ),
+        (
+            &["-Wl,--wrap=f", "calls.o", "strong.o", "wraps.o", "provide.ld"],
+            "--wrap beside PROVIDE",
+        ),
+        (
+            &[
+                "-Wl,--exclude-libs=strong.a,--whole-archive",
+                "strong.a",
+                "-Wl,--no-whole-archive",
+                "main.o",
+                "assembly.o",
+            ],
+            "exclude-libs of f, which module assembly defines too",
+        ),
+    ];
+    for (words, reason) in links {
+        let words = [&["-flto=thin"], words, &["-o", "our.out"]].concat();
+        let ours = bench.drive("clang", &shim, &words);
+        assert!(!ours.stats.is_empty(), "{words:?}: {}", ours.stderr);
+        assert_eq!(ours.reason(), reason, "{words:?}");
+    }
+}
+
 /// A list of exports names symbols of members that stay in their archive, too.
 #[test]
 fn an_exported_symbol_that_stays_in_its_archive() {
