@@ -614,6 +614,12 @@ fn a_wrapped_or_excluded_symbol_that_cannot_be_said_to_a_second_link() {
         .compile("wraps.c", wrapper, THIN)
         .compile("nwraps.c", wrapper, NATIVE)
         .compile("nweak.c", "__attribute__((weak)) int f(void) { return 3; }\n", NATIVE)
+        .compile("nstrong.c", "int f(void) { return 2; }\n", NATIVE)
+        .compile(
+            "perhaps.c",
+            "__attribute__((weak)) int f(void); int g(void) { return f ? f() : 0; }\n",
+            THIN,
+        )
         .compile("main.c", "int main(void) { return 0; }\n", THIN)
         .compile(
             "later.c",
@@ -638,7 +644,7 @@ fn a_wrapped_or_excluded_symbol_that_cannot_be_said_to_a_second_link() {
     bench
         .drive("clang", &shim, &["-shared", "nweak.o", "-o", "libweak.so"])
         .ok();
-    let links: [(&[&str], &str); 6] = [
+    let links: [(&[&str], &str); 7] = [
         (
             &["-Wl,--wrap=f", "assembly.o", "wraps.o", "strong.o"],
             "--wrap of f, which a native object or assembly defines weakly and bitcode does not",
@@ -658,7 +664,19 @@ fn a_wrapped_or_excluded_symbol_that_cannot_be_said_to_a_second_link() {
         ),
         (
             &["-shared", "-Wl,--defsym=d=h,--wrap=f", "main.o", "late.a"],
-            "__wrap_f is in late.a(nwraps.o), which is not loaded",
+            "--wrap, and __wrap_f is in late.a(nwraps.o), which is not loaded",
+        ),
+        (
+            &[
+                "-shared",
+                "-Wl,--wrap=f",
+                "nwraps.o",
+                "perhaps.o",
+                "-Wl,--start-lib",
+                "nstrong.o",
+                "-Wl,--end-lib",
+            ],
+            "--wrap, and f is in nstrong.o, which is not loaded",
         ),
         (
             &["-Wl,--wrap=f", "calls.o", "strong.o", "wraps.o", "provide.ld"],
@@ -734,7 +752,7 @@ fn a_wrapper_that_stays_in_its_archive() {
     let ours = bench.drive("clang", &shim, &words);
     assert_eq!(
         ours.reason(),
-        "w, which only bitcode names, is in wraps.a(wraps.o), which is not loaded"
+        "--wrap, and __wrap_w is in wraps.a(wraps.o), which is not loaded"
     );
 }
 

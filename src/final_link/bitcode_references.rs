@@ -128,19 +128,20 @@ impl Untold {
 /// `Unfit` where a file that was linked cannot be read, or the two links would define a symbol otherwise.
 pub(super) fn only_in_bitcode(
     link: &FinalLink<'_>,
+    assignments: &Assignments,
     loaded: &[BitcodeSource],
     users: &Natives,
     shared: &SharedObjects,
 ) -> Result<Untold, FinalLinkError> {
-    refuse_defined_twice(link)?;
+    refuse_defined_twice(link, assignments)?;
     shared.refuse_defined()?;
     refuse_versions_of_lazy(link, users)?;
     refuse_looked_up(link, users)?;
     refuse_left_by_garbage_collection(link)?;
     refuse_exported_lazy(link, users)?;
-    let definers = Definers::of(link)?;
+    let definers = Definers::of(link, assignments);
     definers.refuse(link, users, shared)?;
-    definers.refuse_lazy_wrappers(link, loaded)?;
+    definers.refuse_lazily_wrapped(link, loaded)?;
     let references = References::of(link.tables, users, &definers);
     // Those that make a weak reference strong, whoever makes that.
     let mut binding = references.strong_beside_weak();
@@ -222,23 +223,20 @@ impl<'a> References<'a> {
 struct Definers<'a> {
     is_linked: bool,
     wrapped: HashSet<&'a [u8]>,
-    provided: BTreeSet<Vec<u8>>,
-    assigned: BTreeSet<Vec<u8>>,
+    assignments: &'a Assignments,
 }
 
 impl<'a> Definers<'a> {
-    fn of(link: &FinalLink<'a>) -> Result<Definers<'a>, FinalLinkError> {
-        let Assignments { assigned, provided } = Assignments::of(link)?;
-        Ok(Definers {
+    fn of(link: &FinalLink<'a>, assignments: &'a Assignments) -> Definers<'a> {
+        Definers {
             is_linked: link.invocation.kind != OutputKind::Relocatable,
             wrapped: link.invocation.all("wrap").map(OsStrExt::as_bytes).collect(),
-            provided,
-            assigned,
-        })
+            assignments,
+        }
     }
 
     fn may_define(&self, name: &[u8]) -> bool {
-        let is_the_linkers = self.is_linked && is_for_the_linker(name) || self.provided.contains(name);
+        let is_the_linkers = self.is_linked && is_for_the_linker(name) || self.assignments.provided.contains(name);
         let is_redirected = || {
             let real = name.strip_prefix(b"__real_");
             real.is_some_and(|name| self.wrapped.contains(name))
@@ -263,16 +261,18 @@ impl<'a> Definers<'a> {
         }
         self.refuse_narrowed(link)?;
         self.refuse_removed_wrappers(link, users, shared)?;
-        if self.provided.is_empty() {
+        if self.assignments.provided.is_empty() {
             return Ok(());
         }
         if !self.wrapped.is_empty() {
             return Err(FinalLinkError::Unfit("--wrap beside PROVIDE".to_owned()));
         }
         let files: Vec<BitcodeSource> = link.inputs.bitcode_by_name().into_values().collect();
-        let mut provided = defined_in(link, &files, |name| self.provided.contains(name).then_some(name));
+        let mut provided = defined_in(link, &files, |name| {
+            self.assignments.provided.contains(name).then_some(name)
+        });
         if llvm::traits(link.llvm.major).provides_once {
-            provided.retain(|name| shared.name_provided(name) || self.assigned.contains(name));
+            provided.retain(|name| shared.name_provided(name) || self.assignments.assigned.contains(name));
         }
         match provided.first() {
             None => Ok(()),
@@ -316,19 +316,20 @@ impl<'a> Definers<'a> {
         }
     }
 
-    /// Refuses a wrapper in a native file that is not loaded: lld has not asked for it before LTO, and would now.
-    fn refuse_lazy_wrappers(&self, link: &FinalLink<'_>, loaded: &[BitcodeSource]) -> Result<(), FinalLinkError> {
+    /// Refuses what is wrapped, or a wrapper, in a native file that is not loaded: lld has not asked for it before LTO, and would now,
+    /// or would bind it otherwise.
+    fn refuse_lazily_wrapped(&self, link: &FinalLink<'_>, loaded: &[BitcodeSource]) -> Result<(), FinalLinkError> {
         if self.wrapped.is_empty() {
             return Ok(());
         }
-        let is_wrapper = |name: &[u8]| {
-            let wrapped = name.strip_prefix(b"__wrap_");
-            wrapped.is_some_and(|name| self.wrapped.contains(name))
+        let takes_part = |name: &[u8]| {
+            let wrapped = name.strip_prefix(b"__wrap_").unwrap_or(name);
+            self.wrapped.contains(wrapped)
         };
-        match defined_by_lazy(link, loaded, is_wrapper)?.first_key_value() {
+        match defined_by_lazy(link, loaded, takes_part)?.first_key_value() {
             None => Ok(()),
             Some((name, file)) => Err(FinalLinkError::Unfit(format!(
-                "{} is in {file}, which is not loaded",
+                "--wrap, and {} is in {file}, which is not loaded",
                 String::from_utf8_lossy(name)
             ))),
         }
@@ -409,11 +410,11 @@ impl<'a> Definers<'a> {
     /// The symbols, among those that scripts provide, that bitcode defines that was not loaded: for lld it is enough that such
     /// a member has the name (lld/ELF/LinkerScript.cpp `shouldAddProvideSym`).
     fn provided_in_place_of_lazy(&self, link: &FinalLink<'_>) -> Vec<Vec<u8>> {
-        if self.provided.is_empty() {
+        if self.assignments.provided.is_empty() {
             return Vec::new();
         }
         let provided = defined_in(link, &not_loaded(link), |name| {
-            self.provided.contains(name).then_some(name)
+            self.assignments.provided.contains(name).then_some(name)
         });
         provided.into_iter().collect()
     }
@@ -556,8 +557,8 @@ fn refuse_exported_lazy(link: &FinalLink<'_>, users: &Natives) -> Result<(), Fin
 
 /// `--defsym=SYMBOL=…`, or a script that says so, of what LTO leaves defined nevertheless (module assembly, an ifunc): in-process lld refuses that as defined
 /// twice; in a link of objects the assignment wins.
-fn refuse_defined_twice(link: &FinalLink<'_>) -> Result<(), FinalLinkError> {
-    let assigned = Assignments::of(link)?.assigned;
+fn refuse_defined_twice(link: &FinalLink<'_>, assignments: &Assignments) -> Result<(), FinalLinkError> {
+    let assigned = &assignments.assigned;
     if assigned.is_empty() {
         return Ok(());
     }

@@ -25,6 +25,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
 
+use assignments::Assignments;
+
 use crate::backend::flags::LlvmVersion;
 use crate::backend::kept::{prelink, regular_prelink};
 use crate::children::Children;
@@ -160,9 +162,10 @@ pub fn run(link: &FinalLink<'_>) -> Result<Finished, FinalLinkError> {
         names.insert(object.place.name.clone(), shown(link, at));
     }
     let loaded = load_order::load_order(link)?;
-    let narrowed = visibility::lost(link, &loaded)?;
+    let assignments = Assignments::of(link)?;
+    let narrowed = visibility::lost(link, &assignments, &loaded)?;
     let regular = stage_regular(link, &mut names)?;
-    let mut words = words::words(link, loaded, regular.as_deref(), &narrowed, &mut names)?;
+    let mut words = words::words(link, &assignments, loaded, regular.as_deref(), &narrowed, &mut names)?;
     let list = ReadList::of(link);
     words.extend(time_trace_word(link));
     if link.other.is_none() {

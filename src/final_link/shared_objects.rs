@@ -42,6 +42,7 @@ impl SharedObjects {
     /// `Unfit` where one cannot be read.
     pub(super) fn read(
         link: &FinalLink<'_>,
+        assignments: &Assignments,
         loaded: &[BitcodeSource],
         users: &Natives,
     ) -> Result<SharedObjects, FinalLinkError> {
@@ -62,7 +63,7 @@ impl SharedObjects {
             symbol.binding == Binding::Common || symbol.is_definition() && users.common.contains(symbol.name)
         });
         let common: HashSet<&[u8]> = common.map(|symbol| symbol.name).collect();
-        let provided = Assignments::of(link)?.provided;
+        let provided = &assignments.provided;
         let weak = link
             .tables
             .symbols()
@@ -132,10 +133,11 @@ impl SharedObjects {
     pub(super) fn refuse(
         &self,
         link: &FinalLink<'_>,
+        assignments: &Assignments,
         loaded: &[BitcodeSource],
         users: &Natives,
     ) -> Result<(), FinalLinkError> {
-        let assigned = Assignments::of(link)?.assigned;
+        let assigned = &assignments.assigned;
         let is_asked_for = |name: &[u8]| self.referred.contains(name) || assigned.contains(name);
         let named = link.tables.symbols().filter(|symbol| {
             (symbol.is_definition() || symbol.is_reference(Binding::Weak)) && is_asked_for(symbol.name)

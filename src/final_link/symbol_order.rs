@@ -83,6 +83,7 @@ impl Mention {
 /// `Unfit` where a file cannot be read.
 pub(super) fn symbol_order(
     link: &FinalLink<'_>,
+    assignments: &Assignments,
     order: &[LoadedFile],
     untold: &Untold,
 ) -> Result<Vec<Ordered>, FinalLinkError> {
@@ -100,7 +101,7 @@ pub(super) fn symbol_order(
     for name in defsyms(link.invocation) {
         mentions.entry(name.to_vec()).or_insert(Mention::STRONG);
     }
-    let provided = Assignments::of(link)?.provided;
+    let provided = &assignments.provided;
     for name in &untold.strong {
         if provided.contains(name) {
             mentions.entry(name.clone()).or_insert(Mention::STRONG);

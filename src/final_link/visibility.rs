@@ -25,13 +25,17 @@ use crate::narrowed::{Agreement, Defines, Visibilities, narrowest};
 ///
 /// # Errors
 /// `Unfit` where a file that was linked cannot be read.
-pub(super) fn lost<'a>(link: &FinalLink<'a>, loaded: &[LoadedFile]) -> Result<Vec<Reference<'a>>, FinalLinkError> {
+pub(super) fn lost<'a>(
+    link: &FinalLink<'a>,
+    assignments: &Assignments,
+    loaded: &[LoadedFile],
+) -> Result<Vec<Reference<'a>>, FinalLinkError> {
     let asked = link.asked.by_name();
     if asked.is_empty() {
         return Ok(Vec::new());
     }
     let mut said = said_by_users(link, &natives(loaded), asked)?;
-    for name in &Assignments::of(link)?.assigned {
+    for name in &assignments.assigned {
         if let Some((name, _)) = asked.get_key_value(name.as_slice()) {
             said.named.entry(name).or_default();
             said.defined.insert(name);

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use object::elf;
 
+use super::assignments::Assignments;
 use super::bitcode_references::{self, Untold};
 use super::edited::SymbolEdits;
 use super::exclude_libs::ExcludeLibs;
@@ -98,6 +99,7 @@ pub(super) struct Builder<'a, 'n> {
 /// See [`FinalLinkError`].
 pub(super) fn words(
     link: &FinalLink<'_>,
+    assignments: &Assignments,
     thin_link_order: Vec<LoadedFile>,
     regular: Option<&Path>,
     narrowed: &[Reference<'_>],
@@ -129,14 +131,14 @@ pub(super) fn words(
     let natives = natives(&order);
     let users = bitcode_references::natives_of(link, &natives)?;
     builder.yielding = Yielding::new(link, &users)?;
-    let shared = SharedObjects::read(link, &natives, &users)?;
-    shared.refuse(link, &natives, &users)?;
+    let shared = SharedObjects::read(link, assignments, &natives, &users)?;
+    shared.refuse(link, assignments, &natives, &users)?;
     let untold = match link.other {
-        None => bitcode_references::only_in_bitcode(link, &natives, &users, &shared)?,
+        None => bitcode_references::only_in_bitcode(link, assignments, &natives, &users, &shared)?,
         Some(_) => Untold::default(),
     };
     untold.refuse_lazy(link, &natives)?;
-    let symbol_order = symbol_order(link, &thin_link_order, &untold)?;
+    let symbol_order = symbol_order(link, assignments, &thin_link_order, &untold)?;
     let references: Vec<Reference<'_>> = symbol_order.iter().map(Ordered::reference).collect();
     let ordered: HashSet<&[u8]> = references.iter().map(|reference| reference.name).collect();
     for name in untold.strong.iter().filter(|name| !ordered.contains(name.as_slice())) {
