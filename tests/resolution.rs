@@ -567,6 +567,25 @@ fn what_is_not_distributed_is_named() {
     }
 }
 
+/// What a shared object names is exported until LTO's object says that it is hidden, and so is no garbage.
+#[test]
+fn garbage_that_module_assembly_hides_and_a_shared_object_names() {
+    let bench = Bench::new();
+    bench
+        .compile(
+            "m.c",
+            "__asm__(\".text\\n.globl f\\n.hidden f\\n.type f,@function\\nf: ret\\n.size f, .-f\"); int main(void) { return 0; }\n",
+            THIN,
+        )
+        .compile("f.c", "int f(void) { return 1; }\n", NATIVE);
+    let shim = bench.shim().to_str().unwrap().to_owned();
+    bench.drive("clang", &shim, &["-shared", "f.o", "-o", "libf.so"]).ok();
+    alike(&bench, &["-flto=thin", "-Wl,--gc-sections", "m.o"]);
+    let words = ["-flto=thin", "-Wl,--gc-sections", "libf.so", "m.o", "-o", "our.out"];
+    let ours = bench.drive("clang", &shim, &words);
+    assert_eq!(ours.reason(), "--gc-sections, and f, which module assembly hides");
+}
+
 /// lld keeps a symbol from a shared object that defines it if it is not visible by then. In in-process order bitcode's weak
 /// reference is read later than that.
 #[test]

@@ -137,7 +137,7 @@ pub(super) fn only_in_bitcode(
     shared.refuse_defined()?;
     refuse_versions_of_lazy(link, users)?;
     refuse_looked_up(link, users)?;
-    refuse_left_by_garbage_collection(link)?;
+    refuse_left_by_garbage_collection(link, shared)?;
     refuse_exported_lazy(link, users)?;
     let definers = Definers::of(link, assignments);
     definers.refuse(link, users, shared)?;
@@ -506,13 +506,14 @@ const EXPORTING: [&str; 4] = [
 ];
 
 /// What module assembly defines and hides is exported for in-process lld until LTO's object says otherwise, so that garbage
-/// collection leaves it, and what it refers to.
-fn refuse_left_by_garbage_collection(link: &FinalLink<'_>) -> Result<(), FinalLinkError> {
+/// collection leaves it, and what it refers to; in a program that exports nothing, what a shared object names.
+fn refuse_left_by_garbage_collection(link: &FinalLink<'_>, shared: &SharedObjects) -> Result<(), FinalLinkError> {
     let is_exporting =
         link.invocation.kind == OutputKind::Shared || EXPORTING.iter().any(|name| link.invocation.has(name));
     let collects = link.invocation.flag("gc-sections", "no-gc-sections").unwrap_or(false);
-    let symbols = link.tables.symbols().filter(|_| is_exporting && collects);
+    let symbols = link.tables.symbols().filter(|_| collects);
     let assembly = symbols.filter(|symbol| symbol.is_definition() && symbol.origin == Origin::Assembly);
+    let assembly = assembly.filter(|symbol| is_exporting || shared.name_in_assembly(symbol.name));
     let assembly: HashSet<&[u8]> = assembly.map(|symbol| symbol.name).collect();
     if assembly.is_empty() {
         return Ok(());

@@ -12,7 +12,7 @@ use super::bitcode_references::{Natives, objects_of};
 use super::load_order::kind;
 use super::{FinalLink, FinalLinkError, read_native};
 use crate::bitcode::TableSymbol;
-use crate::bitcode::symbol_table::Binding;
+use crate::bitcode::symbol_table::{Binding, Origin};
 use crate::inputs::{BitcodeSource, FileKind};
 use crate::llvm;
 use crate::settings::Order;
@@ -31,6 +31,8 @@ pub(super) struct SharedObjects {
     defined: HashSet<Vec<u8>>,
     /// Weakly, among the symbols that are wrapped.
     wrapped: HashSet<Vec<u8>>,
+    /// Among the symbols that module assembly defines, whether referred to or defined.
+    in_assembly: HashSet<Vec<u8>>,
     /// Among the symbols that linker scripts provide, whether referred to or defined; those that lazy objects define too.
     provided: HashSet<Vec<u8>>,
 }
@@ -69,6 +71,11 @@ impl SharedObjects {
             .symbols()
             .filter(|symbol| symbol.is_reference(Binding::Weak));
         let weak: HashSet<&[u8]> = weak.map(|symbol| symbol.name).collect();
+        let in_assembly = link
+            .tables
+            .symbols()
+            .filter(|symbol| symbol.is_definition() && symbol.origin == Origin::Assembly);
+        let in_assembly: HashSet<&[u8]> = in_assembly.map(|symbol| symbol.name).collect();
         let wrapped: HashSet<&[u8]> = link.invocation.all("wrap").map(OsStrExt::as_bytes).collect();
         let shared = loaded
             .par_iter()
@@ -82,6 +89,9 @@ impl SharedObjects {
                     let Ok(name) = symbol.name_bytes() else { continue };
                     if provided.contains(name) {
                         said.provided.insert(name.to_vec());
+                    }
+                    if in_assembly.contains(name) {
+                        said.in_assembly.insert(name.to_vec());
                     }
                     if wrapped.contains(name) && symbol.is_weak() && !symbol.is_undefined() {
                         said.wrapped.insert(name.to_vec());
@@ -107,6 +117,7 @@ impl SharedObjects {
             one.common.extend(other.common);
             one.provided.extend(other.provided);
             one.wrapped.extend(other.wrapped);
+            one.in_assembly.extend(other.in_assembly);
             Ok(one)
         })?;
         if !provided.is_empty() {
@@ -114,6 +125,11 @@ impl SharedObjects {
             said.provided.extend(lazy.into_keys());
         }
         Ok(said)
+    }
+
+    /// Whether one names a symbol that module assembly defines.
+    pub(super) fn name_in_assembly(&self, name: &[u8]) -> bool {
+        self.in_assembly.contains(name)
     }
 
     /// Whether one defines a symbol weakly that is wrapped.
