@@ -161,6 +161,10 @@ impl Install {
         {
             remove(&root.join(gone))?;
         }
+        if self.staged.is_some() {
+            // Whether the others are there where it is all moved to is not known.
+            manifest.folders.retain(|folder| folder.starts_with(HERE));
+        }
         manifest.write(root)?;
         Ok(Installed {
             places: manifest.places,

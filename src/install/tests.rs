@@ -103,6 +103,10 @@ fn a_package_has_the_tree_under_a_folder_of_its_own() {
     let text = fs::read_to_string(here.join("meson.ini")).unwrap();
     assert!(text.contains("'/opt/thinlto/lib/thinlto-ld/ld.lld'"), "{text}");
     assert!(here.join("../../bin/thinlto-ld-22").exists());
+    // Moved to where such folders belong to others, it takes only its own away.
+    let moved = folder.path().join("opt/thinlto");
+    uninstall(&moved).unwrap();
+    assert!(moved.join("bin").is_dir() && !here.exists());
 }
 
 #[test]
