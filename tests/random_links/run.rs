@@ -10,7 +10,7 @@ use std::sync::Mutex;
 
 use tempfile::TempDir;
 
-use super::build::{Build, quoted};
+use super::build::{Build, Compile, quoted};
 use super::image::Image;
 use super::program::Program;
 
@@ -100,12 +100,16 @@ impl Workshop {
         let lld = self.side(build, dir, "lld", &self.lld, &link, user.as_deref());
         let ours = self.side(build, dir, "ours", &self.ours, &link, user.as_deref());
         // Of LTO's groups lld keeps one a module, and of what is wrapped LTO changes the binding: neither can be said to a link of
-        // objects. What a script provides or assigns stands where a member that is not loaded had the name.
+        // objects. A member that code generation alone asks for comes before the object that does. What a script provides or assigns
+        // stands where a member that is not loaded had the name.
         let can_be_the_same = link.iter().any(|word| word == "-r")
             && !link
                 .iter()
                 .any(|word| word.starts_with("--wrap") || ["provide.ld", "assign.ld"].contains(&word.as_str()))
-            && !build.compiles.iter().any(|of| of.source.ends_with(".cpp"));
+            && !build
+                .compiles
+                .iter()
+                .any(|of| of.source.ends_with(".cpp") || defines_routines(of));
         let are_made = lld.status == 0 && ours.status == 0;
         Ok(Made {
             in_process_order: (can_be_the_same && are_made).then(|| self.in_process_order(build, dir, &link)),
@@ -308,4 +312,9 @@ fn module_in(word: &str) -> Option<String> {
     let number = stem.strip_prefix('m').unwrap_or_default();
     let is_module = stem == "same" || !number.is_empty() && number.chars().all(|c| c.is_ascii_digit());
     is_module.then(|| format!("{stem}.o"))
+}
+
+/// Whether code generation may ask for what a module defines.
+fn defines_routines(module: &Compile) -> bool {
+    module.flags.iter().any(|flag| flag == "-fno-builtin")
 }
