@@ -100,12 +100,11 @@ impl Workshop {
         let lld = self.side(build, dir, "lld", &self.lld, &link, user.as_deref());
         let ours = self.side(build, dir, "ours", &self.ours, &link, user.as_deref());
         // Of LTO's groups lld keeps one a module, and of what is wrapped LTO changes the binding: neither can be said to a link of
-        // objects. A member that code generation alone asks for comes before the object that does. What a script provides or assigns
+        // objects. A member that code generation alone asks for comes before the object that does. What is assigned
         // stands where a member that is not loaded had the name.
+        let assigns = |word: &String| word.starts_with("--defsym") || word == "provide.ld" || word == "assign.ld";
         let can_be_the_same = link.iter().any(|word| word == "-r")
-            && !link
-                .iter()
-                .any(|word| word.starts_with("--wrap") || ["provide.ld", "assign.ld"].contains(&word.as_str()))
+            && !link.iter().any(|word| word.starts_with("--wrap") || assigns(word))
             && !build
                 .compiles
                 .iter()
