@@ -153,6 +153,45 @@ fn raw_members<'data>(
     }))
 }
 
+/// What an archive says of its members: their names, and its table of long ones. None where lld would refuse a header that is read
+/// here all the same (llvm/lib/Object/Archive.cpp `AbstractArchiveMemberHeader`): of its fields lld wants the size, in
+/// nothing but digits, and the end.
+pub fn frame(data: &[u8]) -> Option<Vec<u8>> {
+    let (magic, mut rest) = data.split_at_checked(MAGIC.len())?;
+    let mut frame = magic.to_vec();
+    while !rest.is_empty() {
+        let (header, after) = rest.split_at_checked(HEADER)?;
+        let (name, size) = (header.get(NAME)?, header.get(SIZE)?);
+        if header.get(END)? != b"`\n" {
+            return None;
+        }
+        frame.extend_from_slice(name);
+        let digits = std::str::from_utf8(size).ok()?.trim_end_matches(' ');
+        let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+        let size: usize = digits.parse().ok().filter(|_| is_number)?;
+        let name = name.trim_ascii_end();
+        let is_stored = magic != THIN_MAGIC || TABLES.contains(&name);
+        let stored = if is_stored { size } else { 0 };
+        let content = after.get(..stored)?;
+        if name == b"//" {
+            frame.extend_from_slice(content);
+        }
+        // The last one's padding may be missing.
+        rest = after.get(stored + stored % 2..).unwrap_or_default();
+    }
+    Some(frame)
+}
+
+const MAGIC: &[u8] = b"!<arch>\n";
+const THIN_MAGIC: &[u8] = b"!<thin>\n";
+/// Of a member's header: its size, and where its name, the member's size and the mark of the end stand in it.
+const HEADER: usize = 60;
+const NAME: Range<usize> = 0..16;
+const SIZE: Range<usize> = 48..58;
+const END: Range<usize> = 58..60;
+/// Members that are none: two symbol tables, and long names.
+const TABLES: [&[u8]; 3] = [b"/", b"/SYM64/", b"//"];
+
 fn inside((offset, size): (u64, u64), data: &[u8]) -> Option<Range<usize>> {
     let start = usize::try_from(offset).ok()?;
     let end = start.checked_add(usize::try_from(size).ok()?)?;

@@ -17,6 +17,7 @@ use crate::bitcode::ThinView;
 use crate::cache::{Cache, Key, Place};
 use crate::cmdline::{Invocation, Item, Role};
 use crate::color::Color;
+use crate::inputs::archive;
 use crate::inputs::{ArchiveMember, Entry, FileKind, Inputs, MemberData, Stamp};
 use crate::toolchain::{Linker, environment};
 
@@ -130,11 +131,10 @@ impl Parts<'_> {
                     hash: None,
                 });
             }
-            Content::Members => {
-                return Ok(ThinView {
-                    digest: [0; 32],
-                    hash: None,
-                });
+            Content::Members(archive) => {
+                let frame = archive.map.as_ref().and_then(|map| archive::frame(map));
+                let frame = frame.ok_or_else(|| format!("{} is damaged", archive.path.display()))?;
+                return Ok(ThinView::of_all(&frame));
             }
         };
         self.cache.views(self.llvm).learn(place, self.opened, view);
@@ -215,8 +215,8 @@ enum Content<'a> {
     Bytes(Place, &'a [u8]),
     /// In a file that was not mapped.
     File(&'a Path, Stamp),
-    /// In the pieces that follow.
-    Members,
+    /// In the pieces that follow; what this archive says of them is seen here.
+    Members(&'a Entry),
 }
 
 impl Content<'_> {
@@ -224,7 +224,7 @@ impl Content<'_> {
     fn place(&self) -> Option<Place> {
         match self {
             Content::Bitcode(place, _) | Content::Bytes(place, _) => Some(*place),
-            Content::File(..) | Content::Members => None,
+            Content::File(..) | Content::Members(_) => None,
         }
     }
 }
@@ -244,7 +244,7 @@ fn pieces(inputs: &Inputs) -> Result<Vec<Piece<'_>>, String> {
             kind: entry.kind,
             content: match (entry.kind, &entry.map) {
                 (FileKind::Bitcode, Some(map)) => Content::Bitcode(place, map),
-                (kind, _) if kind.is_archive() && has_bitcode => Content::Members,
+                (kind, _) if kind.is_archive() && has_bitcode => Content::Members(entry),
                 _ => Content::File(&entry.path, entry.stamp),
             },
         });
