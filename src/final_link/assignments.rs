@@ -51,7 +51,7 @@ impl Assignments {
         while let Some(token) = lexer.next(Mode::Script)? {
             let next = lexer.peek(Mode::Script)?.unwrap_or_default();
             let name = match token.iter().position(|byte| *byte == b'=') {
-                Some(end) => Some(&token[..end]).filter(|_| assigns(&token[end..])),
+                Some(end) => before_operator(&token[..end]).filter(|_| assigns(&token[end..])),
                 None => Some(token.as_slice()).filter(|_| assigns(&next)),
             };
             if let Some(name) = name.map(unquote).filter(|name| is_symbol(name)) {
@@ -79,6 +79,13 @@ fn assigns(operator: &[u8]) -> bool {
         [b'=', ..] => true,
         _ => operator.len() > 1 && operator.ends_with(b"="),
     }
+}
+
+/// What stands before `=` in one word, or before an operator that ends in it; a comparison assigns nothing.
+fn before_operator(word: &[u8]) -> Option<&[u8]> {
+    let end = word.iter().rposition(|byte| !b"+-*/<>&|^!".contains(byte))? + 1;
+    let (name, operator) = word.split_at(end);
+    (operator != b"!").then_some(name)
 }
 
 fn is_symbol(name: &[u8]) -> bool {
