@@ -113,7 +113,7 @@ fn seen(bench: &Bench, outcome: &Outcome, output: &str) -> String {
 
 #[test]
 fn what_lld_refuses_is_refused_behind_a_warm_cache() {
-    let setting = |name: &str, usual: u64| std::env::var(name).map_or(usual, |text| text.parse().unwrap());
+    let damages: usize = std::env::var("DAMAGED").map_or(40, |text| text.parse().unwrap());
     let bench = bench();
     let shim = bench.shim().to_str().unwrap().to_owned();
     let real = which::which(bench.lld()).unwrap().to_str().unwrap().to_owned();
@@ -126,7 +126,7 @@ fn what_lld_refuses_is_refused_behind_a_warm_cache() {
     let mut random = Random::seeded("DAMAGED_SEED", 5);
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     let mut different = Vec::new();
-    for _ in 0..setting("DAMAGED", 40) {
+    for _ in 0..damages {
         let name = *random.pick(&INPUTS);
         let original = bench.read(name);
         let mut bytes = original.clone();

@@ -36,6 +36,14 @@ fn alike(bench: &Bench, words: &[&str]) {
     }
 }
 
+/// The link is left to lld, for this reason.
+fn left_to_lld(bench: &Bench, words: &[&str], reason: &str) {
+    let words = [&["-flto=thin"], words, &["-o", "our.out"]].concat();
+    let ours = bench.drive("clang", bench.shim().to_str().unwrap(), &words);
+    assert!(!ours.stats.is_empty(), "{words:?}: {}", ours.stderr);
+    assert_eq!(ours.reason(), reason, "{words:?}");
+}
+
 /// A dead function of `m.c` calls `helper`, which an archive defines beside what runs at start.
 fn dead_caller() -> Bench {
     let bench = Bench::new();
@@ -294,13 +302,11 @@ fn a_script_that_assigns_what_bitcode_defines() {
         )
         .write("assign.ld", "f = g;\n")
         .write("both.ld", "PROVIDE(f = none);\nf = g;\n");
-    let shim = bench.shim().to_str().unwrap().to_owned();
     for kind in ["-shared", "-r"] {
         alike(&bench, &["-flto=thin", kind, "m.o", "assign.ld"]);
         for words in [&["both.ld"][..], &["-Wl,--defsym=f=g", "both.ld"]] {
-            let words = [&["-flto=thin", kind, "m.o", "-o", "our.out"], words].concat();
-            let ours = bench.drive("clang", &shim, &words);
-            assert_eq!(ours.reason(), "PROVIDE of f, which bitcode defines", "{words:?}");
+            let words = [&[kind, "m.o"], words].concat();
+            left_to_lld(&bench, &words, "PROVIDE of f, which bitcode defines");
         }
     }
 }
@@ -560,10 +566,7 @@ fn what_is_not_distributed_is_named() {
         ),
     ];
     for (words, reason) in links {
-        let words = [&["-flto=thin", "-shared"], words, &["-o", "our.out"]].concat();
-        let ours = bench.drive("clang", &shim, &words);
-        assert!(!ours.stats.is_empty(), "{words:?}: {}", ours.stderr);
-        assert_eq!(ours.reason(), reason, "{words:?}");
+        left_to_lld(&bench, &[&["-shared"], words].concat(), reason);
     }
 }
 
@@ -581,9 +584,8 @@ fn garbage_that_module_assembly_hides_and_a_shared_object_names() {
     let shim = bench.shim().to_str().unwrap().to_owned();
     bench.drive("clang", &shim, &["-shared", "f.o", "-o", "libf.so"]).ok();
     alike(&bench, &["-flto=thin", "-Wl,--gc-sections", "m.o"]);
-    let words = ["-flto=thin", "-Wl,--gc-sections", "libf.so", "m.o", "-o", "our.out"];
-    let ours = bench.drive("clang", &shim, &words);
-    assert_eq!(ours.reason(), "--gc-sections, and f, which module assembly hides");
+    let reason = "--gc-sections, and f, which module assembly hides";
+    left_to_lld(&bench, &["-Wl,--gc-sections", "libf.so", "m.o"], reason);
 }
 
 /// lld keeps a symbol from a shared object that defines it if it is not visible by then. In in-process order bitcode's weak
@@ -713,10 +715,7 @@ fn a_wrapped_or_excluded_symbol_that_cannot_be_said_to_a_second_link() {
         ),
     ];
     for (words, reason) in links {
-        let words = [&["-flto=thin"], words, &["-o", "our.out"]].concat();
-        let ours = bench.drive("clang", &shim, &words);
-        assert!(!ours.stats.is_empty(), "{words:?}: {}", ours.stderr);
-        assert_eq!(ours.reason(), reason, "{words:?}");
+        left_to_lld(&bench, words, reason);
     }
 }
 

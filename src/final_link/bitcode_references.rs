@@ -12,7 +12,8 @@ use rayon::prelude::*;
 
 use super::assignments::Assignments;
 use super::shared_objects::{SharedObjects, defined_by_lazy};
-use super::{FinalLink, FinalLinkError, NativeObject, plain, read_native, read_ours};
+use super::wrapped::{wrapped, wrapper};
+use super::{FinalLink, FinalLinkError, NativeObject, plain, read_native, read_ours, refuse_for};
 use crate::bitcode::TableSymbol;
 use crate::bitcode::symbol_table::{Binding, Origin};
 use crate::bitcode::symbols::Visibility;
@@ -230,7 +231,7 @@ impl<'a> Definers<'a> {
     fn of(link: &FinalLink<'a>, assignments: &'a Assignments) -> Definers<'a> {
         Definers {
             is_linked: link.invocation.kind != OutputKind::Relocatable,
-            wrapped: link.invocation.all("wrap").map(OsStrExt::as_bytes).collect(),
+            wrapped: wrapped(link.invocation),
             assignments,
         }
     }
@@ -274,13 +275,9 @@ impl<'a> Definers<'a> {
         if llvm::traits(link.llvm.major).provides_once {
             provided.retain(|name| shared.name_provided(name) || self.assignments.assigned.contains(name));
         }
-        match provided.first() {
-            None => Ok(()),
-            Some(name) => Err(FinalLinkError::Unfit(format!(
-                "PROVIDE of {}, which bitcode defines",
-                String::from_utf8_lossy(name)
-            ))),
-        }
+        refuse_for(provided.first(), |name| {
+            format!("PROVIDE of {name}, which bitcode defines")
+        })
     }
 
     /// The wrappers of symbols that bitcode defines strongly: they are as strongly referred to. LTO makes those symbols weak.
@@ -289,7 +286,7 @@ impl<'a> Definers<'a> {
         let strong = symbols.filter(|symbol| {
             symbol.is_definition() && symbol.binding != Binding::Weak && self.wrapped.contains(symbol.name)
         });
-        strong.map(|symbol| [b"__wrap_", symbol.name].concat()).collect()
+        strong.map(|symbol| wrapper(symbol.name)).collect()
     }
 
     /// Refuses a wrapped symbol that code defines and something else weakly: LTO makes the definition weak, so that the first of the
@@ -307,13 +304,9 @@ impl<'a> Definers<'a> {
         let refused = symbols().find(|symbol| {
             symbol.binding != Binding::Weak && (is_weak(symbol.name) || in_assembly.contains(symbol.name))
         });
-        match refused {
-            None => Ok(()),
-            Some(symbol) => Err(FinalLinkError::Unfit(format!(
-                "--wrap of {}, which a native object or assembly defines weakly and bitcode does not",
-                String::from_utf8_lossy(symbol.name)
-            ))),
-        }
+        refuse_for(refused.map(|symbol| symbol.name), |name| {
+            format!("--wrap of {name}, which a native object or assembly defines weakly and bitcode does not")
+        })
     }
 
     /// Refuses what is wrapped, or a wrapper, in a native file that is not loaded: lld has not asked for it before LTO, and would now,
@@ -342,13 +335,9 @@ impl<'a> Definers<'a> {
             .wrapped
             .iter()
             .filter(|name| link.asked.foreign().contains_key(**name));
-        match narrowed.min() {
-            None => Ok(()),
-            Some(name) => Err(FinalLinkError::Unfit(format!(
-                "--wrap of {}, which bitcode keeps from other files",
-                String::from_utf8_lossy(name)
-            ))),
-        }
+        refuse_for(narrowed.min(), |name| {
+            format!("--wrap of {name}, which bitcode keeps from other files")
+        })
     }
 
     /// Refuses a wrapper that LTO removes, of what may be weak: in-process it stays as strong as bitcode had it, and lld would make
@@ -359,7 +348,6 @@ impl<'a> Definers<'a> {
         users: &Natives,
         shared: &SharedObjects,
     ) -> Result<(), FinalLinkError> {
-        let wrapper = |name: &[u8]| [b"__wrap_", name].concat();
         let may_be_weak = |name: &[u8]| {
             let of_bitcode = || link.tables.symbols().filter(|symbol| symbol.name == name);
             let is_strong =
@@ -381,13 +369,9 @@ impl<'a> Definers<'a> {
             let kept = objects_of(link, |name| removed.contains(name))?.defined;
             removed.retain(|name| !kept.contains(*name));
         }
-        match removed.first().and_then(|name| wrappers.get(*name)) {
-            None => Ok(()),
-            Some(name) => Err(FinalLinkError::Unfit(format!(
-                "--wrap of {}, whose wrapper LTO removes",
-                String::from_utf8_lossy(name)
-            ))),
-        }
+        refuse_for(removed.first().and_then(|name| wrappers.get(*name)), |name| {
+            format!("--wrap of {name}, whose wrapper LTO removes")
+        })
     }
 
     /// The wrapped symbols that bitcode names.
@@ -457,13 +441,10 @@ fn refuse_versions_of_lazy(link: &FinalLink<'_>, users: &Natives) -> Result<(), 
     }
     let named: HashSet<&[u8]> = link.tables.symbols().map(|symbol| plain(symbol.name)).collect();
     let mut linked = versioned.iter();
-    match linked.find(|name| named.contains(name.as_slice()) || users.named.contains(*name)) {
-        None => Ok(()),
-        Some(name) => Err(FinalLinkError::Unfit(format!(
-            "{} takes its version from a member that is not loaded",
-            String::from_utf8_lossy(name)
-        ))),
-    }
+    refuse_for(
+        linked.find(|name| named.contains(name.as_slice()) || users.named.contains(*name)),
+        |name| format!("{name} takes its version from a member that is not loaded"),
+    )
 }
 
 /// Options that look a symbol up among those there are, by its name, and the name that is looked up without them.
@@ -488,13 +469,9 @@ fn refuse_looked_up(link: &FinalLink<'_>, users: &Natives) -> Result<(), FinalLi
         let ours = objects_of(link, |name| lost.contains(name))?;
         lost.retain(|name| !ours.named.contains(*name));
     }
-    match lost.into_iter().min() {
-        None => Ok(()),
-        Some(name) => Err(FinalLinkError::Unfit(format!(
-            "{}, which an option looks up and only bitcode refers to",
-            String::from_utf8_lossy(name)
-        ))),
-    }
+    refuse_for(lost.into_iter().min(), |name| {
+        format!("{name}, which an option looks up and only bitcode refers to")
+    })
 }
 
 /// Options that export symbols of a program.
@@ -505,27 +482,30 @@ const EXPORTING: [&str; 4] = [
     "dynamic-list",
 ];
 
+/// What module assembly defines, in a link that collects garbage.
+pub(super) fn collectable<'a>(link: &FinalLink<'a>) -> HashSet<&'a [u8]> {
+    if !link.invocation.flag("gc-sections", "no-gc-sections").unwrap_or(false) {
+        return HashSet::new();
+    }
+    let defined = link.tables.symbols().filter(|symbol| symbol.is_definition());
+    let assembly = defined.filter(|symbol| symbol.origin == Origin::Assembly);
+    assembly.map(|symbol| symbol.name).collect()
+}
+
 /// What module assembly defines and hides is exported for in-process lld until LTO's object says otherwise, so that garbage
 /// collection leaves it, and what it refers to; in a program that exports nothing, what a shared object names.
 fn refuse_left_by_garbage_collection(link: &FinalLink<'_>, shared: &SharedObjects) -> Result<(), FinalLinkError> {
     let is_exporting =
         link.invocation.kind == OutputKind::Shared || EXPORTING.iter().any(|name| link.invocation.has(name));
-    let collects = link.invocation.flag("gc-sections", "no-gc-sections").unwrap_or(false);
-    let symbols = link.tables.symbols().filter(|_| collects);
-    let assembly = symbols.filter(|symbol| symbol.is_definition() && symbol.origin == Origin::Assembly);
-    let assembly = assembly.filter(|symbol| is_exporting || shared.name_in_assembly(symbol.name));
-    let assembly: HashSet<&[u8]> = assembly.map(|symbol| symbol.name).collect();
+    let mut assembly = collectable(link);
+    assembly.retain(|name| is_exporting || shared.name_in_assembly(name));
     if assembly.is_empty() {
         return Ok(());
     }
     let hidden = objects_of(link, |name| assembly.contains(name))?.hidden;
-    match hidden.iter().min() {
-        None => Ok(()),
-        Some(name) => Err(FinalLinkError::Unfit(format!(
-            "--gc-sections, and {}, which module assembly hides",
-            String::from_utf8_lossy(name)
-        ))),
-    }
+    refuse_for(hidden.iter().min(), |name| {
+        format!("--gc-sections, and {name}, which module assembly hides")
+    })
 }
 
 /// A list of symbols to export names those of a member that stays in its archive, too (lld/ELF/SymbolTable.cpp `canBeVersioned`): what
@@ -547,16 +527,13 @@ fn refuse_exported_lazy(link: &FinalLink<'_>, users: &Natives) -> Result<(), Fin
     }
     weak.retain(|name| !users.defined.contains(*name));
     let lazy = defined_in(link, &not_loaded(link), |name| weak.contains(name).then_some(name));
-    match lazy.first() {
-        None => Ok(()),
-        Some(name) => Err(FinalLinkError::Unfit(format!(
-            "{}, which may be exported and is in a member that is not loaded",
-            String::from_utf8_lossy(name)
-        ))),
-    }
+    refuse_for(lazy.first(), |name| {
+        format!("{name}, which may be exported and is in a member that is not loaded")
+    })
 }
 
-/// `--defsym=SYMBOL=…`, or a script that says so, of what LTO leaves defined nevertheless (module assembly, an ifunc): in-process lld refuses that as defined
+/// `--defsym=SYMBOL=…`, or a script that says so, of what LTO leaves defined nevertheless (module assembly, an ifunc): in-process lld
+/// refuses that as defined
 /// twice; in a link of objects the assignment wins.
 fn refuse_defined_twice(link: &FinalLink<'_>, assignments: &Assignments) -> Result<(), FinalLinkError> {
     let assigned = &assignments.assigned;
@@ -564,13 +541,9 @@ fn refuse_defined_twice(link: &FinalLink<'_>, assignments: &Assignments) -> Resu
         return Ok(());
     }
     let defined = objects_of(link, |name| assigned.contains(name))?.strongly_defined;
-    match defined.first() {
-        None => Ok(()),
-        Some(name) => Err(FinalLinkError::Unfit(format!(
-            "--defsym of {}, which LTO leaves defined",
-            String::from_utf8_lossy(name)
-        ))),
-    }
+    refuse_for(defined.first(), |name| {
+        format!("--defsym of {name}, which LTO leaves defined")
+    })
 }
 
 /// Whether a name is one of those that C leaves to the implementation, the linker among it, or a traditional one of its.

@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::{FinalLink, FinalLinkError, at, script_texts};
+use super::{FinalLink, FinalLinkError, at, refuse_for, script_texts};
 use crate::bitcode::TableSymbol;
 use crate::bitcode::symbol_table::Origin;
 use crate::inputs::BitcodeSource;
@@ -60,28 +60,17 @@ impl ExcludeLibs {
 
     /// Refuses what has a version by its name: of that the script does not decide.
     fn refuse_versioned(&self, link: &FinalLink<'_>) -> Result<(), FinalLinkError> {
-        let excluded = link.bitcode.iter().filter(|file| {
-            let entry = &link.inputs.entries[file.entry];
-            entry.kind.is_archive() && self.names(&entry.path)
-        });
+        let excluded = link.bitcode.iter().filter(|file| self.excludes(link, file));
         let symbols = excluded.flat_map(|file| link.tables.of(*file));
         let versioned = symbols.filter(|symbol| symbol.is_definition() && symbol.name.contains(&b'@'));
-        match versioned.map(|symbol| symbol.name).min() {
-            None => Ok(()),
-            Some(name) => Err(FinalLinkError::Unfit(format!(
-                "exclude-libs of {}, which has its version by name",
-                String::from_utf8_lossy(name)
-            ))),
-        }
+        refuse_for(versioned.map(|symbol| symbol.name).min(), |name| {
+            format!("exclude-libs of {name}, which has its version by name")
+        })
     }
 
     /// Refuses what module assembly defines and other bitcode too, where one of them comes out of an excluded archive: LTO may leave
     /// the definition that does not count for lld, as weak as it is.
     fn refuse_defined_in_assembly(&self, link: &FinalLink<'_>) -> Result<(), FinalLinkError> {
-        let is_excluded = |file: &BitcodeSource| {
-            let entry = &link.inputs.entries[file.entry];
-            entry.kind.is_archive() && self.names(&entry.path)
-        };
         let mut in_assembly: HashMap<&[u8], bool> = HashMap::new();
         let bitcode = link.bitcode.iter().filter(|_| !self.files.is_empty());
         for file in bitcode.clone() {
@@ -89,20 +78,21 @@ impl ExcludeLibs {
             let defined = symbols
                 .iter()
                 .filter(|symbol| symbol.is_definition() && symbol.origin == Origin::Assembly);
-            in_assembly.extend(defined.map(|symbol| (symbol.name, is_excluded(file))));
+            in_assembly.extend(defined.map(|symbol| (symbol.name, self.excludes(link, file))));
         }
         let differs = |file: &BitcodeSource, symbol: &&TableSymbol<'_>| {
             let excluded = in_assembly.get(symbol.name);
-            symbol.is_definition() && excluded.is_some_and(|excluded| *excluded != is_excluded(file))
+            symbol.is_definition() && excluded.is_some_and(|excluded| *excluded != self.excludes(link, file))
         };
         let twice = bitcode.flat_map(|file| link.tables.of(*file).iter().filter(move |symbol| differs(file, symbol)));
-        match twice.map(|symbol| symbol.name).min() {
-            None => Ok(()),
-            Some(name) => Err(FinalLinkError::Unfit(format!(
-                "exclude-libs of {}, which module assembly defines too",
-                String::from_utf8_lossy(name)
-            ))),
-        }
+        refuse_for(twice.map(|symbol| symbol.name).min(), |name| {
+            format!("exclude-libs of {name}, which module assembly defines too")
+        })
+    }
+
+    fn excludes(&self, link: &FinalLink<'_>, file: &BitcodeSource) -> bool {
+        let entry = &link.inputs.entries[file.entry];
+        entry.kind.is_archive() && self.names(&entry.path)
     }
 
     /// Whether this archive is excluded.

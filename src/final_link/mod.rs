@@ -275,6 +275,14 @@ fn script_texts(link: &FinalLink<'_>) -> Result<Vec<Vec<u8>>, FinalLinkError> {
         .collect()
 }
 
+/// Refuses the link for this symbol, if there is one.
+fn refuse_for(name: Option<impl AsRef<[u8]>>, reason: impl FnOnce(&str) -> String) -> Result<(), FinalLinkError> {
+    match name {
+        None => Ok(()),
+        Some(name) => Err(FinalLinkError::Unfit(reason(&String::from_utf8_lossy(name.as_ref())))),
+    }
+}
+
 /// The name under which lld has a symbol: `f@@V1` is what `f` means (lld/ELF/SymbolTable.cpp `insert`).
 fn plain(name: &[u8]) -> &[u8] {
     memchr::memmem::find(name, b"@@").map_or(name, |at| &name[..at])

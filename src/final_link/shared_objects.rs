@@ -2,17 +2,17 @@
 //! removes what bitcode defined, since a shared object's reference does not keep a hidden symbol. Such a link is refused.
 
 use std::collections::{BTreeMap, HashSet};
-use std::os::unix::ffi::OsStrExt;
 
 use object::{Object, ObjectSymbol};
 use rayon::prelude::*;
 
 use super::assignments::Assignments;
-use super::bitcode_references::{Natives, objects_of};
+use super::bitcode_references::{Natives, collectable, objects_of};
 use super::load_order::kind;
+use super::wrapped::wrapped;
 use super::{FinalLink, FinalLinkError, read_native};
 use crate::bitcode::TableSymbol;
-use crate::bitcode::symbol_table::{Binding, Origin};
+use crate::bitcode::symbol_table::Binding;
 use crate::inputs::{BitcodeSource, FileKind};
 use crate::llvm;
 use crate::settings::Order;
@@ -31,7 +31,7 @@ pub(super) struct SharedObjects {
     defined: HashSet<Vec<u8>>,
     /// Weakly, among the symbols that are wrapped.
     wrapped: HashSet<Vec<u8>>,
-    /// Among the symbols that module assembly defines, whether referred to or defined.
+    /// Among the symbols that module assembly defines and garbage collection may take, whether referred to or defined.
     in_assembly: HashSet<Vec<u8>>,
     /// Among the symbols that linker scripts provide, whether referred to or defined; those that lazy objects define too.
     provided: HashSet<Vec<u8>>,
@@ -71,12 +71,8 @@ impl SharedObjects {
             .symbols()
             .filter(|symbol| symbol.is_reference(Binding::Weak));
         let weak: HashSet<&[u8]> = weak.map(|symbol| symbol.name).collect();
-        let in_assembly = link
-            .tables
-            .symbols()
-            .filter(|symbol| symbol.is_definition() && symbol.origin == Origin::Assembly);
-        let in_assembly: HashSet<&[u8]> = in_assembly.map(|symbol| symbol.name).collect();
-        let wrapped: HashSet<&[u8]> = link.invocation.all("wrap").map(OsStrExt::as_bytes).collect();
+        let in_assembly = collectable(link);
+        let wrapped = wrapped(link.invocation);
         let shared = loaded
             .par_iter()
             .filter(|file| kind(link.inputs, **file) == FileKind::SharedObject);

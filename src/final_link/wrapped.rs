@@ -10,6 +10,17 @@ use object::{Object, ObjectSymbol};
 
 use super::edited::{Edit, Symbol, SymbolEdits};
 use super::{FinalLink, FinalLinkError, NativeObject, read_ours};
+use crate::cmdline::Invocation;
+
+/// The symbols that `--wrap` names.
+pub(super) fn wrapped(invocation: &Invocation) -> HashSet<&[u8]> {
+    invocation.all("wrap").map(OsStrExt::as_bytes).collect()
+}
+
+/// The name that a reference to a wrapped symbol means.
+pub(super) fn wrapper(name: &[u8]) -> Vec<u8> {
+    [b"__wrap_", name].concat()
+}
 
 /// The `__real_` names of wrapped symbols that LTO's objects define weakly.
 pub(super) struct RealNames(HashSet<Vec<u8>>);
@@ -20,7 +31,7 @@ impl RealNames {
     /// # Errors
     /// An object cannot be read.
     pub(super) fn new(link: &FinalLink<'_>) -> Result<Option<RealNames>, FinalLinkError> {
-        let wrapped: HashSet<&[u8]> = link.invocation.all("wrap").map(OsStrExt::as_bytes).collect();
+        let wrapped = wrapped(link.invocation);
         let mut real_names = HashSet::new();
         let objects = link.objects.iter().map(NativeObject::path).chain(&link.plan.regular);
         for path in objects.filter(|_| !wrapped.is_empty()) {

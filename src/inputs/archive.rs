@@ -17,6 +17,16 @@ use super::classify::{FatObjects, FileKind, refine};
 use super::file::{Stamp, peek};
 use super::paths;
 
+const MAGIC: &[u8] = b"!<arch>\n";
+const THIN_MAGIC: &[u8] = b"!<thin>\n";
+/// Of a member's header: its size, and where its name, the member's size and the mark of the end stand in it.
+const HEADER: usize = 60;
+const NAME: Range<usize> = 0..16;
+const SIZE: Range<usize> = 48..58;
+const END: Range<usize> = 58..60;
+/// Members that are none: two symbol tables, and long names.
+const TABLES: [&[u8]; 3] = [b"/", b"/SYM64/", b"//"];
+
 /// An archive that lld would refuse too.
 #[derive(Debug, Error)]
 pub enum ArchiveError {
@@ -181,16 +191,6 @@ pub fn frame(data: &[u8]) -> Option<Vec<u8>> {
     }
     Some(frame)
 }
-
-const MAGIC: &[u8] = b"!<arch>\n";
-const THIN_MAGIC: &[u8] = b"!<thin>\n";
-/// Of a member's header: its size, and where its name, the member's size and the mark of the end stand in it.
-const HEADER: usize = 60;
-const NAME: Range<usize> = 0..16;
-const SIZE: Range<usize> = 48..58;
-const END: Range<usize> = 58..60;
-/// Members that are none: two symbol tables, and long names.
-const TABLES: [&[u8]; 3] = [b"/", b"/SYM64/", b"//"];
 
 fn inside((offset, size): (u64, u64), data: &[u8]) -> Option<Range<usize>> {
     let start = usize::try_from(offset).ok()?;

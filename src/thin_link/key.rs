@@ -17,8 +17,7 @@ use crate::bitcode::ThinView;
 use crate::cache::{Cache, Key, Place};
 use crate::cmdline::{Invocation, Item, Role};
 use crate::color::Color;
-use crate::inputs::archive;
-use crate::inputs::{ArchiveMember, Entry, FileKind, Inputs, MemberData, Stamp};
+use crate::inputs::{ArchiveMember, Entry, FileKind, Inputs, MemberData, Stamp, archive};
 use crate::toolchain::{Linker, environment};
 
 /// Raised whenever a part, what is kept, or what a view leaves out is another than before.

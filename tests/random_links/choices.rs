@@ -63,10 +63,7 @@ pub fn choose(random: &mut Random, program: &mut Program) {
     if program.has_fat() {
         program.choices.push(words(&["--fat-lto-objects"]));
     }
-    let kinds = (0..random.below(4))
-        .map(|_| None)
-        .chain([always()].into_iter().filter(Option::is_some));
-    for kind in kinds {
+    for kind in std::iter::repeat_n(None, random.below(4)).chain(always().map(Some)) {
         let choice = one(random, program, kind);
         program.choices.push(choice);
     }
